@@ -1,0 +1,290 @@
+"""The agents of every domain, loaded from `prompts/`.
+
+`system_prompt_map_dict[domain][agent]` is the way to read and change the shipped prompts from Python: what is changed
+there before the prompts are loaded is what runs.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from MetaCaptioner.domains import DOMAINS, Domain, Modality
+from MetaCaptioner.engine import SYSTEM_MESSAGE, Sampling
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.metafile import first_problem
+from MetaCaptioner.workflow import MEDIA_FIELDS, SAMPLE_FIELDS, Agent, Role, Workflow, placeholders
+
+PROMPTS_FOLDER = Path(__file__).parent / "prompts"
+_IDENTIFIER = r"^[a-z][a-z0-9_]*$"
+_COMMON_FIELDS = frozenset((*MEDIA_FIELDS, *SAMPLE_FIELDS))
+
+
+class PromptError(UserError):
+    """A prompt file is wrong; the message names the file."""
+
+
+class AgentFile(BaseModel):
+    """One agent as a prompt file writes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=_IDENTIFIER)]
+    role: Literal["perception", "reasoning", "summary"] = "perception"
+    prompt: Annotated[str, Field(min_length=1)]
+    requires: tuple[str, ...] = ()
+    sees_media: bool = True
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.2
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0.0)] = 1.0
+
+    def agent(self, role: Role | None = None) -> Agent:
+        return Agent(
+            name=self.name,
+            role=role or self.role,
+            prompt=self.prompt.strip(),
+            requires=self.requires,
+            sees_media=self.sees_media,
+            sampling=Sampling(self.max_tokens, self.temperature, self.top_p, self.repetition_penalty),
+        )
+
+
+class DomainFile(BaseModel):
+    """A domain's prompt file. `subdomains`, `aliases` and `modality` are for domains beyond the nine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: Annotated[str, Field(min_length=1)]
+    description: Annotated[str, Field(min_length=1)]
+    agents: Annotated[tuple[AgentFile, ...], Field(min_length=1)]
+    subdomains: tuple[str, ...] | None = None
+    aliases: tuple[str, ...] | None = None
+    modality: Modality | None = None
+
+
+class SingleAgentFile(BaseModel):
+    """`router.yaml` and `judge.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agent: AgentFile
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Everything that is asked: the workflow of each domain, the router and the judge."""
+
+    domains: tuple[Domain, ...]
+    descriptions: Mapping[str, str]
+    workflows: Mapping[str, Workflow]
+    router: Agent
+    judge: Agent
+
+    def digest(self) -> str:
+        """Ten hexadecimal digits that change with any prompt or sampling setting."""
+        content = {
+            "system": SYSTEM_MESSAGE,
+            "descriptions": dict(self.descriptions),
+            "agents": [
+                [repr(agent) for agent in workflow.agents]
+                for workflow in (self.workflows[domain.name] for domain in self.domains)
+            ],
+            "router": repr(self.router),
+            "judge": repr(self.judge),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _order_agents(agents: Sequence[AgentFile]) -> tuple[AgentFile, ...]:
+    """Agents so that each follows those it requires, the file's order kept where it is free.
+
+    Raises:
+        ValueError: a name twice, an unknown requirement, a cycle, not exactly one summary, or a summary that others
+            require.
+    """
+    names = [agent.name for agent in agents]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two agents are named '{name}'")
+    summaries = [agent.name for agent in agents if agent.role == "summary"]
+    if len(summaries) != 1:
+        raise ValueError(f"needs exactly one agent with role 'summary', has {len(summaries)}")
+    for agent in agents:
+        for required in agent.requires:
+            if required not in names:
+                raise ValueError(f"agent '{agent.name}' requires '{required}', which is not in the file")
+            if required == summaries[0]:
+                raise ValueError(f"agent '{agent.name}' requires the summary, which must come last")
+    ordered: list[AgentFile] = []
+    waiting = sorted(agents, key=lambda agent: agent.role == "summary")
+    while waiting:
+        done = {agent.name for agent in ordered}
+        ready = next((agent for agent in waiting if done.issuperset(agent.requires)), None)
+        if ready is None:
+            raise ValueError(f"agents require each other in a cycle: {', '.join(agent.name for agent in waiting)}")
+        waiting.remove(ready)
+        ordered.append(ready)
+    return tuple(ordered)
+
+
+def _check_placeholders(agent: AgentFile, allowed: frozenset[str]) -> None:
+    try:
+        used = set(placeholders(agent.prompt))
+    except ValueError as error:
+        raise ValueError(f"agent '{agent.name}': {error}") from error
+    unknown = sorted(used - allowed - set(agent.requires))
+    if unknown:
+        raise ValueError(f"agent '{agent.name}': unknown placeholder '{{{unknown[0]}}}' (is it missing in 'requires'?)")
+    unused = sorted(set(agent.requires) - used)
+    if unused:
+        raise ValueError(f"agent '{agent.name}' requires '{unused[0]}' but does not use '{{{unused[0]}}}'")
+
+
+def _read_yaml(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PromptError(f"prompt file {path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PromptError(f"prompt file {path}: is no valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _read_domain(path: Path) -> DomainFile:
+    try:
+        parsed = DomainFile.model_validate(_read_yaml(path))
+        for agent in parsed.agents:
+            _check_placeholders(agent, _COMMON_FIELDS)
+        ordered = _order_agents(parsed.agents)
+        built_in = any(domain.name == parsed.domain for domain in DOMAINS)
+        if built_in and (parsed.subdomains or parsed.aliases or parsed.modality):
+            raise ValueError("'subdomains', 'aliases' and 'modality' of the nine domains are fixed; leave them out")
+    except ValidationError as error:
+        raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
+    except ValueError as error:
+        raise PromptError(f"prompt file {path}: {error}") from error
+    return parsed.model_copy(update={"agents": ordered})
+
+
+def _read_single(path: Path, role: Literal["router", "judge"], placeholder: str) -> Agent:
+    try:
+        agent = SingleAgentFile.model_validate(_read_yaml(path)).agent
+        _check_placeholders(agent, _COMMON_FIELDS | {placeholder})
+        if placeholder not in placeholders(agent.prompt):
+            raise ValueError(f"the prompt does not use '{{{placeholder}}}'")
+        if not agent.sees_media:
+            raise ValueError(f"the {role} must see the media")
+    except ValidationError as error:
+        raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
+    except ValueError as error:
+        raise PromptError(f"prompt file {path}: {error}") from error
+    return agent.agent(role)
+
+
+def _domain_files(folder: Path) -> dict[str, tuple[Path, DomainFile]]:
+    """Domain name -> its file and what is in it, for every YAML file of `folder` but the router's and the judge's."""
+    found: dict[str, tuple[Path, DomainFile]] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        if path.name in ("router.yaml", "judge.yaml"):
+            continue
+        parsed = _read_domain(path)
+        if parsed.domain in found:
+            raise PromptError(f"prompt file {path}: domain '{parsed.domain}' is in {found[parsed.domain][0]} already")
+        found[parsed.domain] = (path, parsed)
+    return found
+
+
+system_prompt_map_dict: dict[str, dict[str, str]] = {
+    name: {agent.name: agent.prompt.strip() for agent in parsed.agents}
+    for name, (_, parsed) in _domain_files(PROMPTS_FOLDER).items()
+}
+"""Domain -> agent -> prompt, as shipped; `load_prompts` takes the shipped agents' texts from here."""
+
+
+def _with_changed_prompts(path: Path, parsed: DomainFile) -> DomainFile:
+    """The shipped domain with the texts that `system_prompt_map_dict` now holds, checked like a file."""
+    texts = system_prompt_map_dict[parsed.domain]
+    agents = tuple(agent.model_copy(update={"prompt": texts[agent.name]}) for agent in parsed.agents)
+    try:
+        for agent in agents:
+            _check_placeholders(agent, _COMMON_FIELDS)
+    except ValueError as error:
+        raise PromptError(f"system_prompt_map_dict['{parsed.domain}'] ({path.name}): {error}") from error
+    return parsed.model_copy(update={"agents": agents})
+
+
+def _workflow(parsed: DomainFile) -> Workflow:
+    return Workflow(parsed.domain, tuple(agent.agent() for agent in parsed.agents))
+
+
+def _domain(parsed: DomainFile) -> Domain:
+    return Domain(
+        parsed.domain, parsed.subdomains or (parsed.domain,), parsed.aliases or (), modality=parsed.modality or "image"
+    )
+
+
+def load_prompts(prompts_dir: Path | None = None) -> Prompts:
+    """The shipped prompts, with the files of `prompts_dir` in place of or beside them.
+
+    A file there with one of the nine domains replaces it, with another domain adds it; `router.yaml` and `judge.yaml`
+    replace the shipped ones.
+
+    Raises:
+        PromptError: a file is wrong, or a domain has no file.
+    """
+    files = {
+        name: (path, _with_changed_prompts(path, parsed))
+        for name, (path, parsed) in _domain_files(PROMPTS_FOLDER).items()
+    }
+    if prompts_dir is not None:
+        if not prompts_dir.is_dir():
+            raise PromptError(f"prompts folder {prompts_dir}: is not a folder")
+        own = _domain_files(prompts_dir)
+        if not own and not any((prompts_dir / name).exists() for name in ("router.yaml", "judge.yaml")):
+            raise PromptError(f"prompts folder {prompts_dir}: holds no .yaml file")
+        files |= own
+    missing = [domain.name for domain in DOMAINS if domain.name not in files]
+    if missing:
+        raise PromptError(f"prompts folder {PROMPTS_FOLDER}: no file for domain '{missing[0]}'")
+    added = [_domain(parsed) for name, (_, parsed) in files.items() if all(name != domain.name for domain in DOMAINS)]
+    domains = (*DOMAINS, *added)
+    _check_names(domains)
+    return Prompts(
+        domains=domains,
+        descriptions={name: " ".join(parsed.description.split()) for name, (_, parsed) in files.items()},
+        workflows={name: _workflow(parsed) for name, (_, parsed) in files.items()},
+        router=_read_single(_own_or_shipped(prompts_dir, "router.yaml"), "router", "domains"),
+        judge=_read_single(_own_or_shipped(prompts_dir, "judge.yaml"), "judge", "caption"),
+    )
+
+
+def _check_names(domains: Sequence[Domain]) -> None:
+    """Two domains that answer to the same word would make `task` ambiguous."""
+    for domain in domains:
+        others = [other for other in domains if other is not domain and other.answers_to(domain.name)]
+        if others:
+            raise PromptError(f"domain '{domain.name}': the name also means '{others[0].name}'")
+
+
+def _own_or_shipped(prompts_dir: Path | None, name: str) -> Path:
+    own = prompts_dir / name if prompts_dir else None
+    return own if own and own.exists() else PROMPTS_FOLDER / name
+
+
+def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
+    """The same prompts with every agent's answer bounded by `max_output_tokens` (the judge and the router excepted)."""
+
+    def bounded(agent: Agent) -> Agent:
+        limit = min(agent.sampling.max_tokens, max_output_tokens)
+        return replace(agent, sampling=replace(agent.sampling, max_tokens=limit))
+
+    workflows = {
+        name: Workflow(name, tuple(bounded(agent) for agent in workflow.agents))
+        for name, workflow in prompts.workflows.items()
+    }
+    return replace(prompts, workflows=workflows)

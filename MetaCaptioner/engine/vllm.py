@@ -1,0 +1,292 @@
+"""vLLM's AsyncLLM, in process: continuous batching over all agents of all samples in flight.
+
+All requests of a sample begin with the same bytes: the system message, then the media. The prompt around the
+instruction is rendered once by the model's own chat template and cut at the instruction, so that this holds by
+construction; the media goes by a stable id, so that it is hashed by nobody and encoded once.
+
+Runs on vLLM 0.25 to 0.32.
+"""
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from MetaCaptioner.domains import Modality
+from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, EngineDead, Request
+from MetaCaptioner.errors import BadArguments, SampleError, UserError
+from MetaCaptioner.media import Media
+from MetaCaptioner.options import EngineOptions
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.outputs import RequestOutput
+
+_INSTRUCTION = "@@INSTRUCTION@@"
+_DEFAULT_CONTEXT = 16384
+_FIRST_TOKEN_LOGPROBS = 20  # vLLM's default upper limit
+_ENVIRONMENT = {
+    # A forked engine would inherit the lock on the rank's results and keep it after this process was killed.
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    # Of no use to the person at the terminal; they come from the engine's own processes.
+    "PYTHONWARNINGS": "ignore::FutureWarning,ignore::UserWarning:multiprocessing.resource_tracker",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "TORCH_LOGS": "-torch._library",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+_CPU_ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else all ranks of a host bind to the same first cores
+    "TORCHDYNAMO_DISABLE": "1",  # the grammar mask is else compiled at its first use, for 20 s
+}
+
+
+class EngineLoadError(UserError):
+    """The model could not be loaded."""
+
+
+@dataclass(frozen=True)
+class _Template:
+    """The prompt before and after the instruction."""
+
+    prefix: str
+    suffix: str
+
+    def around(self, instruction: str) -> str:
+        return f"{self.prefix}{instruction}{self.suffix}"
+
+
+class VllmEngine:
+    """The engine of one rank. Must be made inside a running event loop.
+
+    Raises:
+        BadArguments: an `--engine-arg` that vLLM does not know.
+        EngineLoadError: the model cannot be loaded.
+    """
+
+    def __init__(self, options: EngineOptions, on_gpu: bool) -> None:
+        for name, value in (_ENVIRONMENT | ({} if on_gpu else _CPU_ENVIRONMENT)).items():
+            os.environ.setdefault(name, value)
+        self.model = options.model
+        _check_model_folder(options.model)
+        try:
+            from vllm.engine.arg_utils import AsyncEngineArgs
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as error:
+            raise EngineLoadError(f"vLLM cannot be imported ({error}); run 'bash script/setup.sh'") from error
+        known = {field.name for field in fields(AsyncEngineArgs)}
+        unknown = sorted(set(options.extra) - known)
+        if unknown:
+            raise BadArguments(f"--engine-arg {unknown[0]}: vLLM has no such engine argument")
+        try:
+            arguments: dict[str, Any] = {**_defaults(options, on_gpu), **options.extra}
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except (OSError, ValueError, RuntimeError, TypeError, ImportError, NotImplementedError) as error:
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise EngineLoadError(f"model {options.model} cannot be loaded: {reason}") from error
+        self.max_model_len = self._engine.model_config.max_model_len
+        self.pixel_multiple = _pixel_multiple(self._engine.model_config.hf_config)
+        self._special_tokens = _special_tokens(self._engine.renderer.get_tokenizer())
+        self._templates: dict[Modality | None, _Template] = {}
+
+    async def generate(self, request: Request) -> Completion:
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        modality = request.media.modality if request.media else None
+        prompt = self.prompt_text(request.instruction, modality)
+        try:
+            rendered = await self._render(prompt, request.media)
+            length = len(rendered["prompt_token_ids"])
+            if length >= self.max_model_len:
+                raise SampleError(
+                    "prompt_too_long",
+                    f"{request.request_id}: the prompt has {length} tokens, the context holds {self.max_model_len} "
+                    "(--max-model-len) and an answer needs some; lower --max-pixels, --video-frames or the prompt",
+                )
+            sampling = _sampling(request, self.max_model_len - length)
+            output: RequestOutput | None = None
+            answers = self._engine.generate(rendered, sampling, request.request_id, priority=request.priority)
+            async for answer in answers:
+                output = answer
+        except (EngineDeadError, EngineGenerateError) as error:
+            if isinstance(error, EngineGenerateError) and not self._engine.errored:
+                raise SampleError("engine_error", f"{request.request_id}: {error}") from error
+            raise EngineDead("the engine has died; run the same command again to go on") from error
+        if output is None or not output.finished:
+            raise SampleError("engine_error", f"{request.request_id}: the engine gave no answer")
+        return _completion(output, request.constraint)
+
+    def prompt_text(self, instruction: str, modality: Modality | None) -> str:
+        if modality not in self._templates:
+            self._templates[modality] = self._render_template(modality)
+        return self._templates[modality].around(self._defuse(instruction))
+
+    def close(self) -> None:
+        self._engine.shutdown(timeout=0)
+        del self._engine  # its finalizer fails once the interpreter is being taken down
+
+    def _defuse(self, text: str) -> str:
+        """`text` with a space in whatever the tokenizer would take for a special token, so that no model output, row or
+        picture can end a message or open another."""
+        return self._special_tokens.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
+
+    def _render_template(self, modality: Modality | None) -> _Template:
+        """Render system message, media and a mark with the model's own chat template; cut at the mark.
+
+        Raises:
+            SampleError: `unsupported_media`, the model does not take this kind of media.
+            EngineLoadError: the template gives no text that can be cut.
+        """
+        from vllm.renderers.params import ChatParams
+
+        media = [] if modality is None else [{"type": f"{modality}_url", f"{modality}_url": None, "uuid": "template"}]
+        messages = [
+            {"role": "system", "content": SYSTEM_MESSAGE},
+            {"role": "user", "content": [*media, {"type": "text", "text": _INSTRUCTION}]},
+        ]
+        parameters = ChatParams(chat_template_kwargs={"add_generation_prompt": True, "tokenize": False})
+        try:
+            _, prompt = self._engine.renderer.render_messages(cast(Any, messages), parameters)
+        except ValueError as error:
+            raise SampleError("unsupported_media", f"{self.model} takes no {modality}: {error}") from error
+        text = cast(Mapping[str, object], prompt).get("prompt")
+        if not isinstance(text, str) or text.count(_INSTRUCTION) != 1:
+            raise EngineLoadError(f"model {self.model}: its chat template cannot be used to build prompts")
+        prefix, _, suffix = text.partition(_INSTRUCTION)
+        return _Template(prefix, suffix)
+
+    async def _render(self, prompt: str, media: Media | None) -> Any:
+        """Tokenize the prompt and process the media, in vLLM's own threads."""
+        from vllm.renderers.inputs.preprocess import parse_model_prompt
+
+        content: dict[str, Any] = {"prompt": prompt}
+        if media is not None:
+            content["multi_modal_uuids"] = {media.modality: [media.media_id]}
+            content["multi_modal_data"] = {media.modality: [media.data]}
+            if media.modality == "video":
+                content |= self._video(media)
+        renderer = self._engine.renderer
+        unlimited = replace(renderer.default_chat_tok_params, max_total_tokens=None)  # we say it when it is too long
+        [rendered] = await renderer.render_cmpl_async(
+            [cast(Any, parse_model_prompt(self._engine.model_config, content))], unlimited
+        )
+        return rendered
+
+    def _video(self, media: Media) -> dict[str, Any]:
+        """Frames with their place in time. Models whose parser takes no metadata get it as a processor argument."""
+        metadata = {
+            "fps": media.source_fps,
+            "duration": media.duration,
+            "total_num_frames": media.source_frames,
+            "frames_indices": list(media.frame_indices),
+            "video_backend": "decord",
+        }
+        parser = self._engine.renderer.get_mm_processor().data_parser
+        if getattr(parser, "video_needs_metadata", False):
+            return {"multi_modal_data": {"video": [(media.data, {**metadata, "do_sample_frames": False})]}}
+        return {"mm_processor_kwargs": {"video_metadata": [metadata], "do_sample_frames": False}}
+
+
+def _check_model_folder(model: str) -> None:
+    """A path that is no model is told in one line, before anything is imported."""
+    path = Path(model).expanduser()
+    looks_like_path = path.is_absolute() or model.startswith((".", "~")) or path.exists()
+    if looks_like_path and not (path / "config.json").is_file():
+        raise EngineLoadError(f"model {model}: the folder has no config.json")
+
+
+def _defaults(options: EngineOptions, on_gpu: bool) -> dict[str, Any]:
+    """The engine arguments that `--engine-arg` may override."""
+    arguments: dict[str, Any] = {
+        "model": options.model,
+        "tensor_parallel_size": options.tensor_parallel_size,
+        "max_model_len": options.max_model_len or _context_length(options.model),
+        "scheduling_policy": "priority",
+        "enable_prefix_caching": True,
+        "limit_mm_per_prompt": {"image": 1, "video": 1},
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        "disable_log_stats": True,
+        "enforce_eager": not on_gpu,
+        "use_tqdm_on_load": False,
+    }
+    if options.seed is not None:
+        arguments["seed"] = options.seed
+    if options.gpu_memory_utilization is not None:
+        arguments["gpu_memory_utilization"] = options.gpu_memory_utilization
+    return arguments
+
+
+def _context_length(model: str) -> int:
+    """The default context, or the model's own where that is shorter."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(model)
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or _DEFAULT_CONTEXT
+    return min(_DEFAULT_CONTEXT, int(longest))
+
+
+def _pixel_multiple(config: Any) -> int:
+    """Pixels that one visual token spans along a side: patch size times merge size, 28 for Qwen2.5-VL."""
+    vision = getattr(config, "vision_config", None)
+    patch, merge = getattr(vision, "patch_size", None), getattr(vision, "spatial_merge_size", None)
+    return patch * merge if isinstance(patch, int) and isinstance(merge, int) else 28
+
+
+def _special_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """Matches every special token of the tokenizer in running text."""
+    names = {str(name) for name in (*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens) if len(str(name)) > 1}
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile("|".join(re.escape(name) for name in longest_first) or r"(?!)")
+
+
+def _sampling(request: Request, room: int) -> "SamplingParams":
+    """vLLM's sampling parameters; `room` is what the context leaves for an answer."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+    sampling, constraint = request.sampling, request.constraint
+    structured = None
+    if constraint is not None and constraint.choices:
+        structured = StructuredOutputsParams(choice=list(constraint.choices))
+    elif constraint is not None and constraint.json_schema:
+        structured = StructuredOutputsParams(json=dict(constraint.json_schema))
+    return SamplingParams(
+        max_tokens=min(sampling.max_tokens, room),
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        repetition_penalty=sampling.repetition_penalty,
+        seed=sampling.seed,
+        logprobs=_FIRST_TOKEN_LOGPROBS if constraint is not None and constraint.choices else None,
+        structured_outputs=structured,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _completion(output: "RequestOutput", constraint: Constraint | None) -> Completion:
+    """The answer as the rest of the program knows it.
+
+    Raises:
+        SampleError: the engine ended it for a reason other than its end or its length.
+    """
+    answer = output.outputs[0]
+    if answer.finish_reason not in ("stop", "length"):
+        raise SampleError("engine_error", f"{output.request_id}: the engine ended it early ({answer.finish_reason})")
+    reason: Literal["stop", "length"] = "length" if answer.finish_reason == "length" else "stop"
+    probabilities: dict[str, float] = {}
+    if constraint is not None and constraint.choices and answer.logprobs:
+        for entry in cast(Mapping[int, Any], answer.logprobs[0]).values():
+            token = entry.decoded_token or ""
+            probabilities[token] = probabilities.get(token, 0.0) + math.exp(entry.logprob)
+    return Completion(
+        text=answer.text,
+        finish_reason=reason,
+        input_tokens=len(output.prompt_token_ids or ()),
+        cached_tokens=output.num_cached_tokens or 0,
+        output_tokens=len(answer.token_ids),
+        first_token_probabilities=probabilities,
+    )

@@ -1,0 +1,28 @@
+"""The errors that are meant for the user, each with the exit status or the record that it ends in."""
+
+
+class UserError(Exception):
+    """The run cannot be done; the message is the one line that says why. Exit status 1."""
+
+    exit_status = 1
+
+
+class BadArguments(UserError):
+    """The command line is wrong. Exit status 2."""
+
+    exit_status = 2
+
+
+class StoppedEarly(UserError):
+    """A signal ended the run; the same command goes on where it stopped. Exit status 3."""
+
+    exit_status = 3
+
+
+class SampleError(Exception):
+    """One sample cannot be done. It ends as an error record `{"kind": …, "message": …}`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message

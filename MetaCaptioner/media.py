@@ -1,0 +1,270 @@
+"""`Sample` -> decoded image or video within a pixel and frame budget."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from MetaCaptioner.domains import Modality
+from MetaCaptioner.errors import SampleError
+from MetaCaptioner.metafile import Sample
+
+# Only formats that are plain pixels: no PostScript or the like, which start other programs.
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+_MAX_SIDE_RATIO = 200  # the limit of the Qwen-VL processors (qwen_vl_utils.vision_process.MAX_RATIO)
+_HASH_BLOCK_BYTES = 2**20
+_MIN_VIDEO_FRAMES = 4
+
+Image.init()  # registers all formats, so that the list above may name them; MPO comes with JPEG
+Image.MAX_IMAGE_PIXELS = None  # `MediaBudget.max_source_pixels` is checked instead, before anything is decoded
+
+
+@dataclass(frozen=True)
+class MediaBudget:
+    """What a picture or clip may cost.
+
+    `max_pixels` is for an image, `video_pixels` for each frame of a video; `video_frames` bounds the frames of a video,
+    `video_fps` how many are taken a second. Sources above `max_source_pixels` are refused without decoding them.
+    """
+
+    max_pixels: int = 1280 * 28 * 28
+    min_pixels: int = 4 * 28 * 28
+    video_pixels: int = 192 * 28 * 28
+    video_frames: int = 32
+    video_fps: float = 2.0
+    max_source_pixels: int = 250_000_000
+    pixel_multiple: int = 28
+
+
+@dataclass(frozen=True)
+class Media:
+    """A decoded picture or clip.
+
+    `data` is an RGB image, or the frames as (frames, height, width, 3) of 8 bit. `media_id` is the same for the same
+    file content under the same budget. `content_hash` is SHA-256 of the file. `frame_times` are seconds.
+    """
+
+    modality: Modality
+    data: Image.Image | NDArray[np.uint8]
+    media_id: str
+    content_hash: str
+    width: int
+    height: int
+    duration: float = 0.0
+    source_fps: float = 0.0
+    source_frames: int = 1
+    frame_indices: tuple[int, ...] = (0,)
+    frame_times: tuple[float, ...] = (0.0,)
+
+    def describe(self) -> dict[str, str]:
+        """The texts that prompts may use: `duration`, `frame_count` and `frame_times`."""
+        return {
+            "duration": f"{self.duration:.1f} s",
+            "frame_count": str(len(self.frame_times)),
+            "frame_times": ", ".join(f"{time:.1f}" for time in self.frame_times),
+        }
+
+
+def load_media(sample: Sample, budget: MediaBudget) -> Media:
+    """Read, decode and resize the media of `sample`. Runs in a thread.
+
+    Raises:
+        SampleError: `media_missing`, `media_corrupt`, `media_too_large` or `media_bad_shape`.
+    """
+    path = sample.media_path
+    try:
+        if not path.is_file():
+            reason = "is a folder" if path.is_dir() else "there is no such file"
+            raise SampleError("media_missing", f"{path}: {reason}")
+        if path.stat().st_size == 0:
+            raise SampleError("media_corrupt", f"{path}: the file is empty")
+        return _load_image(path, budget) if sample.modality == "image" else _load_video(path, budget)
+    except OSError as error:
+        raise SampleError("media_missing", f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def fit(width: int, height: int, max_pixels: int, budget: MediaBudget) -> tuple[int, int]:
+    """The (width, height) to resize to: multiples of `budget.pixel_multiple` within the pixel budget.
+
+    Raises:
+        SampleError: `media_bad_shape`, one side is over 200 times the other.
+    """
+    from qwen_vl_utils.vision_process import smart_resize
+
+    if max(width, height) > _MAX_SIDE_RATIO * min(width, height):
+        raise SampleError(
+            "media_bad_shape",
+            f"{width}x{height} pixels: one side is over {_MAX_SIDE_RATIO} times the other, no model takes it",
+        )
+    lowest = min(budget.min_pixels, max_pixels)
+    new_height, new_width = smart_resize(
+        height, width, factor=budget.pixel_multiple, min_pixels=lowest, max_pixels=max_pixels
+    )
+    return new_width, new_height
+
+
+def _check_source(width: int, height: int, budget: MediaBudget, path: Path) -> None:
+    if width * height > budget.max_source_pixels:
+        raise SampleError(
+            "media_too_large",
+            f"{path}: {width}x{height} is over {budget.max_source_pixels:,} pixels, left undecoded (a bomb?)",
+        )
+
+
+def _load_image(path: Path, budget: MediaBudget) -> Media:
+    content = path.read_bytes()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged EXIF and the like: the pixels decide
+            with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+                _check_source(image.width, image.height, budget, path)
+                width, height = fit(image.width, image.height, budget.max_pixels, budget)
+                image.draft("RGB", (width, height))
+                upright = ImageOps.exif_transpose(image)
+                rgb = to_rgb(upright)
+    except UnidentifiedImageError as error:
+        raise SampleError("media_corrupt", f"{path}: {_what_it_is(content)}") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise SampleError("media_corrupt", f"{path}: cannot be decoded: {error}") from error
+    size = fit(rgb.width, rgb.height, budget.max_pixels, budget)
+    resized = rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BICUBIC)
+    content_hash = hashlib.sha256(content).hexdigest()
+    return Media(
+        modality="image",
+        data=resized,
+        media_id=f"image-{content_hash[:32]}-{size[0]}x{size[1]}",
+        content_hash=content_hash,
+        width=size[0],
+        height=size[1],
+    )
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode as 8-bit RGB: deep grey is scaled, transparency is laid on white.
+
+    Source of the scaling: a 16-bit value v is shown as v / 257, so that 65535 becomes 255.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        values = np.asarray(image, dtype=np.float64)
+        if image.mode == "F":
+            low, high = float(values.min()), float(values.max())
+            values = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
+        elif values.max() > 255:
+            values = values / 257.0
+        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _what_it_is(content: bytes) -> str:
+    """Why a file that no image decoder knows is not an image, as far as its first bytes tell."""
+    head = content[:512].lstrip().lower()
+    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+        return "is a web page (HTML or XML), not an image: was the download refused?"
+    if head.startswith((b"{", b"[")):
+        return "is JSON text, not an image"
+    return f"is no image format that is read here ({', '.join(IMAGE_FORMATS)})"
+
+
+def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def choose_frames(source_frames: int, source_fps: float, budget: MediaBudget) -> list[int]:
+    """Which frames of a video to take: evenly spread, an even number, first and last among them.
+
+    The number follows qwen_vl_utils: `video_fps` a second, at least 4 and at most `video_frames`, never more than there
+    are. A video of one frame gives that frame twice, for models that pair frames.
+    """
+    from qwen_vl_utils.vision_process import smart_nframes
+
+    if source_frames < 2:
+        return [0, 0]
+    most = max(2, min(budget.video_frames, source_frames))
+    wanted = {"fps": min(budget.video_fps, source_fps), "min_frames": min(_MIN_VIDEO_FRAMES, most), "max_frames": most}
+    count = smart_nframes(wanted, total_frames=source_frames, video_fps=source_fps)
+    return [int(index) for index in np.linspace(0, source_frames - 1, count).round()]
+
+
+def _open_video(path: Path, budget: MediaBudget) -> tuple[Any, int, int]:
+    """A decord reader that resizes while it decodes, and the (width, height) it gives.
+
+    Raises:
+        SampleError: there is no video stream, no frame, or the frames break the budget.
+    """
+    import decord
+
+    try:
+        probe = decord.VideoReader(str(path), num_threads=1)
+        if len(probe) == 0:
+            raise SampleError("media_corrupt", f"{path}: the video has no frames")
+        height, width = probe[0].shape[:2]
+        _check_source(width, height, budget, path)
+        new_width, new_height = fit(width, height, min(budget.video_pixels, budget.max_pixels), budget)
+        reader = decord.VideoReader(str(path), num_threads=1, width=new_width, height=new_height)
+    except (decord.DECORDError, RuntimeError, IndexError) as error:
+        raise SampleError("media_corrupt", f"{path}: {_decord_reason(error)}") from error
+    return reader, new_width, new_height
+
+
+def _decord_reason(error: Exception) -> str:
+    """The one line of a decord error that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error).__name__
+    if "cannot find video stream" in str(error):
+        return "has no video stream (audio only?)"
+    return f"no video can be read from it: {reason.rpartition('Check failed:')[2].strip()[:200]}"
+
+
+def _load_video(path: Path, budget: MediaBudget) -> Media:
+    import decord
+
+    reader, width, height = _open_video(path, budget)
+    try:
+        source_frames, source_fps = len(reader), float(reader.get_avg_fps())
+        if not source_fps > 0:
+            source_fps = 1.0
+        indices = choose_frames(source_frames, source_fps, budget)
+        frames: NDArray[np.uint8] = reader.get_batch(indices).asnumpy()
+        times = _frame_times(reader, indices, source_fps)
+    except (decord.DECORDError, RuntimeError, IndexError) as error:
+        raise SampleError("media_corrupt", f"{path}: {_decord_reason(error)}") from error
+    content_hash = _hash_file(path)
+    return Media(
+        modality="video",
+        data=frames,
+        media_id=f"video-{content_hash[:32]}-{width}x{height}-{len(indices)}",
+        content_hash=content_hash,
+        width=width,
+        height=height,
+        duration=source_frames / source_fps,
+        source_fps=source_fps,
+        source_frames=source_frames,
+        frame_indices=tuple(indices),
+        frame_times=times,
+    )
+
+
+def _frame_times(reader: Any, indices: Sequence[int], source_fps: float) -> tuple[float, ...]:
+    """Seconds at which the chosen frames are shown: the container's time stamps, else index / rate."""
+    import decord
+
+    try:
+        stamps = reader.get_frame_timestamp(list(indices))
+    except (decord.DECORDError, RuntimeError, IndexError):
+        return tuple(index / source_fps for index in indices)
+    return tuple(float(begin) for begin in stamps[:, 0])

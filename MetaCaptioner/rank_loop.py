@@ -1,0 +1,225 @@
+"""The loop that every stage shares: pending samples -> media -> workflow -> record."""
+
+import asyncio
+import time
+import zlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from MetaCaptioner.engine import Completion, Engine, EngineDead, Request
+from MetaCaptioner.errors import SampleError
+from MetaCaptioner.media import Media, MediaBudget, load_media
+from MetaCaptioner.metafile import Sample
+from MetaCaptioner.ranks import StopSignal
+from MetaCaptioner.results import Record, ResultError, identity
+from MetaCaptioner.work import Item
+from MetaCaptioner.workflow import Agent, Generate
+
+RunSample = Callable[[Sample, Media, Generate], Awaitable[Record]]
+"""A stage's part in the loop: what it adds to the record of a sample."""
+
+_WORTH_ANOTHER_TRY = ("empty_output", "degenerate_output")
+_TRIES = 2
+_STOP_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """`in_flight` samples are in the engine at a time; `decode_threads` decode media ahead of them."""
+
+    budget: MediaBudget
+    in_flight: int = 64
+    decode_threads: int = 4
+    grace_seconds: float = 30.0
+    seed: int | None = None
+
+
+@dataclass
+class Tally:
+    """What a rank has done in this run."""
+
+    ok: int = 0
+    truncated: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def failed(self) -> int:
+        return self.errors.total()
+
+    def count(self, completion: Completion) -> None:
+        self.input_tokens += completion.input_tokens
+        self.cached_tokens += completion.cached_tokens
+        self.output_tokens += completion.output_tokens
+
+
+class RankLoop:
+    """Runs one stage over the items of one rank.
+
+    Media are decoded in threads ahead of need; at most `in_flight` samples are in the engine, and an older sample's
+    requests go before a younger one's. Every sample ends in one record, written as soon as it is done.
+    """
+
+    def __init__(
+        self,
+        run_sample: RunSample,
+        engine: Engine,
+        settings: LoopSettings,
+        stop: StopSignal,
+        constant: Record,
+        bar: "tqdm[NoReturn]",
+    ) -> None:
+        self._run_sample = run_sample
+        self._engine = engine
+        self._settings = settings
+        self._stop = stop
+        self._constant = constant
+        self._bar = bar
+        self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
+        self._slots = asyncio.Semaphore(settings.in_flight)
+        self._ahead = asyncio.Semaphore(settings.in_flight + 2 * settings.decode_threads)
+        self._running: set[asyncio.Task[None]] = set()
+        self._fatal: BaseException | None = None
+        self.tally = Tally()
+
+    async def run(self, items: Iterator[Item]) -> Tally:
+        """Work through `items` until they end, a signal comes, or the rank cannot go on.
+
+        Raises:
+            ResultError: a record could not be written.
+            EngineDead: the engine is gone.
+        """
+        begin = time.monotonic()
+        try:
+            await self._admit(items)
+            await self._drain()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+            self._decoders.shutdown(wait=False, cancel_futures=True)
+            self.tally.seconds = time.monotonic() - begin
+        if self._stop.received:
+            self.tally.stopped = True
+        elif self._fatal is not None:
+            raise self._fatal
+        return self.tally
+
+    def _over(self) -> bool:
+        return self._stop.received is not None or self._fatal is not None
+
+    async def _admit(self, items: Iterator[Item]) -> None:
+        """Start a task for each item, never more than may wait for the engine with their media decoded."""
+        for number, item in enumerate(items):
+            while not self._over():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ahead.acquire(), _STOP_POLL_SECONDS)
+                    break
+            if self._over():
+                return
+            task = asyncio.create_task(self._do(item, number))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._ahead.release()
+        if not task.cancelled() and task.exception() is not None and self._fatal is None:
+            self._fatal = task.exception()
+
+    async def _drain(self) -> None:
+        """Wait for what is in flight; after a signal no longer than the grace time."""
+        deadline: float | None = None
+        while self._running and self._fatal is None:
+            if self._stop.received and deadline is None:
+                deadline = time.monotonic() + self._settings.grace_seconds
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            await asyncio.wait(self._running, timeout=_STOP_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _do(self, item: Item, number: int) -> None:
+        """One sample from file to record. Whatever goes wrong with the sample becomes its error record."""
+        begin = time.monotonic()
+        record = identity(item.sample)
+        attempts = item.attempts
+        try:
+            if item.sample.problem is not None:
+                raise SampleError("bad_row", item.sample.problem)
+            decoding = asyncio.get_running_loop().run_in_executor(
+                self._decoders, load_media, item.sample, self._settings.budget
+            )
+            media = await decoding
+            record |= {"media_hash": media.content_hash}
+            async with self._slots:
+                fields, tries = await self._try(item.sample, media, number)
+            attempts += tries
+            record |= {"status": "ok", **fields}
+        except (ResultError, EngineDead):
+            raise
+        except Exception as error:  # noqa: BLE001 the sample boundary: one bad sample costs one record, never the rank
+            kind = error.kind if isinstance(error, SampleError) else "unexpected"
+            message = error.message if isinstance(error, SampleError) else f"{type(error).__name__}: {error}"
+            record |= {"status": "error", "error": {"kind": kind, "message": message[:2000]}}
+            attempts += _TRIES if kind in _WORTH_ANOTHER_TRY else 1
+        record |= {**self._constant, "attempts": attempts, "seconds": round(time.monotonic() - begin, 3)}
+        item.write(record)
+        self._note(record)
+
+    async def _try(self, sample: Sample, media: Media, number: int) -> tuple[Record, int]:
+        """Run the stage on a sample, once more where an answer was empty or looped; (fields, tries)."""
+        for attempt in range(1, _TRIES):
+            try:
+                return await self._run_sample(
+                    sample, media, self._generate_for(sample, media, number, attempt)
+                ), attempt
+            except SampleError as error:
+                if error.kind not in _WORTH_ANOTHER_TRY:
+                    raise
+        return await self._run_sample(sample, media, self._generate_for(sample, media, number, _TRIES)), _TRIES
+
+    def _generate_for(self, sample: Sample, media: Media, number: int, attempt: int) -> Generate:
+        """The `generate` that an agent is given: bound to one sample, its media and its place in the queue."""
+
+        async def generate(agent: Agent, instruction: str) -> Completion:
+            sampling = agent.sampling
+            if self._settings.seed is not None:
+                identity_of_answer = f"{self._settings.seed}/{sample.sample_id}/{agent.name}/{attempt}"
+                sampling = replace(sampling, seed=_seed(identity_of_answer))
+            completion = await self._engine.generate(
+                Request(
+                    request_id=f"{sample.sample_id}/{agent.name}/{number}.{attempt}",
+                    instruction=instruction,
+                    media=media if agent.sees_media else None,
+                    sampling=sampling,
+                    constraint=agent.constraint,
+                    priority=number,
+                )
+            )
+            self.tally.count(completion)
+            return completion
+
+        return generate
+
+    def _note(self, record: Record) -> None:
+        if record["status"] == "ok":
+            self.tally.ok += 1
+            self.tally.truncated += bool(record.get("truncated"))
+        else:
+            self.tally.errors[record["error"]["kind"]] += 1
+        self._bar.set_postfix(errors=self.tally.failed, refresh=False)
+        self._bar.update()
+
+
+def _seed(text: str) -> int:
+    """A 31-bit number that depends on nothing but `text`."""
+    return zlib.crc32(text.encode()) & 0x7FFFFFFF

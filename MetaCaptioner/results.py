@@ -1,0 +1,275 @@
+"""`Rank*_node*_*.jsonl`: append, recover, read back. The only module that opens result files."""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.metafile import Sample
+
+Record = dict[str, Any]
+
+_NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
+PATTERN = "Rank*_node*_*.jsonl"
+
+
+class ResultError(UserError):
+    """A result file cannot be written or read; what it holds is kept."""
+
+
+@dataclass(frozen=True)
+class ResultName:
+    """What the name of a result file says. A rank's work that several processes share is in parts, from 0."""
+
+    rank: int
+    node: int
+    stem: str
+    part: int = 0
+
+    def __str__(self) -> str:
+        return f"Rank{self.rank}_node{self.node}_{self.stem}{f'~{self.part}' if self.part else ''}.jsonl"
+
+    @classmethod
+    def parse(cls, name: str) -> Self | None:
+        """The parts of a file name, or None where it is not that of a result file."""
+        match = _NAME.match(name)
+        if match is None:
+            return None
+        return cls(int(match["rank"]), int(match["node"]), match["stem"], int(match["part"] or 0))
+
+
+def result_files(folder: Path, rank: int | None = None) -> list[tuple[Path, ResultName]]:
+    """The result files of `folder` (of one rank) in order of their names; an absent folder has none."""
+    pattern = PATTERN if rank is None else f"Rank{rank}_node*_*.jsonl"
+    named = ((path, ResultName.parse(path.name)) for path in sorted(folder.glob(pattern)))
+    return [(path, name) for path, name in named if name is not None]
+
+
+def parse_record(line: bytes) -> Record | None:
+    """The record in one line, or None where the line is torn or is no record."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("sample_id"), str) else None
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes, Record | None]]:
+    """(line number from 1, raw line, record or None where the line is torn or no record), a line at a time.
+
+    Raises:
+        ResultError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield number, line, parse_record(line)
+    except OSError as error:
+        raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The sound records of one result file, a line at a time."""
+    return (record for _, _, record in read_lines(path) if record is not None)
+
+
+def is_error(record: Record) -> bool:
+    """Whether a record tells of a failure."""
+    return record.get("status") != "ok"
+
+
+def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
+    """Write `path` again with only the sound records that `keep` accepts, in one atomic step.
+
+    Returns:
+        The number of lines dropped; where it is 0 the file was left alone.
+    """
+    dropped = 0
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as out:
+            for _, line, record in read_lines(path):
+                if record is not None and keep(record):
+                    out.write(line)
+                else:
+                    dropped += 1
+            out.flush()
+            os.fsync(out.fileno())
+        if dropped:
+            temporary.replace(path)
+    except OSError as error:
+        raise ResultError(f"result file {path}: cannot be repaired: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return dropped
+
+
+def identity(sample: Sample) -> Record:
+    """The fields that every record of a sample begins with, in every stage."""
+    return {
+        "sample_id": sample.sample_id,
+        "data_name": sample.data_name,
+        "index": sample.index,
+        "id": sample.row_id,
+        sample.modality: sample.media_name,
+        "root": str(sample.root),
+        "modality": sample.modality,
+        "task": sample.task,
+        "task_source": sample.task_source,
+    }
+
+
+class DoneSamples:
+    """Which samples have a record: a byte for each row, up to the highest one, by dataset."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, NDArray[np.bool_]] = {}
+
+    def add(self, record: Record) -> None:
+        """Note the sample of a record; one without a sound identity is passed over."""
+        name, index = record.get("data_name"), record.get("index")
+        if isinstance(name, str) and isinstance(index, int) and index >= 0:
+            self.mark(name, index)
+
+    def mark(self, name: str, index: int) -> None:
+        rows = self._rows.get(name, np.zeros(0, dtype=np.bool_))
+        if index >= len(rows):
+            grown = np.zeros(max(index + 1, 2 * len(rows)), dtype=np.bool_)
+            grown[: len(rows)] = rows
+            rows = self._rows[name] = grown
+        rows[index] = True
+
+    def has(self, name: str, index: int) -> bool:
+        rows = self._rows.get(name)
+        return rows is not None and index < len(rows) and bool(rows[index])
+
+    def count(self, name: str, start: int, end: int) -> int:
+        """How many of the rows `start <= index < end` are done."""
+        rows = self._rows.get(name)
+        return 0 if rows is None else int(np.count_nonzero(rows[start:end]))
+
+
+class RankResults:
+    """The result files of one rank (or of one part of it): recovered when opened, then appended to.
+
+    Only one process at a time may hold them; the lock is released with the process, however it ends.
+
+    Raises:
+        ResultError: the folder cannot be written, or another process has this rank.
+    """
+
+    def __init__(self, folder: Path, rank: int, node: int, part: int = 0) -> None:
+        self.folder = folder
+        self.rank = rank
+        self.node = node
+        self.part = part
+        self._open_files: dict[str, int] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / f".Rank{rank}~{part}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
+        except OSError:
+            pass  # a file system without locks: two processes on one rank are then the user's to avoid
+        self.repaired = self._recover()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def files(self) -> list[Path]:
+        """The files that are this process's to change, from any node it ever ran on."""
+        return [path for path, name in result_files(self.folder, self.rank) if name.part == self.part]
+
+    def done(self) -> "DoneSamples":
+        """The samples that have a record in any part of this rank."""
+        done = DoneSamples()
+        for path, _ in result_files(self.folder, self.rank):
+            for record in read_records(path):
+                done.add(record)
+        return done
+
+    def _recover(self) -> int:
+        """Drop torn and broken lines, so that their samples are done again. Returns how many lines went."""
+        return sum(_repair(path) for path in self.files())
+
+    def drop_errors(self) -> dict[str, int]:
+        """Take the error records out, so that their samples are pending again.
+
+        Returns:
+            The attempts made so far by sample id, of the samples that were dropped.
+        """
+        attempts: dict[str, int] = {}
+        for path in self.files():
+            attempts |= {r["sample_id"]: int(r.get("attempts") or 1) for r in read_records(path) if is_error(r)}
+            rewrite(path, lambda record: not is_error(record))
+        return attempts
+
+    def append(self, stem: str, record: Record) -> None:
+        """Write one record as one line, in one system call, to the file of annotation file `stem`.
+
+        Raises:
+            ResultError: the disk is full or the like; a part of a line that got through is taken back.
+        """
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
+        path = self.folder / str(ResultName(self.rank, self.node, stem, self.part))
+        try:
+            if stem not in self._open_files:
+                flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
+                self._open_files[stem] = os.open(path, flags, 0o666)
+            _write_whole(self._open_files[stem], line)
+        except OSError as error:
+            raise ResultError(
+                f"result file {path}: cannot be written: {error.strerror}; what it holds is kept"
+            ) from error
+
+    def close(self) -> None:
+        """Flush to disk and release the rank."""
+        for descriptor in self._open_files.values():
+            os.fsync(descriptor)
+            os.close(descriptor)
+        self._open_files.clear()
+        os.close(self._lock)
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    """Write `line` completely or not at all.
+
+    Raises:
+        OSError: it did not fit; the file is as long as before.
+    """
+    before = os.fstat(descriptor).st_size
+    written = 0
+    try:
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        if written:
+            os.ftruncate(descriptor, before)
+        raise
+
+
+def _repair(path: Path) -> int:
+    """Drop the lines of `path` that are no records; a torn last line is cut off in place."""
+    torn = sum(1 for _, _, record in read_lines(path) if record is None)
+    return rewrite(path, lambda record: True) if torn else 0

@@ -1,0 +1,179 @@
+"""What a stage is, and how one is run from the command line."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from MetaCaptioner import ranks
+from MetaCaptioner.engine import Engine
+from MetaCaptioner.engine.registry import open_engine
+from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
+from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
+from MetaCaptioner.plan import read_plan
+from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
+from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample, Tally
+from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
+from MetaCaptioner.results import Record, result_files
+from MetaCaptioner.terminal import say
+from MetaCaptioner.work import CaptionWork, PlanWork, Work, caption_shares, open_results
+
+_BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A workflow run over samples: its name, what it does for a sample, and where its samples come from."""
+
+    name: str
+    run_sample: Callable[[Prompts], RunSample]
+    add_work_arguments: Callable[[argparse.ArgumentParser], None]
+    open_work: Callable[[argparse.Namespace, StageOptions, Rank, Prompts, ExitStack], Work]
+
+
+def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """The work flags of the stages that follow a plan."""
+    parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
+    parser.add_argument("--output-dir", type=Path, required=True, help="where the result files go")
+
+
+def open_plan_work(
+    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+) -> Work:
+    """The rows of the plan that fall to this process."""
+    rows, problems = read_plan(arguments.plan)
+    mine = assigned_ranks(rank, [row.assign_rank for row in rows])
+    files = {number: open_results(stack, arguments.output_dir, rank, number, options.retry_errors) for number in mine}
+    return PlanWork([row for row in rows if row.assign_rank in files], prompts.domains, files, problems)
+
+
+def add_caption_arguments(parser: argparse.ArgumentParser) -> None:
+    """The work flags of the stages that follow the captions of earlier results."""
+    parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
+    parser.add_argument("--output-dir", type=Path, help="where the scores go (default: DATA_FOLDER/score)")
+
+
+def open_caption_work(
+    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+) -> Work:
+    """The captions that fall to this process."""
+    names = [name for _, name in result_files(arguments.data_folder)]
+    if not names:
+        raise UserError(f"data folder {arguments.data_folder}: holds no caption results (Rank*_node*_*.jsonl)")
+    output = arguments.output_dir or arguments.data_folder / "score"
+    shares = caption_shares(rank, [name.rank for name in names])
+    files = {
+        number: open_results(stack, output, rank, number, options.retry_errors, part=turn)
+        for number, (turn, _) in shares.items()
+    }
+    return CaptionWork(arguments.data_folder, shares, files, prompts.domains)
+
+
+def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
+    """Run this process's rank of a stage; the exit status as DESIGN's command lines have it."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m MetaCaptioner.{stage.name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    stage.add_work_arguments(parser)
+    add_arguments(parser)
+    parsed = parser.parse_args(arguments)
+    options = from_arguments(parsed)
+    rank = ranks.who_am_i(os.environ)
+    try:
+        status = _run_rank(stage, parsed, options, rank)
+    except BadArguments:
+        raise
+    except UserError as error:
+        say(f"rank {rank.rank}: error: {error}" if error.exit_status == 1 else f"rank {rank.rank}: {error}")
+        status = error.exit_status
+    return ranks.report_status(rank, status, os.environ)
+
+
+def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, rank: Rank) -> int:
+    stop = StopSignal()
+    stop.install()
+    prompts = load_prompts(options.prompts_dir)
+    if options.max_output_tokens is not None:
+        prompts = limit_output(prompts, options.max_output_tokens)
+    with ExitStack() as stack:
+        work = stage.open_work(parsed, options, rank, prompts, stack)
+        for problem in work.problems:
+            say(f"rank {rank.rank}: error: {problem}")
+        total, pending = work.total(), work.pending()
+        say(f"rank {rank.rank}: {stage.name}: {total - pending} of {total} samples are done, {pending} to do")
+        if pending:
+            tally = _work_through(stage, work, pending, options, rank, prompts, stop)
+            say(f"rank {rank.rank}: {describe(tally)}")
+            if tally.stopped:
+                raise StoppedEarly(f"stopped by {stop.received}; run the same command again to go on")
+    return 1 if work.problems else 0
+
+
+def _work_through(
+    stage: Stage, work: Work, pending: int, options: StageOptions, rank: Rank, prompts: Prompts, stop: StopSignal
+) -> Tally:
+    """Load the engine and run the loop over what is pending."""
+    if options.max_samples is not None:
+        pending = min(pending, ranks.share(options.max_samples, rank))
+        if pending == 0:
+            return Tally()
+    gpus = ranks.claim_gpus(rank, options.engine.tensor_parallel_size, os.environ)
+    say(f"rank {rank.rank}: loading {options.engine.model} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
+
+    async def run() -> Tally:
+        engine = open_engine(options.engine, on_gpu=bool(gpus))
+        stop.interruptible = False
+        try:
+            return await _loop(stage, engine, islice(work.items(), pending), pending)
+        finally:
+            engine.close()
+
+    async def _loop(stage: Stage, engine: Engine, items: Iterator, total: int) -> Tally:  # type: ignore[type-arg]
+        settings = LoopSettings(
+            budget=replace(options.budget, pixel_multiple=engine.pixel_multiple),
+            in_flight=options.in_flight,
+            decode_threads=options.decode_threads,
+            grace_seconds=options.grace_seconds,
+            seed=options.engine.seed,
+        )
+        constant: Record = {"model": engine.model, "prompts": prompts.digest()}
+        with _bar(stage, rank, total) as bar:
+            return await RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar).run(items)
+
+    return asyncio.run(run())
+
+
+def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
+    """One bar a rank; in a log file a line every half minute."""
+    return tqdm(
+        total=total,
+        desc=f"rank {rank.rank} {stage.name}",
+        unit="sample",
+        position=rank.local_rank,
+        mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        dynamic_ncols=True,
+        bar_format=_BAR_FORMAT,
+    )
+
+
+def describe(tally: Tally) -> str:
+    """A rank's run in one line."""
+    done = tally.ok + tally.failed
+    parts = [f"{done} samples: {tally.ok} ok, {tally.failed} errors"]
+    if tally.errors:
+        parts[0] += f" ({', '.join(f'{kind} {count}' for kind, count in tally.errors.most_common())})"
+    if tally.truncated:
+        parts.append(f"{tally.truncated} cut at their token budget")
+    seconds = max(tally.seconds, 1e-9)
+    parts.append(f"{tally.seconds:.1f} s, {3600 * done / seconds:,.0f} samples an hour")
+    cached = f" ({100 * tally.cached_tokens / tally.input_tokens:.0f}% cached)" if tally.input_tokens else ""
+    parts.append(f"{tally.input_tokens:,} input tokens{cached}, {tally.output_tokens:,} output tokens")
+    return "; ".join(parts)

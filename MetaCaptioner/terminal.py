@@ -1,0 +1,31 @@
+"""How programs of this project speak and exit: one clear line for an error, no traceback for the user's mistakes."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from MetaCaptioner.errors import UserError
+
+
+def say(message: str) -> None:
+    """One line for the person at the terminal, on stderr, written at once."""
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+def run_main(main: Callable[[], int]) -> NoReturn:
+    """Run a program's `main` and exit with its status; a `UserError` becomes one line and its own status."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except UserError as error:
+        say(f"error: {error}")
+        status = error.exit_status
+    except KeyboardInterrupt:
+        say("stopped; run the same command again to go on")
+        status = 3
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)
