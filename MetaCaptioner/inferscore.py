@@ -20,6 +20,7 @@ from MetaCaptioner.stage import Stage, add_caption_arguments, open_caption_work,
 from MetaCaptioner.terminal import run_main
 from MetaCaptioner.workflow import Generate, ask, base_texts
 
+REASON_CHARACTERS = 400
 Mark = Annotated[int, Field(ge=1, le=5)]
 
 
@@ -28,7 +29,7 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, Field(max_length=480)]
+    reason: Annotated[str, Field(max_length=REASON_CHARACTERS)]
     accuracy: Mark
     completeness: Mark
     hallucination: Mark
@@ -44,7 +45,7 @@ def verdict_schema() -> dict[str, object]:
     marks: dict[str, object] = {name: {"type": "integer", "enum": [1, 2, 3, 4, 5]} for name in DIMENSIONS}
     return {
         "type": "object",
-        "properties": {"reason": {"type": "string", "maxLength": 480}, **marks},
+        "properties": {"reason": {"type": "string", "maxLength": REASON_CHARACTERS}, **marks},
         "required": ["reason", *DIMENSIONS],
         "additionalProperties": False,
     }
@@ -61,6 +62,8 @@ def run_sample(prompts: Prompts) -> RunSample:
 
     async def run(sample: Sample, media: Media, generate: Generate) -> Record:
         completion = await ask(judge, base_texts(sample, media, None), generate)
+        if completion.finish_reason == "length":
+            raise SampleError("bad_verdict", f"the judge's answer was cut at {completion.output_tokens} tokens")
         try:
             verdict = Verdict.model_validate_json(completion.text)
         except ValidationError as error:

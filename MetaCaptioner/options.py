@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--retry-errors", action="store_true", help="do the samples again that ended in an error record")
     run.add_argument("--in-flight", type=int, default=64, metavar="N", help="samples in the engine at a time")
     run.add_argument("--decode-threads", type=int, default=min(8, os.cpu_count() or 1), metavar="N")
-    run.add_argument("--grace-seconds", type=float, default=30.0, help="for samples in flight after a signal to stop")
+    run.add_argument("--grace-seconds", type=float, default=20.0, help="for samples in flight after a signal to stop")
 
 
 def _engine_argument(text: str) -> tuple[str, object]:

@@ -6,7 +6,6 @@ python -m MetaCaptioner.plan --metafile data/Metafile.json --num-ranks 32 --outp
 import argparse
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from MetaCaptioner import Prompt, cost
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.files import atomic_write
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Dataset, first_problem, read_metafile, sample_from_row
 from MetaCaptioner.results import is_error, read_records, result_files, rewrite
@@ -169,7 +169,9 @@ def cut(works: Sequence[DatasetWork], num_ranks: int) -> list[PlanRow]:
         ends = offset + np.cumsum(costs)
         scale = num_ranks / total if total else 0.0
         ranks = np.minimum(((ends - costs / 2) * scale).astype(np.int64), num_ranks - 1)
-        pieces = list(_runs(np.where(work.pending, ranks, -1)))
+        done = len(work.pending)
+        # A dataset that is done keeps an empty shard, so that the plan still tells of it.
+        pieces = list(_runs(np.where(work.pending, ranks, -1))) or [(0, done, done)]
         remain = int(work.pending.sum())
         for number, (rank, start, end) in enumerate(pieces):
             shards.append(
@@ -210,14 +212,8 @@ def write_plan(rows: Sequence[PlanRow], path: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row.model_dump(), ensure_ascii=False) + "\n" for row in rows)
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"plan {path}: cannot be written: {error.strerror}") from error
+    with atomic_write(path, "plan") as file:
+        file.writelines(json.dumps(row.model_dump(), ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
 def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: int) -> str:

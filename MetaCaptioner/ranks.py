@@ -5,6 +5,7 @@ Only this module reads rank variables.
 
 import signal
 import subprocess
+import time
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ _TORCHRUN_VARIABLES = frozenset(
         "MASTER_PORT",
     }
 )
+_SAME_SIGNAL_SECONDS = 2.0
 _STATUS_FOLDER = "METACAPTIONER_STATUS_DIR"
 
 
@@ -132,10 +134,14 @@ def claim_gpus(rank: Rank, group_size: int, environment: MutableMapping[str, str
 
 
 class StopSignal:
-    """Notes that SIGTERM, SIGINT or SIGUSR1 came. A second one ends the process at once, with status 3."""
+    """Notes that SIGTERM, SIGINT or SIGUSR1 came. A second one, some time later, ends the process at once.
+
+    Not one right after the first: Ctrl-C reaches a rank both from the terminal and from its launcher.
+    """
 
     def __init__(self) -> None:
         self.received: str | None = None
+        self._received_at = 0.0
         self.interruptible = True
         """While True (set-up, loading the model) the first signal already ends the process: nothing is in flight."""
 
@@ -144,8 +150,10 @@ class StopSignal:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        again = self.received is not None
-        self.received = signal.Signals(number).name
+        again = self.received is not None and time.monotonic() - self._received_at > _SAME_SIGNAL_SECONDS
+        if self.received is None:
+            self.received = signal.Signals(number).name
+            self._received_at = time.monotonic()
         if again or self.interruptible:
             raise StoppedEarly(f"stopped by {self.received}; run the same command again to go on")
 

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -129,7 +130,9 @@ def _work_through(
     say(f"rank {rank.rank}: loading {options.engine.model} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
 
     async def run() -> Tally:
+        begin = time.monotonic()
         engine = open_engine(options.engine, on_gpu=bool(gpus))
+        say(f"rank {rank.rank}: loaded in {time.monotonic() - begin:.0f} s")
         stop.interruptible = False
         try:
             return await _loop(stage, engine, islice(work.items(), pending), pending)
@@ -157,7 +160,7 @@ def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
         total=total,
         desc=f"rank {rank.rank} {stage.name}",
         unit="sample",
-        position=rank.local_rank,
+        position=rank.local_rank if sys.stderr.isatty() else None,
         mininterval=0.5 if sys.stderr.isatty() else 30.0,
         dynamic_ncols=True,
         bar_format=_BAR_FORMAT,

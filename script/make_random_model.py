@@ -103,7 +103,9 @@ def make_model(folder: Path, seed: int = 0) -> None:
         return
     import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
     config = Qwen2_5_VLConfig(**make_config(make_tokenizer(folder)))
     torch.manual_seed(seed)

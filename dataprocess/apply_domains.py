@@ -1,0 +1,135 @@
+"""Write the router's domains back into annotation files and a new Metafile.
+
+    python dataprocess/apply_domains.py --domain-folder Output/Domain --metafile data/Metafile.json \
+        --output-dir data/routed --min-confidence 0.7
+
+A row that was routed with enough confidence gets `task`, `subdomain` and `task_confidence`. Other rows stay as they
+were (the caption stage routes rows without a task itself), or are left out with --drop-uncertain.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import _repository  # noqa: F401
+
+from MetaCaptioner.annotation import AnnotationFile
+from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.files import atomic_write
+from MetaCaptioner.metafile import Dataset, read_metafile
+from MetaCaptioner.Prompt import load_prompts
+from MetaCaptioner.results import is_error, read_records, result_files
+from MetaCaptioner.terminal import run_main, say
+
+
+@dataclass(frozen=True)
+class Route:
+    """What the router said of one row."""
+
+    task: str
+    subdomain: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How many rows of a dataset were routed, and how many were left as they were or left out."""
+
+    routed: int
+    uncertain: int
+    written: int
+
+
+def read_routes(folder: Path, data_name: str) -> dict[int, Route]:
+    """The routes of one dataset by row index; failed ones are left out."""
+    return {
+        record["index"]: Route(record["task"], record["subdomain"], record["task_confidence"])
+        for path, _ in result_files(folder)
+        for record in read_records(path)
+        if record.get("data_name") == data_name and not is_error(record)
+    }
+
+
+def apply(
+    dataset: Dataset, routes: Mapping[int, Route], output: Path, min_confidence: float, drop_uncertain: bool
+) -> Applied:
+    """Write the annotation file of one dataset again, as a JSON list, with the routes in its rows."""
+    annotation = AnnotationFile(dataset.annotation)
+    routed = uncertain = written = 0
+
+    def rows() -> Iterator[object]:
+        nonlocal routed, uncertain
+        for index, row in annotation.rows(0, len(annotation)):
+            route = routes.get(index)
+            if route is not None and route.confidence >= min_confidence and isinstance(row, dict):
+                routed += 1
+                sure = {"task": route.task, "subdomain": route.subdomain, "task_confidence": route.confidence}
+                yield {**row, **sure}
+            else:
+                uncertain += 1
+                if not drop_uncertain:
+                    yield row
+
+    with atomic_write(output, "annotation file") as file:
+        for row in rows():
+            file.write(b"[\n" if written == 0 else b",\n")
+            file.write(json.dumps(row, ensure_ascii=False).encode())
+            written += 1
+        file.write(b"\n]\n" if written else b"[]\n")
+    annotation.close()
+    return Applied(routed, uncertain, written)
+
+
+def output_names(datasets: Mapping[str, Dataset]) -> dict[str, str]:
+    """A file name for every dataset: that of its annotation file, with the dataset's name where two would clash."""
+    stems = [dataset.annotation.stem for dataset in datasets.values()]
+    return {
+        name: f"{dataset.annotation.stem}.json"
+        if stems.count(dataset.annotation.stem) == 1
+        else f"{name.replace('/', '_')}_{dataset.annotation.stem}.json"
+        for name, dataset in datasets.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the routed annotation files and their Metafile."""
+    parser = argparse.ArgumentParser(description="Write the router's domains back into annotation files.")
+    parser.add_argument("--domain-folder", type=Path, required=True, help="folder of route results")
+    parser.add_argument("--metafile", type=Path, required=True, help="the Metafile that was routed")
+    parser.add_argument("--output-dir", type=Path, required=True, help="where annotation files and Metafile.json go")
+    parser.add_argument("--min-confidence", type=float, default=0.7, help="lowest confidence that counts, 0 to 1")
+    parser.add_argument("--drop-uncertain", action="store_true", help="leave out rows below it or without a route")
+    parser.add_argument("--prompts-dir", type=Path, help="the prompt files that the routing used, if it did")
+    options = parser.parse_args(arguments)
+    if not 0 <= options.min_confidence <= 1:
+        raise BadArguments("--min-confidence must be from 0 to 1")
+    if not result_files(options.domain_folder):
+        raise UserError(f"domain folder {options.domain_folder}: holds no route results (Rank*_node*_*.jsonl)")
+    datasets, problems = read_metafile(options.metafile, load_prompts(options.prompts_dir).domains)
+    for problem in problems:
+        say(f"error: {problem}")
+    entries = {}
+    for name, file_name in output_names(datasets).items():
+        dataset = datasets[name]
+        routes = read_routes(options.domain_folder, name)
+        applied = apply(dataset, routes, options.output_dir / file_name, options.min_confidence, options.drop_uncertain)
+        left = "left out" if options.drop_uncertain else "left as they were"
+        say(f"{options.output_dir / file_name}: {applied.routed} rows routed, {applied.uncertain} {left}")
+        count = dataset.sample_count
+        entries[name] = {
+            "root": str(dataset.root),
+            "annotation": file_name,
+            "length": applied.written,
+            "task": dataset.task or "auto",
+            "sample_count": applied.written if count is None else min(count, applied.written),
+            "modality": dataset.modality,
+        }
+    with atomic_write(options.output_dir / "Metafile.json", "Metafile") as file:
+        file.write(json.dumps(entries, indent=2, ensure_ascii=False).encode() + b"\n")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    run_main(main)

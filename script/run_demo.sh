@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# From nothing to filtered captions of data/demo, on two ranks: set-up, plan, route, caption, score, filter, verify.
+# MODEL names another model. Flags go to all three stages. Safe to repeat: what is done is not done again.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash script/setup.sh
+WANTED_MODEL=${MODEL:-}
+source script/common.sh
+
+DEMO=${DEMO:-Output/demo}
+PLAN=$DEMO/split_plan.jsonl
+mkdir -p "$DEMO"
+FLAGS=("$@")
+if [ "$GPUS" = 0 ]; then
+  NPROC=2
+  if [ -z "$WANTED_MODEL" ]; then
+    MODEL=$DEMO/model
+    "$PYTHON" script/make_random_model.py "$MODEL"
+    FLAGS=(--max-output-tokens 48 "$@")
+    cat <<'NOTE'
+------------------------------------------------------------------------------------------
+No GPU and no MODEL: a small Qwen2.5-VL with RANDOM weights stands in. Everything moves as
+in a real run (planning, routing, agents, scoring, filtering), but the captions are NOISE.
+------------------------------------------------------------------------------------------
+NOTE
+  fi
+elif [ "$NPROC" -gt 2 ]; then
+  NPROC=2
+fi
+export MODEL TP NPROC NNODES PYTHON
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "plan: two ranks"
+METAFILE=data/demo/Metafile.json PLAN=$PLAN NUM_RANKS=2 bash script/run_plan.sh
+step "route"
+PLAN=$PLAN OUTPUT=$DEMO/Domain bash script/run_domain.sh "${FLAGS[@]}"
+step "caption"
+PLAN=$PLAN OUTPUT=$DEMO/Caption bash script/run_caption.sh "${FLAGS[@]}"
+step "score"
+OUTPUT=$DEMO/Caption bash script/run_filter.sh "${FLAGS[@]}"
+step "filter"
+"$PYTHON" dataprocess/filterd_by_score.py --data-folder "$DEMO/Caption" --min-overall 3 --min-dim-score 3
+step "verify"
+"$PYTHON" dataprocess/verify.py --plan "$PLAN" --data-folder "$DEMO/Domain"
+"$PYTHON" dataprocess/verify.py --plan "$PLAN" --data-folder "$DEMO/Caption" --scores
+
+cat <<DONE
+
+The demo is done. What was made:
+  $PLAN   which rank does what
+  $DEMO/Domain/Rank*_node*_*.jsonl          the domain of every picture and clip
+  $DEMO/Caption/Rank*_node*_*.jsonl         the captions, with every agent's text
+  $DEMO/Caption/score/Rank*_node*_*.jsonl   the judge's marks
+  $DEMO/Caption/filtered/                   kept.jsonl, rejected.jsonl, summary.json
+DONE
