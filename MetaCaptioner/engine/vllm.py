@@ -95,31 +95,38 @@ class VllmEngine:
         self._templates: dict[Modality | None, _Template] = {}
 
     async def generate(self, request: Request) -> Completion:
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+        output = await self._answer(request, send_media_again=False)
+        if output.outputs[0].finish_reason == "error" and request.media is not None:
+            # vLLM sends a picture to its engine process once and then goes by its id. If the request that carried it
+            # was cancelled on the way, the id is not known there: the one answer is to send the picture again.
+            output = await self._answer(request, send_media_again=True)
+        return _completion(output, request.constraint)
+
+    async def _answer(self, request: Request, send_media_again: bool) -> "RequestOutput":
+        """What vLLM says to a request, once it is finished."""
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         modality = request.media.modality if request.media else None
         prompt = self.prompt_text(request.instruction, modality)
+        rendered = await self._render(prompt, request.media, send_media_again)
+        length = len(rendered["prompt_token_ids"])
+        if length >= self.max_model_len:
+            raise SampleError(
+                "prompt_too_long",
+                f"{request.request_id}: the prompt has {length} tokens, the context holds {self.max_model_len} "
+                "(--max-model-len) and an answer needs some; lower --max-pixels, --video-frames or the prompt",
+            )
+        sampling = _sampling(request, self.max_model_len - length)
+        name = f"{request.request_id}{'+media' if send_media_again else ''}"
+        output: RequestOutput | None = None
         try:
-            rendered = await self._render(prompt, request.media)
-            length = len(rendered["prompt_token_ids"])
-            if length >= self.max_model_len:
-                raise SampleError(
-                    "prompt_too_long",
-                    f"{request.request_id}: the prompt has {length} tokens, the context holds {self.max_model_len} "
-                    "(--max-model-len) and an answer needs some; lower --max-pixels, --video-frames or the prompt",
-                )
-            sampling = _sampling(request, self.max_model_len - length)
-            output: RequestOutput | None = None
-            answers = self._engine.generate(rendered, sampling, request.request_id, priority=request.priority)
-            async for answer in answers:
+            async for answer in self._engine.generate(rendered, sampling, name, priority=request.priority):
                 output = answer
-        except (EngineDeadError, EngineGenerateError) as error:
-            if isinstance(error, EngineGenerateError) and not self._engine.errored:
-                raise SampleError("engine_error", f"{request.request_id}: {error}") from error
+        except EngineDeadError as error:
             raise EngineDead("the engine has died; run the same command again to go on") from error
         if output is None or not output.finished:
             raise SampleError("engine_error", f"{request.request_id}: the engine gave no answer")
-        return _completion(output, request.constraint)
+        return output
 
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
         if modality not in self._templates:
@@ -160,7 +167,7 @@ class VllmEngine:
         prefix, _, suffix = text.partition(_INSTRUCTION)
         return _Template(prefix, suffix)
 
-    async def _render(self, prompt: str, media: Media | None) -> Any:
+    async def _render(self, prompt: str, media: Media | None, send_media_again: bool = False) -> Any:
         """Tokenize the prompt and process the media, in vLLM's own threads."""
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
@@ -173,7 +180,9 @@ class VllmEngine:
         renderer = self._engine.renderer
         unlimited = replace(renderer.default_chat_tok_params, max_total_tokens=None)  # we say it when it is too long
         [rendered] = await renderer.render_cmpl_async(
-            [cast(Any, parse_model_prompt(self._engine.model_config, content))], unlimited
+            [cast(Any, parse_model_prompt(self._engine.model_config, content))],
+            unlimited,
+            skip_mm_cache=send_media_again,
         )
         return rendered
 

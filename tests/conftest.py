@@ -1,0 +1,21 @@
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers import Runner
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Runner]:
+    """Runs the programs of the project as one process without GPUs; the signal handlers are put back."""
+    for name in [name for name in os.environ if name.startswith("SLURM_") or name in ("RANK", "WORLD_SIZE")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("METACAPTIONER_STATUS_DIR", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    yield Runner(monkeypatch, capsys)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

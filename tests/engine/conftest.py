@@ -1,0 +1,44 @@
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from MetaCaptioner.engine.vllm import VllmEngine
+from MetaCaptioner.options import EngineOptions
+from tests.random_model import random_model  # noqa: F401
+
+Result = TypeVar("Result")
+CONTEXT = 4096
+
+
+class RunningEngine:
+    """Real vLLM, kept for all tests of a session on an event loop of its own."""
+
+    def __init__(self, model: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        options = EngineOptions(str(model), max_model_len=CONTEXT, extra={"disable_log_stats": False})
+
+        async def build() -> VllmEngine:
+            return VllmEngine(options, on_gpu=False)
+
+        self.engine = self.run(build())
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=300)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self.engine.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def running(random_model: Path) -> Iterator[RunningEngine]:  # noqa: F811
+    engine = RunningEngine(random_model)
+    yield engine
+    engine.close()

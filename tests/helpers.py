@@ -1,0 +1,274 @@
+"""Datasets, plans, engines and runs for the unit tests."""
+
+import errno
+import inspect
+import json
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from MetaCaptioner import captionpipeline, inferdomain, inferscore, plan, stage
+from MetaCaptioner.domains import Modality
+from MetaCaptioner.engine import Completion, Engine, Request
+from MetaCaptioner.engine.registry import open_engine
+from MetaCaptioner.engine.scripted import ScriptedEngine
+from MetaCaptioner.media import Media
+from MetaCaptioner.options import EngineOptions
+from MetaCaptioner.terminal import run_main
+
+Row = dict[str, Any]
+Hook = Callable[[Request], Awaitable[Completion | None] | Completion | None]
+
+PLAN_KEYS = [
+    *("data_name", "json_url", "root", "task", "modality", "total", "processed", "remain"),
+    *("shard_index", "num_shards", "start_idx", "end_idx", "anno_file_key", "assign_rank"),
+]
+
+
+def picture_rows(root: Path, count: int, **fields: object) -> list[Row]:
+    """The annotation rows of `count` small pictures, all different, that are written below `root`."""
+    root.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        colour = (number * 37 % 256, number * 91 % 256, number // 256)
+        Image.new("RGB", (56, 56), colour).save(root / f"{number}.png")
+    return [{"id": n, "image": f"{n}.png", "width": 56, "height": 56, **fields} for n in range(count)]
+
+
+def write_annotation(path: Path, rows: Sequence[object]) -> Path:
+    """An annotation file: JSONL if its name ends so, else a JSON list."""
+    texts = [json.dumps(row, ensure_ascii=False) for row in rows]
+    text = "\n".join(texts) if path.suffix == ".jsonl" else "[" + ",\n".join(texts) + "]"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def plan_row(annotation: Path, root: Path, start: int, end: int, rank: int = 0, **changes: object) -> Row:
+    """A row of a plan with the keys of the contract and no others."""
+    row = {
+        "data_name": annotation.stem,
+        "json_url": str(annotation),
+        "root": str(root),
+        "task": "Natural",
+        "modality": "image",
+        "total": end,
+        "processed": 0,
+        "remain": end,
+        "shard_index": 0,
+        "num_shards": 1,
+        "start_idx": start,
+        "end_idx": end,
+        "anno_file_key": annotation.name,
+        "assign_rank": rank,
+    }
+    return row | changes
+
+
+def write_plan(path: Path, *rows: object) -> Path:
+    """A plan of `rows`; a row that is text goes in as it is."""
+    path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+    return path
+
+
+def small_plan(folder: Path, rows: int | Sequence[object] = 4, **changes: object) -> Path:
+    """A plan of one rank for pictures `set/0` … in `folder`/media; `rows` are their number, or the annotation rows."""
+    root = folder / "media"
+    found = picture_rows(root, rows) if isinstance(rows, int) else rows
+    annotation = write_annotation(folder / "set.json", found)
+    return write_plan(folder / "plan.jsonl", plan_row(annotation, root, 0, len(found), **changes))
+
+
+def write_metafile(folder: Path, **datasets: Row) -> Path:
+    path = folder / "Metafile.json"
+    path.write_text(json.dumps(datasets))
+    return path
+
+
+def all_records(folder: Path) -> list[Row]:
+    """The records of all result files of `folder`; each line must be whole."""
+    paths = sorted(folder.glob("Rank*_node*_*.jsonl"))
+    lines = [line for path in paths for line in path.read_bytes().splitlines(keepends=True)]
+    assert all(line.endswith(b"\n") for line in lines)
+    return [json.loads(line) for line in lines]
+
+
+def records(folder: Path) -> dict[str, Row]:
+    """The records by sample; no sample may have two."""
+    found = all_records(folder)
+    twice = [name for name, count in Counter(record["sample_id"] for record in found).items() if count > 1]
+    assert not twice
+    return {record["sample_id"]: record for record in found}
+
+
+def error_kinds(folder: Path) -> dict[str, str]:
+    return {name: r["error"]["kind"] for name, r in records(folder).items() if r["status"] == "error"}
+
+
+def names(count: int, data_name: str = "set") -> set[str]:
+    return {f"{data_name}/{number}" for number in range(count)}
+
+
+def make_clip(path: Path, frames: int, size: tuple[int, int] = (96, 64), rate: int = 10) -> Path:
+    """A clip that begins with a red frame and ends with a blue one, with greens that grow brighter between them."""
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=rate, options={"threads": "1", "crf": "10"})
+        stream.pix_fmt = "yuv420p"
+        stream.width, stream.height = size
+        container.start_encoding()
+        for number in range(frames):
+            colour = (0, 255 * number // frames, 0)
+            colour = (255, 0, 0) if number == 0 else (0, 0, 255) if number == frames - 1 else colour
+            picture = np.full((size[1], size[0], 3), colour, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        if frames:
+            container.mux(stream.encode())
+    return path
+
+
+def some_media(modality: Modality = "image") -> Media:
+    data = Image.new("RGB", (56, 56)) if modality == "image" else np.zeros((2, 56, 56, 3), dtype=np.uint8)
+    return Media(modality, data, f"{modality}-1", "hash", 56, 56)
+
+
+def completion(text: str, finish_reason: Any = "stop", **probabilities: float) -> Completion:
+    return Completion(text, finish_reason, 10, 0, 5, probabilities)
+
+
+def sample_of(request: Request) -> str:
+    return request.request_id.rsplit("/", 2)[0]
+
+
+def agent_of(request: Request) -> str:
+    return request.request_id.rsplit("/", 2)[1]
+
+
+class FakeEngine:
+    """The scripted engine, with a hook that sees every request first and may answer it, wait or raise."""
+
+    model = "fake"
+    pixel_multiple = 28
+
+    def __init__(self, hook: Hook | None = None) -> None:
+        self.requests: list[Request] = []
+        self.closed = False
+        self._hook = hook
+        self._scripted = ScriptedEngine(EngineOptions("fake"))
+
+    @property
+    def samples(self) -> set[str]:
+        return {sample_of(request) for request in self.requests}
+
+    async def generate(self, request: Request) -> Completion:
+        self.requests.append(request)
+        answer = self._hook(request) if self._hook else None
+        answer = await answer if inspect.isawaitable(answer) else answer
+        return answer or await self._scripted.generate(request)
+
+    def prompt_text(self, instruction: str, modality: Modality | None) -> str:
+        return self._scripted.prompt_text(instruction, modality)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a program said and how it ended."""
+
+    status: int
+    said: str
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.said.splitlines() if "error: " in line]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs the programs in this process, as their command lines do; ranks are those of torchrun."""
+
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def main(
+        self,
+        main: Callable[[Sequence[str]], int],
+        *arguments: object,
+        engine: Engine | None = None,
+        engine_opens: bool = True,
+        rank: tuple[int, int] | None = None,
+    ) -> Outcome:
+        def opened(options: EngineOptions, on_gpu: bool) -> Engine:
+            assert engine_opens, "the engine was opened"
+            return engine or open_engine(options, on_gpu)
+
+        self.monkeypatch.setattr(stage, "open_engine", opened)
+        for name, value in zip(("RANK", "WORLD_SIZE"), rank or (), strict=False):
+            self.monkeypatch.setenv(name, str(value))
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_main(lambda: main([str(argument) for argument in arguments]))
+        assert isinstance(ended.value.code, int)
+        return Outcome(ended.value.code, self.capsys.readouterr().err)
+
+    def plan(self, metafile: Path, output: Path, *more: object, num_ranks: int = 1) -> Outcome:
+        return self.main(plan.main, "--metafile", metafile, "--output", output, "--num-ranks", num_ranks, *more)
+
+    def caption(self, plan: Path, output: Path, *more: object, **how: Any) -> Outcome:
+        return self.main(captionpipeline.main, "--plan", plan, "--output-dir", output, *SCRIPTED, *more, **how)
+
+    def route(self, plan: Path, output: Path, *more: object, **how: Any) -> Outcome:
+        return self.main(inferdomain.main, "--plan", plan, "--output-dir", output, *SCRIPTED, *more, **how)
+
+    def score(self, folder: Path, *more: object, **how: Any) -> Outcome:
+        return self.main(inferscore.main, "--data-folder", folder, *SCRIPTED, *more, **how)
+
+
+SCRIPTED = ("--model", "none", "--engine", "scripted", "--decode-threads", "2")
+
+
+def make_read_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let every change below `folder` fail as on a read-only mount (permission bits would not stop root)."""
+
+    def guarded(function: Callable[..., Any], changes: Callable[..., bool]) -> Callable[..., Any]:
+        def call(path: Any, *arguments: Any, **named: Any) -> Any:
+            if folder in Path(path).parents and changes(*arguments, **named):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+            return function(path, *arguments, **named)
+
+        return call
+
+    def always(*_: Any, **__: Any) -> bool:
+        return True
+
+    for name in ("unlink", "mkdir", "replace", "touch"):
+        monkeypatch.setattr(Path, name, guarded(getattr(Path, name), always))
+    monkeypatch.setattr(Path, "open", guarded(Path.open, lambda mode="r", *_, **__: not set(mode).isdisjoint("wax+")))
+    monkeypatch.setattr(
+        os, "open", guarded(os.open, lambda flags=0, *_, **__: bool(flags & (os.O_CREAT | os.O_WRONLY)))
+    )
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch, whole_lines: int) -> None:
+    """After `whole_lines` records the disk is full: half of the next line gets through, then nothing."""
+    write, left, halves = os.write, [whole_lines], [1]
+
+    def limited(descriptor: int, data: bytes) -> int:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().suffix != ".jsonl":
+            return write(descriptor, data)
+        if left[0] > 0:
+            left[0] -= 1
+            return write(descriptor, data)
+        if halves[0] > 0:
+            halves[0] -= 1
+            return write(descriptor, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", limited)
