@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from MetaCaptioner import captionpipeline, inferdomain, inferscore, plan, stage
@@ -272,3 +273,25 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, whole_lines: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", limited)
+
+
+MAPS = {
+    "domain": "Maps",
+    "description": "Drawn maps.",
+    "subdomains": ["City", "Relief"],
+    "aliases": ["cartography"],
+    "agents": [
+        {"name": "places", "prompt": "List the places."},
+        {"name": "summary", "role": "summary", "requires": ["places"], "prompt": "Describe the map. {places}"},
+    ],
+}
+"""A tenth domain, as a prompt file."""
+
+
+def write_prompts(folder: Path, **files: object) -> Path:
+    """A prompts folder; a file that is text goes in as it is."""
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        (folder / f"{name}.yaml").write_text(text)
+    return folder

@@ -15,7 +15,7 @@ HARD_ROWS: list[object] = [
     {},
     [1, [2]],
     "a ] string",
-    -12.5e3,
+    -125,
     None,
     True,
     1234567890,

@@ -1,0 +1,176 @@
+"""Killed at any moment and started again: every sample ends with exactly one record, and none is paid for twice."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage import data
+
+from tests.pipeline.commands import environment, module, records, run, sample_ids, script, succeed, write_json
+
+SAMPLES = 40
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """A plan of 40 crops of a photograph, for one rank."""
+    media = tmp_path / "media"
+    media.mkdir()
+    photograph = Image.fromarray(data.astronaut())
+    rows = []
+    for number in range(SAMPLES):
+        photograph.crop((number, number, number + 224, number + 224)).save(media / f"{number}.png")
+        rows.append({"id": number, "image": f"{number}.png"})
+    write_json(tmp_path / "crops.json", rows)
+    metafile = write_json(
+        tmp_path / "Metafile.json", {"crops": {"root": "media", "annotation": "crops.json", "task": "Natural"}}
+    )
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "1", "--output", tmp_path / "plan.jsonl"))
+    return tmp_path / "plan.jsonl"
+
+
+def lines(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("Rank*.jsonl"))
+
+
+def wait_for_lines(folder: Path, count: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 180
+    while lines(folder) < count:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "no records were written"
+        time.sleep(0.01)
+
+
+def start(command: list[str | Path], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [str(part) for part in command], env=environment(), stdout=out, stderr=out, start_new_session=True
+        )
+
+
+def children(pid: int) -> list[int]:
+    """All descendants of a process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError, IndexError):
+                continue
+            if parent == pid:
+                found += [int(entry.name), *children(int(entry.name))]
+    return found
+
+
+def wait_until_gone(pids: list[int], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while alive := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < deadline, f"processes outlive the rank: {alive}"
+        time.sleep(0.2)
+
+
+@pytest.mark.engine
+def test_kill_9_in_mid_run_on_real_vllm(tmp_path: Path, plan: Path, random_model: Path) -> None:
+    output = tmp_path / "Caption"
+    command = module("captionpipeline", "--plan", plan, "--output-dir", output, "--model", random_model,
+                     "--max-output-tokens", "64", "--in-flight", "4")  # fmt: skip
+    first = start(command, tmp_path / "first.log")
+    wait_for_lines(output, 5, first)
+    engine_processes = children(first.pid)
+    assert engine_processes
+    os.kill(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    wait_until_gone(engine_processes)
+    before = {record["sample_id"]: record for record in records(output)}
+    assert 5 <= len(before) < SAMPLES
+    assert run(script("verify", "--plan", plan, "--data-folder", output)).returncode == 1
+
+    log = succeed(command)
+    assert f"{len(before)} of {SAMPLES} samples are done, {SAMPLES - len(before)} to do" in log
+    assert f"{SAMPLES - len(before)} samples: {SAMPLES - len(before)} ok" in log
+    after = {record["sample_id"]: record for record in records(output)}
+    assert {name: after[name] for name in before} == before
+    assert sample_ids(output) == sorted(f"crops/{number}" for number in range(SAMPLES))
+    assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", output))
+
+    [path] = output.glob("Rank*.jsonl")
+    path.write_bytes(path.read_bytes()[:-50])
+    assert run(script("verify", "--plan", plan, "--data-folder", output)).returncode == 1
+    log = succeed(command)
+    assert f"{SAMPLES - 1} of {SAMPLES} samples are done, 1 to do" in log
+    assert sample_ids(output) == sorted(f"crops/{number}" for number in range(SAMPLES))
+    assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", output))
+
+
+def scripted(plan: Path, output: Path, *arguments: str) -> list[str | Path]:
+    return module("captionpipeline", "--plan", plan, "--output-dir", output, "--model", "none", "--engine", "scripted",
+                  *arguments)  # fmt: skip
+
+
+@pytest.mark.parametrize("after", [0, 1, 7, 19])
+def test_kill_9_at_many_moments_with_the_scripted_engine(tmp_path: Path, plan: Path, after: int) -> None:
+    output = tmp_path / "Caption"
+    command = scripted(plan, output, "--engine-arg", "delay=0.05", "--in-flight", "3")
+    process = start(command, tmp_path / "log")
+    if after:
+        wait_for_lines(output, after, process)
+    else:
+        time.sleep(0.5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    succeed(command)
+    assert sample_ids(output) == sorted(f"crops/{number}" for number in range(SAMPLES))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_stops_with_status_3_and_the_same_command_goes_on(
+    tmp_path: Path, plan: Path, number: signal.Signals
+) -> None:
+    output = tmp_path / "Caption"
+    command = scripted(plan, output, "--engine-arg", "delay=0.1", "--in-flight", "2")
+    process = start(command, tmp_path / "log")
+    wait_for_lines(output, 3, process)
+    os.kill(process.pid, number)
+    assert process.wait(timeout=60) == 3
+    log = (tmp_path / "log").read_text()
+    assert f"stopped by {number.name}; run the same command again to go on" in log
+    assert "Traceback" not in log
+    stopped_at = len(records(output))
+    assert 3 <= stopped_at < SAMPLES
+    assert f"{stopped_at} of {SAMPLES} samples are done" in succeed(command)
+    assert sample_ids(output) == sorted(f"crops/{number}" for number in range(SAMPLES))
+
+
+def test_two_processes_on_one_rank_are_refused(tmp_path: Path, plan: Path) -> None:
+    output = tmp_path / "Caption"
+    command = scripted(plan, output, "--engine-arg", "delay=0.3", "--in-flight", "1")
+    first = start(command, tmp_path / "log")
+    wait_for_lines(output, 1, first)
+    second = run(command)
+    assert second.returncode == 1
+    assert "rank 0 is being worked on by another process" in second.stdout
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+
+
+def test_a_full_disk_stops_the_rank_and_the_same_command_completes_later(tmp_path: Path, plan: Path) -> None:
+    """A file size limit is a full disk to the writer: the write fails in the middle of a line."""
+    output = tmp_path / "Caption"
+    command = scripted(plan, output)
+    limited = ["bash", "-c", 'ulimit -f 16; trap "" XFSZ; exec "$@"', "limited", *command]
+    full = run(limited)
+    assert full.returncode == 1
+    assert "cannot be written" in full.stdout
+    assert "Traceback" not in full.stdout
+    kept = {record["sample_id"]: record for record in records(output)}
+    assert 0 < len(kept) < SAMPLES
+    [path] = output.glob("Rank*.jsonl")
+    assert path.read_bytes().endswith(b"}\n")
+    succeed(command)
+    after = {record["sample_id"]: record for record in records(output)}
+    assert len(after) == SAMPLES == len(records(output))
+    assert {name: after[name] for name in kept} == kept

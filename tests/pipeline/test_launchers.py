@@ -1,0 +1,109 @@
+"""The same plan, started by torchrun, srun or alone, yields the same samples."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.commands import environment, module, records, run, sample_ids, script, succeed
+from tests.random_model import ROOT
+
+SCRIPTED = ("--engine", "scripted")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """The demo's 36 samples on two ranks."""
+    path = tmp_path / "plan.jsonl"
+    metafile = ROOT / "data" / "demo" / "Metafile.json"
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "2", "--output", path))
+    return path
+
+
+def caption(plan: Path, output: Path, *arguments: str) -> list[str | Path]:
+    return module("captionpipeline", "--plan", plan, "--output-dir", output, "--model", "none", *SCRIPTED, *arguments)
+
+
+def srun_variables(rank: int, tasks: int, node: int) -> dict[str, str]:
+    return {
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_ID": "0",
+        "SLURM_PROCID": str(rank),
+        "SLURM_NTASKS": str(tasks),
+        "SLURM_STEP_NUM_TASKS": str(tasks),
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": str(node),
+    }
+
+
+def test_torchrun_on_two_ranks_and_srun_on_one_yield_the_same_samples(tmp_path: Path, plan: Path) -> None:
+    torchrun, srun, alone = tmp_path / "torchrun", tmp_path / "srun", tmp_path / "alone"
+    variables = {"PLAN": str(plan), "OUTPUT": str(torchrun), "MODEL": "none", "NPROC": "2", "CUDA_VISIBLE_DEVICES": ""}
+    succeed(["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED], variables)
+    succeed(caption(plan, srun), srun_variables(0, 1, 0))
+    succeed(caption(plan, alone))
+    assert len(sample_ids(torchrun)) == 36
+    assert sample_ids(torchrun) == sample_ids(srun) == sample_ids(alone)
+    assert {path.name[:5] for path in torchrun.glob("Rank*")} == {"Rank0", "Rank1"}
+    for folder in (torchrun, srun, alone):
+        assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", folder))
+
+
+@pytest.mark.parametrize("tasks", [2, 3, 5])
+def test_srun_tasks_cover_a_plan_of_other_rank_numbers(tmp_path: Path, plan: Path, tasks: int) -> None:
+    output = tmp_path / "out"
+    processes = [
+        subprocess.Popen(
+            [str(part) for part in caption(plan, output)],
+            env=environment(srun_variables(rank, tasks, rank % 2)),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for rank in range(tasks)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0] * tasks
+    assert len(sample_ids(output)) == len(set(sample_ids(output))) == 36
+    assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", output))
+
+
+def test_a_batch_script_is_one_process_whatever_the_number_of_tasks(tmp_path: Path, plan: Path) -> None:
+    variables = {"SLURM_JOB_ID": "7", "SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_NODEID": "0"}
+    succeed(caption(plan, tmp_path / "out"), variables)
+    assert len(sample_ids(tmp_path / "out")) == 36
+
+
+def test_the_node_is_in_the_file_name_and_another_node_goes_on_where_one_stopped(tmp_path: Path, plan: Path) -> None:
+    output = tmp_path / "out"
+    succeed(caption(plan, output, "--max-samples", "10"), srun_variables(0, 1, 0))
+    assert len(records(output)) == 10
+    log = succeed(caption(plan, output), srun_variables(0, 1, 3))
+    assert "10 of 36 samples are done, 26 to do" in log
+    assert {path.name.split("_")[1] for path in output.glob("Rank*")} == {"node0", "node3"}
+    assert len(sample_ids(output)) == len(set(sample_ids(output))) == 36
+
+
+def test_a_rank_that_fails_under_torchrun_leaves_the_other_working(tmp_path: Path, plan: Path) -> None:
+    """Rank 0's shards are for a missing file; torchrun would end rank 1 if rank 0 exited with 1."""
+    lines = plan.read_text().splitlines()
+    broken = [line.replace("/data/demo/", "/data/nowhere/") if '"assign_rank": 0' in line else line for line in lines]
+    plan.write_text("\n".join(broken) + "\n")
+    mine = sum('"assign_rank": 1' in line for line in lines)
+    output = tmp_path / "out"
+    variables = {"PLAN": str(plan), "OUTPUT": str(output), "MODEL": "none", "NPROC": "2", "CUDA_VISIBLE_DEVICES": ""}
+    command = ["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED, "--engine-arg", "delay=0.3", "--in-flight", "2"]
+    done = run(command, variables)
+    assert done.returncode == 1, done.stdout
+    assert "rank 0: error: plan row" in done.stdout
+    assert mine > 0
+    assert {path.name[:5] for path in output.glob("Rank*")} == {"Rank1"}
+    assert all(record["status"] == "ok" for record in records(output))
+    covered = sum(row["end_idx"] - row["start_idx"] for row in map(json.loads, lines) if row["assign_rank"])
+    assert len(records(output)) == covered
+
+
+def test_bad_arguments_end_with_status_2_under_torchrun_too(tmp_path: Path, plan: Path) -> None:
+    variables = {"PLAN": str(plan), "OUTPUT": str(tmp_path), "MODEL": "none", "NPROC": "2", "CUDA_VISIBLE_DEVICES": ""}
+    done = run(["bash", ROOT / "script" / "run_caption.sh", "--video-frames", "1"], variables)
+    assert done.returncode != 0
+    assert "--video-frames must be at least 2" in done.stdout

@@ -1,0 +1,104 @@
+"""Real photographs and a real ffmpeg-made video through all stages, on real vLLM."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import pandas as pd
+import pytest
+from PIL import Image
+from skimage import data
+
+from MetaCaptioner.inferscore import DIMENSIONS
+from tests.pipeline.commands import module, records, script, succeed, write_json
+
+pytestmark = pytest.mark.engine
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "page", "hubble_deep_field")
+
+
+def make_video(path: Path) -> None:
+    """A 4 s clip of ffmpeg's test pattern with a running clock, H.264 in MP4."""
+    pattern = "testsrc2=size=320x240:rate=24:duration=4"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "lavfi", "-i", pattern]
+    subprocess.run([*command, "-pix_fmt", "yuv420p", str(path)], check=True)
+
+
+def make_datasets(folder: Path) -> Path:
+    """A dataset of photographs without a task, one with tasks in its rows, and one of the video; their Metafile."""
+    media = folder / "media"
+    media.mkdir()
+    for name in PHOTOGRAPHS:
+        Image.fromarray(getattr(data, name)()).save(media / f"{name}.png")
+    make_video(media / "pattern.mp4")
+    unrouted = [{"id": number, "image": f"{name}.png"} for number, name in enumerate(PHOTOGRAPHS[:4])]
+    named = [{"id": "p", "image": "page.png", "task": "Infographic", "width": 384, "height": 191}]
+    named.append({"id": "h", "image": "hubble_deep_field.png", "task": "knowledge", "width": 1000, "height": 872})
+    write_json(folder / "photos.json", unrouted)
+    write_json(folder / "named.json", named)
+    write_json(folder / "clips.json", [{"id": 0, "video": "pattern.mp4"}])
+    entry = {"root": "media", "length": 4, "modality": "image"}
+    metafile = {
+        "photos": {**entry, "annotation": "photos.json", "task": "auto"},
+        "named": {**entry, "annotation": "named.json", "task": "Natural", "length": 2},
+        "clips": {**entry, "annotation": "clips.json", "task": "Video", "length": 1, "modality": "video"},
+    }
+    return write_json(folder / "Metafile.json", metafile)
+
+
+def test_photographs_and_a_video_go_through_all_stages(tmp_path: Path, random_model: Path) -> None:
+    metafile, plan = make_datasets(tmp_path), tmp_path / "split_plan.jsonl"
+    domains, captions = tmp_path / "Domain", tmp_path / "Caption"
+    model = ("--model", random_model, "--max-output-tokens", "24")
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "2", "--output", plan))
+
+    succeed(module("inferdomain", "--plan", plan, "--output-dir", domains, *model))
+    routes = {record["sample_id"]: record for record in records(domains)}
+    assert len(routes) == 7
+    for record in routes.values():
+        assert record["status"] == "ok", record
+        assert record["task_source"] == "router"
+        assert 0 < record["task_confidence"] <= 1
+        assert record["subdomain"]
+    assert routes["clips/0"]["task"] == "Video & Temporal"
+    assert routes["photos/0"]["runner_up"]["task"] != routes["photos/0"]["task"]
+
+    routed = tmp_path / "routed"
+    succeed(script("apply_domains", "--domain-folder", domains, "--metafile", metafile, "--output-dir", routed,
+                   "--min-confidence", "0"))  # fmt: skip
+    rows = json.loads((routed / "photos.json").read_text())
+    assert [row["task"] for row in rows] == [routes[f"photos/{number}"]["task"] for number in range(4)]
+
+    log = succeed(module("captionpipeline", "--plan", plan, "--output-dir", captions, *model))
+    assert "7 samples: 7 ok, 0 errors" in log
+    made = {record["sample_id"]: record for record in records(captions)}
+    assert made["named/0"]["task"] == "Infographic & Document"
+    assert made["named/1"]["task_source"] == "row"
+    assert made["photos/0"]["task_source"] == "router"
+    assert made["clips/0"]["video"] == "pattern.mp4"
+    for record in made.values():
+        agents = record["agents"]
+        assert len(agents) >= 4
+        assert record["caption"] == agents["summary"]["text"] != ""
+        # Some agents of a sample find the system message and the picture in the cache.
+        assert sum(agent["cached_tokens"] for agent in agents.values()) > 0 or record["sample_id"] == "named/0"
+
+    succeed(module("inferscore", "--data-folder", captions, *model))
+    scores = records(captions / "score")
+    assert sorted(record["sample_id"] for record in scores) == sorted(made)
+    for record in scores:
+        assert record["status"] == "ok", record
+        assert set(record["scores"]) == set(DIMENSIONS)
+        assert record["overall"] == pytest.approx(sum(record["scores"].values()) / 5)
+
+    succeed(script("filterd_by_score", "--data-folder", captions, "--min-overall", "1", "--min-dim-score", "1"))
+    assert len((captions / "filtered" / "kept.jsonl").read_text().splitlines()) == 7
+    succeed(script("export", "--data-folder", captions, "--format", "parquet", "--output", tmp_path / "out.parquet"))
+    table = pd.read_parquet(tmp_path / "out.parquet").set_index("sample_id")
+    assert table["caption"].to_dict() == {name: record["caption"] for name, record in made.items()}
+    assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", captions, "--scores"))
+
+    again = succeed(module("captionpipeline", "--plan", plan, "--output-dir", captions, *model))
+    assert "7 of 7 samples are done, 0 to do" in again
+    assert "loading" not in again
