@@ -20,7 +20,7 @@ from MetaCaptioner.stage import Stage, add_caption_arguments, open_caption_work,
 from MetaCaptioner.terminal import run_main
 from MetaCaptioner.workflow import Generate, ask, base_texts
 
-REASON_CHARACTERS = 400
+REASON_CHARACTERS = 300
 Mark = Annotated[int, Field(ge=1, le=5)]
 
 

@@ -3,8 +3,11 @@
 Only this module reads rank variables.
 """
 
+import ctypes
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ _TORCHRUN_VARIABLES = frozenset(
         "MASTER_PORT",
     }
 )
+_PR_SET_PDEATHSIG = 1
 _SAME_SIGNAL_SECONDS = 2.0
 _STATUS_FOLDER = "METACAPTIONER_STATUS_DIR"
 
@@ -156,6 +160,20 @@ class StopSignal:
             self._received_at = time.monotonic()
         if again or self.interruptible:
             raise StoppedEarly(f"stopped by {self.received}; run the same command again to go on")
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, if it is one that multiprocessing spawned.
+
+    A rank killed with -9 cannot end its engine processes, which would keep the GPU's memory from the next run. A
+    spawned process imports its parent's main module under the name `__mp_main__` before it does anything else.
+    Source: prctl(2), PR_SET_PDEATHSIG. Linux only; elsewhere nothing is done.
+    """
+    if "__mp_main__" not in sys.modules or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() == 1:  # the parent died before we asked
+        os._exit(1)
 
 
 def report_status(rank: Rank, status: int, environment: MutableMapping[str, str]) -> int:

@@ -27,6 +27,9 @@ from MetaCaptioner.results import Record, result_files
 from MetaCaptioner.terminal import say
 from MetaCaptioner.work import CaptionWork, PlanWork, Work, caption_shares, open_results
 
+# The engine's processes are spawned, and so import this module before they do anything else.
+ranks.end_with_parent()
+
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 

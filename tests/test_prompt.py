@@ -123,7 +123,7 @@ SUMMARY = agent("summary", role="summary")
         (domain(SUMMARY, domain=" "), ""),
         (domain(SUMMARY, modality="audio"), "modality: "),
         (domain(SUMMARY, domain="Natural", subdomains=["Cats"]), "of the nine domains are fixed"),
-        (domain(SUMMARY, domain="natural"), "the name also means 'Natural'"),
+        (domain(SUMMARY, domain="natural"), "also means"),
         ("domain: [", "is no valid YAML"),
         ("a: b: c", "is no valid YAML"),
         ("!!python/object/apply:os.getcwd []", "is no valid YAML"),

@@ -1,0 +1,424 @@
+import json
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.plan import PlanRow, cut, read_plan, survey
+from tests.helpers import (
+    PLAN_KEYS,
+    FakeEngine,
+    Row,
+    Runner,
+    error_kinds,
+    make_read_only,
+    names,
+    picture_rows,
+    plan_row,
+    records,
+    small_plan,
+    write_annotation,
+    write_metafile,
+    write_plan,
+)
+
+
+def dataset(folder: Path, name: str, rows: list[object] | list[Row], **entry: object) -> Row:
+    """A Metafile entry for `rows`, whose pictures lie in `folder`/media."""
+    (folder / "media").mkdir(exist_ok=True)
+    annotation = write_annotation(folder / f"{name}.json", rows)
+    return {"root": "media", "annotation": annotation.name, "task": "Natural", **entry}
+
+
+def sized_rows(count: int, seed: int) -> list[Row]:
+    sides = np.random.default_rng(seed).integers(60, 3000, (count, 2)).tolist()
+    return [{"id": n, "image": f"{n}.jpg", "width": w, "height": h} for n, (w, h) in enumerate(sides)]
+
+
+def read(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def covered(rows: list[Row]) -> list[tuple[str, int]]:
+    """All (dataset, index) of a plan, with repetition."""
+    return sorted((row["data_name"], n) for row in rows for n in range(row["start_idx"], row["end_idx"]))
+
+
+def test_a_plan_row_begins_with_the_keys_of_the_contract_in_order(tmp_path: Path, run: Runner) -> None:
+    metafile = write_metafile(tmp_path, ADE=dataset(tmp_path, "ade", sized_rows(10, 0), sample_count=8, length=10))
+    outcome = run.plan(metafile, tmp_path / "out" / "plan.jsonl", num_ranks=2)
+    assert outcome.status == 0
+    assert outcome.errors == []
+    rows = read(tmp_path / "out" / "plan.jsonl")
+    for number, row in enumerate(rows):
+        assert list(row)[: len(PLAN_KEYS)] == PLAN_KEYS
+        assert (row["data_name"], row["task"], row["modality"]) == ("ADE", "Natural", "image")
+        assert (row["total"], row["processed"], row["remain"]) == (8, 0, 8)
+        assert (row["shard_index"], row["num_shards"]) == (number, len(rows))
+        assert (row["json_url"], row["root"]) == (str(tmp_path / "ade.json"), str(tmp_path / "media"))
+        assert (row["anno_file_key"], row["assign_rank"]) == ("ade.json", number)
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 3, 7, 16])
+def test_the_shards_cover_everything_once_and_are_balanced(tmp_path: Path, run: Runner, num_ranks: int) -> None:
+    video_rows = [{"id": n, "video": f"{n}.mp4"} for n in range(300)]
+    metafile = write_metafile(
+        tmp_path,
+        a=dataset(tmp_path, "a", sized_rows(2000, 1)),
+        b=dataset(tmp_path, "b", sized_rows(700, 2), task="auto", sample_count=600),
+        c=dataset(tmp_path, "c", video_rows, task="Video & Temporal", modality="video"),
+    )
+    assert run.plan(metafile, tmp_path / "plan.jsonl", num_ranks=num_ranks).status == 0
+    rows = read(tmp_path / "plan.jsonl")
+    whole = [("a", n) for n in range(2000)] + [("b", n) for n in range(600)] + [("c", n) for n in range(300)]
+    assert covered(rows) == whole
+    assert len(rows) <= num_ranks - 1 + 3
+    loads = np.zeros(num_ranks)
+    for row in rows:
+        loads[row["assign_rank"]] += row["cost"]
+    assert loads.max() <= 1.05 * loads.mean()
+    assert loads.min() >= 0.95 * loads.mean()
+
+
+def test_the_estimate_is_what_is_balanced_and_not_the_number_of_rows(tmp_path: Path, run: Runner) -> None:
+    clips = [{"id": n, "video": f"{n}.mp4"} for n in range(200)]
+    small = [{"id": n, "image": f"{n}.png", "width": 56, "height": 56} for n in range(200)]
+    metafile = write_metafile(
+        tmp_path,
+        clips=dataset(tmp_path, "clips", clips, task="Video & Temporal", modality="video"),
+        small=dataset(tmp_path, "small", small),
+    )
+    run.plan(metafile, tmp_path / "plan.jsonl", num_ranks=2)
+    counts = dict.fromkeys((0, 1), 0)
+    for row in read(tmp_path / "plan.jsonl"):
+        counts[row["assign_rank"]] += row["end_idx"] - row["start_idx"]
+    assert counts[1] > 1.3 * counts[0]
+
+
+def test_more_ranks_than_samples_leave_some_without_work(tmp_path: Path, run: Runner) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(3, 0)))
+    assert run.plan(metafile, tmp_path / "plan.jsonl", num_ranks=10).status == 0
+    rows = read(tmp_path / "plan.jsonl")
+    assert covered(rows) == [("a", 0), ("a", 1), ("a", 2)]
+    assert len({row["assign_rank"] for row in rows}) == 3
+
+
+@pytest.mark.parametrize(("count", "selected"), [(0, 0), (3, 3), (None, 5), (99, 5)])
+def test_sample_count_selects_the_first_rows(tmp_path: Path, run: Runner, count: int | None, selected: int) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(5, 0), sample_count=count))
+    assert run.plan(metafile, tmp_path / "plan.jsonl").status == 0
+    assert covered(read(tmp_path / "plan.jsonl")) == [("a", n) for n in range(selected)]
+
+
+def test_a_length_that_is_not_true_is_noted(tmp_path: Path, run: Runner) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(5, 0), length=6))
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl")
+    assert outcome.status == 0
+    assert "note: dataset 'a': length says 6, the annotation file has 5 rows\n" in outcome.said
+
+
+def test_ids_that_occur_twice_are_noted_once_and_every_row_is_planned(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 6)
+    for row, row_id in zip(rows, [7, "x", 1, 7, "x", 7], strict=True):
+        row["id"] = row_id
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", rows))
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl")
+    notes = [line for line in outcome.said.splitlines() if line.startswith("note: ")]
+    assert notes == ["note: dataset 'a': 2 ids occur more than once (first in row 0); each row counts by itself"]
+    assert outcome.status == 0
+    assert run.caption(tmp_path / "plan.jsonl", tmp_path / "out").status == 0
+    assert {r["id"] for r in records(tmp_path / "out").values()} == {7, "x", 1}
+    assert set(records(tmp_path / "out")) == names(6, "a")
+
+
+@pytest.mark.parametrize("ids", [[None, None, None], [-1, -2, -3], [0, 1, 2], ["0", 0, -2]])
+def test_ids_that_differ_or_are_not_given_are_not_noted(tmp_path: Path, run: Runner, ids: list[object]) -> None:
+    rows = [{**row, "id": row_id} for row, row_id in zip(sized_rows(len(ids), 0), ids, strict=True)]
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", rows))
+    assert "note:" not in run.plan(metafile, tmp_path / "plan.jsonl").said
+
+
+# --- what cannot be planned
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b'[{"id": 0, "image": "a.jpg"}, {"id": 1, "ima', "row 1 is broken at byte"),
+        (b"", "is empty"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+    ids=["truncated", "empty", "missing"],
+)
+def test_a_broken_annotation_file_costs_one_line_and_leaves_the_other_datasets(
+    tmp_path: Path, run: Runner, content: bytes | None, complaint: str
+) -> None:
+    metafile = write_metafile(
+        tmp_path, bad=dataset(tmp_path, "bad", []), good=dataset(tmp_path, "good", sized_rows(4, 0))
+    )
+    (tmp_path / "bad.json").unlink()
+    if content is not None:
+        (tmp_path / "bad.json").write_bytes(content)
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl")
+    assert outcome.status == 1
+    [error] = outcome.errors
+    assert error.startswith(f"error: Metafile {metafile}: dataset 'bad': annotation file {tmp_path / 'bad.json'}: ")
+    assert complaint in error
+    assert covered(read(tmp_path / "plan.jsonl")) == [("good", n) for n in range(4)]
+    assert "left out: 1 of 2 datasets" in outcome.said
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ({"root": "nowhere"}, "root {folder}/nowhere is not a folder"),
+        ({"modality": "audio"}, "modality: Input should be 'image' or 'video'"),
+        ({"task": "Naturel"}, "did you mean 'Natural'?"),
+        ({"annotation": 3}, "annotation: "),
+    ],
+)
+def test_a_broken_entry_costs_one_line_and_leaves_the_other_datasets(
+    tmp_path: Path, run: Runner, entry: Row, complaint: str
+) -> None:
+    good = dataset(tmp_path, "good", sized_rows(4, 0))
+    metafile = write_metafile(tmp_path, bad=good | entry, good=good)
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl")
+    assert outcome.status == 1
+    [error] = outcome.errors
+    assert f"Metafile {metafile}: dataset 'bad': " in error
+    assert complaint.format(folder=tmp_path) in error
+    assert {name for name, _ in covered(read(tmp_path / "plan.jsonl"))} == {"good"}
+
+
+def test_where_nothing_can_be_planned_an_earlier_plan_stays(tmp_path: Path, run: Runner) -> None:
+    (tmp_path / "plan.jsonl").write_text("earlier")
+    metafile = write_metafile(tmp_path, bad={"root": "nowhere", "annotation": "none.json"})
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl")
+    assert outcome.status == 1
+    assert outcome.errors[-1] == f"error: Metafile {metafile}: no dataset can be planned"
+    assert (tmp_path / "plan.jsonl").read_text() == "earlier"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_metafile_that_is_none_is_one_line(tmp_path: Path, run: Runner, content: str) -> None:
+    (tmp_path / "Metafile.json").write_text(content)
+    outcome = run.plan(tmp_path / "Metafile.json", tmp_path / "plan.jsonl")
+    assert outcome.status == 1
+    assert outcome.said.count("\n") == 1
+    assert outcome.said.startswith(f"error: Metafile {tmp_path / 'Metafile.json'}: ")
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(3, 0)))
+    outcome = run.plan(metafile, metafile / "plan.jsonl")
+    assert outcome.status == 1
+    [error] = outcome.errors
+    assert error.startswith(f"error: plan {metafile / 'plan.jsonl'}: cannot be written: ")
+    (tmp_path / "read_only").mkdir()
+    make_read_only(monkeypatch, tmp_path / "read_only")
+    outcome = run.plan(metafile, tmp_path / "read_only" / "plan.jsonl")
+    assert outcome.status == 1
+    assert outcome.errors == [
+        f"error: plan {tmp_path / 'read_only' / 'plan.jsonl'}: cannot be written: Read-only file system"
+    ]
+
+
+@pytest.mark.parametrize("more", [["--num-ranks", "0"], ["--retry-errors"], ["--num-ranks", "x"]])
+def test_bad_arguments(tmp_path: Path, run: Runner, more: list[str]) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(3, 0)))
+    assert run.plan(metafile, tmp_path / "plan.jsonl", *more).status == 2
+
+
+def test_a_damaged_picture_does_not_stop_the_planner(tmp_path: Path, run: Runner) -> None:
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "a.avif").write_bytes(
+        b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B" + b"\0\0\0\x10meta" + bytes(30)
+    )
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", [{"id": 0, "image": "a.avif"}]))
+    assert run.plan(metafile, tmp_path / "plan.jsonl").status == 0
+
+
+def test_a_bad_row_is_planned_like_any_other(tmp_path: Path, run: Runner) -> None:
+    """It ends in an error record, and no rank is missing a row."""
+    rows = [{"id": 0, "image": "a.jpg", "width": "12"}, [1], "text", {"id": 3}, *sized_rows(2, 0)]
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", rows))
+    assert run.plan(metafile, tmp_path / "plan.jsonl").status == 0
+    assert covered(read(tmp_path / "plan.jsonl")) == [("a", n) for n in range(6)]
+
+
+# --- planning again
+
+
+def done(folder: Path, *indices: int, status: str = "ok") -> None:
+    folder.mkdir(exist_ok=True)
+    with (folder / "Rank9_node0_a.jsonl").open("a") as file:
+        for n in indices:
+            file.write(json.dumps({"sample_id": f"a/{n}", "data_name": "a", "index": n, "status": status}) + "\n")
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 5])
+def test_with_results_exactly_what_remains_is_planned(tmp_path: Path, run: Runner, num_ranks: int) -> None:
+    metafile = write_metafile(
+        tmp_path, a=dataset(tmp_path, "a", sized_rows(20, 0)), b=dataset(tmp_path, "b", sized_rows(3, 0))
+    )
+    done(tmp_path / "out", 0, 1, 5, 9, 10, 11, 19)
+    done(tmp_path / "out", 12, status="error")
+    with (tmp_path / "out" / "Rank9_node0_a.jsonl").open("a") as file:
+        file.write('{"sample_id": "a/3", "data_name": "a", "index": 3')  # torn: not done
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl", "--results", tmp_path / "out", num_ranks=num_ranks)
+    assert outcome.status == 0
+    rows = read(tmp_path / "plan.jsonl")
+    remaining = [("a", n) for n in (2, 3, 4, 6, 7, 8, 13, 14, 15, 16, 17, 18)] + [("b", n) for n in range(3)]
+    assert covered(rows) == remaining
+    counts = {(row["data_name"], row["total"], row["processed"], row["remain"]) for row in rows}
+    assert counts == {("a", 20, 8, 12), ("b", 3, 0, 3)}
+    for name in ("a", "b"):
+        shards = [row for row in rows if row["data_name"] == name]
+        assert [(row["shard_index"], row["num_shards"]) for row in shards] == [
+            (number, len(shards)) for number in range(len(shards))
+        ]
+
+
+def test_where_all_is_done_the_plan_is_empty_and_running_it_does_nothing(tmp_path: Path, run: Runner) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(3, 0)))
+    done(tmp_path / "out", 0, 1, 2)
+    assert run.plan(metafile, tmp_path / "plan.jsonl", "--results", tmp_path / "out").status == 0
+    assert covered(read(tmp_path / "plan.jsonl")) == []
+    assert run.caption(tmp_path / "plan.jsonl", tmp_path / "out", engine_opens=False).status == 0
+
+
+def test_failures_are_planned_again_on_demand(tmp_path: Path, run: Runner) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(5, 0)))
+    done(tmp_path / "out", 0, 1)
+    done(tmp_path / "out", 2, 3, status="error")
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl", "--results", tmp_path / "out", "--retry-errors")
+    assert "2 failed samples will be tried again" in outcome.said
+    assert covered(read(tmp_path / "plan.jsonl")) == [("a", 2), ("a", 3), ("a", 4)]
+    assert set(records(tmp_path / "out")) == {"a/0", "a/1"}
+
+
+@pytest.mark.parametrize("second_ranks", [1, 2, 5])
+def test_a_plan_made_again_with_other_ranks_completes_the_first(tmp_path: Path, run: Runner, second_ranks: int) -> None:
+    metafile = write_metafile(
+        tmp_path,
+        a=dataset(tmp_path, "a", picture_rows(tmp_path / "media", 12)),
+        b=dataset(tmp_path, "b", picture_rows(tmp_path / "media", 5)),
+    )
+    out, plan = tmp_path / "out", tmp_path / "plan.jsonl"
+    run.plan(metafile, plan, num_ranks=3)
+    first = FakeEngine()
+    for rank in range(3):
+        run.caption(plan, out, "--max-samples", 7, rank=(rank, 3), engine=first)
+    begun = records(out)
+    assert len(begun) == 7
+    run.plan(metafile, plan, "--results", out, num_ranks=second_ranks)
+    second = FakeEngine()
+    for rank in range(second_ranks):
+        assert run.caption(plan, out, rank=(rank, second_ranks), engine=second).status == 0
+    assert set(records(out)) == names(12, "a") | names(5, "b")
+    assert second.samples == set(records(out)) - set(begun)
+    assert error_kinds(out) == {}
+    run.plan(metafile, plan, "--results", out, num_ranks=4)
+    assert covered(read(plan)) == []
+
+
+# --- reading plans
+
+
+def test_a_plan_written_by_hand_with_relative_paths_works(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_plan(tmp_path, 3)
+    row = plan_row(Path("set.json"), Path("media"), 0, 3)
+    assert list(row) == PLAN_KEYS
+    write_plan(tmp_path / "plan.jsonl", row)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run.caption(Path("../plan.jsonl"), tmp_path / "out").status == 0
+    assert {r["status"] for r in records(tmp_path / "out").values()} == {"ok"}
+    assert set(records(tmp_path / "out")) == names(3)
+
+
+def test_keys_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
+    row = plan_row(tmp_path / "a.json", tmp_path, 0, 3, cost=4.5, fingerprint="x", notes=["y"])
+    rows, problems = read_plan(write_plan(tmp_path / "plan.jsonl", row))
+    assert problems == []
+    assert (rows[0].cost, rows[0].stem) == (4.5, "a")
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("no json", "Invalid JSON"),
+        ('{"data_name": "a"', "Invalid JSON"),
+        ("[]", "Input should be an object"),
+        (json.dumps(plan_row(Path("a.json"), Path("m"), 3, 2)), "end_idx 2 is below start_idx 3"),
+        (json.dumps(plan_row(Path("a.json"), Path("m"), -1, 2)), "start_idx: "),
+        (json.dumps(plan_row(Path("a.json"), Path("m"), 0, 2, assign_rank=None)), "assign_rank: "),
+        (json.dumps(plan_row(Path("a.json"), Path("m"), 0, 2, modality="audio")), "modality: "),
+        (json.dumps({"data_name": "a"}), "json_url: Field required"),
+    ],
+)
+def test_a_broken_line_is_named_and_the_others_are_read(tmp_path: Path, line: str, complaint: str) -> None:
+    sound = plan_row(tmp_path / "a.json", tmp_path, 0, 3)
+    path = write_plan(tmp_path / "plan.jsonl", sound, "", line, sound)
+    rows, [problem] = read_plan(path)
+    assert len(rows) == 2
+    assert problem.startswith(f"plan {path}: line 3: ")
+    assert complaint in problem
+    assert "\n" not in problem
+
+
+def test_a_plan_without_a_sound_line_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"line 1: .* \(no line of the plan can be used\)"):
+        read_plan(write_plan(tmp_path / "plan.jsonl", "x", "y"))
+    with pytest.raises(UserError, match=r"none\.jsonl: cannot be read: No such file"):
+        read_plan(tmp_path / "none.jsonl")
+    (tmp_path / "bytes.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"bytes\.jsonl: cannot be read: "):
+        read_plan(tmp_path / "bytes.jsonl")
+
+
+@pytest.mark.parametrize("name", ["Ünïcode 日本", "line\u2028separator", "next\u0085line", 'quo"te\\'])
+def test_any_name_survives_the_plan(tmp_path: Path, run: Runner, name: str) -> None:
+    metafile = write_metafile(tmp_path, **{name: dataset(tmp_path, "a", sized_rows(3, 0))})
+    assert run.plan(metafile, tmp_path / "plan.jsonl").status == 0
+    rows, problems = read_plan(tmp_path / "plan.jsonl")
+    assert problems == []
+    assert [row.data_name for row in rows] == [name]
+
+
+def test_shards_of_many_gaps_and_datasets_stay_exact() -> None:
+    """The cutter alone, on random costs and gaps."""
+    from MetaCaptioner.metafile import Dataset
+    from MetaCaptioner.plan import DatasetWork
+
+    random = np.random.default_rng(5)
+    for num_ranks in (1, 2, 3, 8, 50):
+        works = []
+        for name in ("a", "b", "c"):
+            size = int(random.integers(0, 60))
+            pending = random.random(size) < 0.6
+            dataset = Dataset(root=Path("/r"), annotation=Path(f"/{name}.json"))
+            works.append(DatasetWork(name, dataset, random.lognormal(size=size).astype(np.float32), pending))
+        rows: list[PlanRow] = cut(works, num_ranks)
+        found = list(chain.from_iterable(((r.data_name, n) for n in range(r.start_idx, r.end_idx)) for r in rows))
+        wanted = [(work.name, int(n)) for work in works for n in np.flatnonzero(work.pending)]
+        assert found == wanted
+        assert all(0 <= row.assign_rank < num_ranks for row in rows)
+
+
+def test_a_survey_of_rows_without_pictures_gives_a_cost_each(tmp_path: Path) -> None:
+    from MetaCaptioner.media import MediaBudget
+    from MetaCaptioner.metafile import Dataset
+    from MetaCaptioner.Prompt import load_prompts
+
+    annotation = write_annotation(tmp_path / "a.json", sized_rows(9, 0))
+    work = survey("a", Dataset(root=tmp_path, annotation=annotation), load_prompts(), MediaBudget())
+    assert work.costs.shape == work.pending.shape == (9,)
+    assert (work.costs > 0).all()
+    assert work.pending.all()

@@ -1,0 +1,483 @@
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from MetaCaptioner import rank_loop
+from MetaCaptioner.engine import Completion, EngineDead, Request
+from MetaCaptioner.errors import SampleError, UserError
+from MetaCaptioner.media import Media, load_media
+from MetaCaptioner.Prompt import load_prompts
+from MetaCaptioner.results import RankResults
+from tests.helpers import (
+    FakeEngine,
+    Hook,
+    Row,
+    Runner,
+    agent_of,
+    all_records,
+    completion,
+    error_kinds,
+    fill_disk,
+    names,
+    picture_rows,
+    records,
+    sample_of,
+    small_plan,
+)
+
+AGENTS = {agent.name for agent in load_prompts().workflows["Natural"].agents}
+
+
+def fails_for(*samples: str, error: Callable[[], BaseException]) -> Hook:
+    def hook(request: Request) -> None:
+        if sample_of(request) in samples:
+            raise error()
+
+    return hook
+
+
+def too_long() -> SampleError:
+    return SampleError("prompt_too_long", "the prompt has 20000 tokens")
+
+
+# --- the run
+
+
+def test_every_sample_ends_in_one_record_with_its_caption(tmp_path: Path, run: Runner) -> None:
+    engine = FakeEngine()
+    outcome = run.caption(small_plan(tmp_path, 5), tmp_path / "out", engine=engine)
+    assert outcome.status == 0
+    assert outcome.errors == []
+    found = records(tmp_path / "out")
+    assert set(found) == names(5)
+    for name, record in found.items():
+        assert (record["data_name"], record["status"], record["attempts"]) == ("set", "ok", 1)
+        assert name == f"set/{record['index']}"
+        assert (record["id"], record["image"]) == (record["index"], f"{record['index']}.png")
+        assert (record["task"], record["task_source"], record["model"]) == ("Natural", "metafile", "fake")
+        assert set(record["agents"]) == AGENTS
+        assert record["caption"] == record["agents"]["summary"]["text"] != ""
+        assert record["agents"]["summary"]["finish_reason"] == "stop"
+        assert record["truncated"] is False
+        assert len(record["prompts"]) == 10
+    assert len(engine.requests) == 5 * len(AGENTS)
+    assert len({request.request_id for request in engine.requests}) == len(engine.requests)
+    assert engine.closed
+    assert [path.name for path in (tmp_path / "out").glob("*.jsonl")] == ["Rank0_node0_set.jsonl"]
+
+
+def test_a_second_run_sends_nothing_to_the_engine(tmp_path: Path, run: Runner) -> None:
+    plan = small_plan(tmp_path)
+    run.caption(plan, tmp_path / "out")
+    before = all_records(tmp_path / "out")
+    outcome = run.caption(plan, tmp_path / "out", engine_opens=False)
+    assert outcome.status == 0
+    assert "4 of 4 samples are done, 0 to do" in outcome.said
+    assert all_records(tmp_path / "out") == before
+
+
+def test_all_agents_of_a_sample_see_the_same_media(tmp_path: Path, run: Runner) -> None:
+    engine = FakeEngine()
+    run.caption(small_plan(tmp_path, 3), tmp_path / "out", engine=engine)
+    for name in names(3):
+        seen = {r.media.media_id for r in engine.requests if sample_of(r) == name and r.media}
+        assert len(seen) == 1
+
+
+def test_a_caption_cut_at_its_budget_says_so(tmp_path: Path, run: Runner) -> None:
+    def hook(request: Request) -> Completion | None:
+        return completion("half a sent", "length") if agent_of(request) == "summary" else None
+
+    outcome = run.caption(small_plan(tmp_path, 2), tmp_path / "out", engine=FakeEngine(hook))
+    assert all(record["truncated"] for record in records(tmp_path / "out").values())
+    assert "2 cut at their token budget" in outcome.said
+
+
+def test_with_a_seed_every_answer_has_its_own_and_the_same_each_time(tmp_path: Path, run: Runner) -> None:
+    seeds = []
+    for name in ("first", "second"):
+        engine = FakeEngine()
+        run.caption(small_plan(tmp_path), tmp_path / name, "--seed", 5, engine=engine)
+        seeds.append({request.request_id: request.sampling.seed for request in engine.requests})
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[0].values())) == len(seeds[0])
+    engine = FakeEngine()
+    run.caption(small_plan(tmp_path), tmp_path / "third", engine=engine)
+    assert {request.sampling.seed for request in engine.requests} == {None}
+
+
+# --- how much at a time, and in which order
+
+
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_never_more_samples_than_allowed_are_in_the_engine(tmp_path: Path, run: Runner, in_flight: int) -> None:
+    inside: list[str] = []
+    most = 0
+
+    async def hook(request: Request) -> None:
+        nonlocal most
+        inside.append(sample_of(request))
+        most = max(most, len(set(inside)))
+        await asyncio.sleep(0.005)
+        inside.remove(sample_of(request))
+
+    run.caption(small_plan(tmp_path, 12), tmp_path / "out", "--in-flight", in_flight, engine=FakeEngine(hook))
+    assert most == in_flight
+    assert set(records(tmp_path / "out")) == names(12)
+
+
+def test_media_are_not_decoded_without_bound_ahead_of_need(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: set[str] = set()
+    finished: set[str] = set()
+    furthest = 0
+    lock = threading.Lock()
+
+    def counted(sample: object, budget: object) -> Media:
+        nonlocal furthest
+        with lock:
+            decoded.add(sample.sample_id)  # type: ignore[attr-defined]
+            furthest = max(furthest, len(decoded - finished))
+        return load_media(sample, budget)  # type: ignore[arg-type]
+
+    async def hook(request: Request) -> None:
+        await asyncio.sleep(0.002)
+        if agent_of(request) == "summary":
+            finished.add(sample_of(request))
+
+    monkeypatch.setattr(rank_loop, "load_media", counted)
+    plan = small_plan(tmp_path, 60)
+    run.caption(plan, tmp_path / "out", "--in-flight", 2, "--decode-threads", 2, engine=FakeEngine(hook))
+    assert furthest <= 2 + 2 * 2 + 1
+    assert len(records(tmp_path / "out")) == 60
+
+
+def test_older_samples_go_first(tmp_path: Path, run: Runner) -> None:
+    engine = FakeEngine()
+    run.caption(small_plan(tmp_path, 6), tmp_path / "out", engine=engine)
+    priorities: dict[str, set[int]] = {}
+    for request in engine.requests:
+        priorities.setdefault(sample_of(request), set()).add(request.priority)
+    assert all(len(found) == 1 for found in priorities.values())
+    ordered = [min(priorities[f"set/{number}"]) for number in range(6)]
+    assert ordered == sorted(set(ordered))
+
+
+# --- samples that fail
+
+
+def test_a_prompt_too_long_costs_one_error_record(tmp_path: Path, run: Runner) -> None:
+    engine = FakeEngine(fails_for("set/1", error=too_long))
+    outcome = run.caption(small_plan(tmp_path), tmp_path / "out", engine=engine)
+    assert outcome.status == 0
+    assert "4 samples: 3 ok, 1 errors (prompt_too_long 1)" in outcome.said
+    found = records(tmp_path / "out")
+    assert error_kinds(tmp_path / "out") == {"set/1": "prompt_too_long"}
+    assert found["set/1"]["error"]["message"] == "the prompt has 20000 tokens"
+    assert found["set/1"]["attempts"] == 1
+    assert "caption" not in found["set/1"]
+    assert set(found) == names(4)
+
+
+def test_a_surprise_costs_one_error_record(tmp_path: Path, run: Runner) -> None:
+    engine = FakeEngine(fails_for("set/2", error=lambda: ZeroDivisionError("by nought")))
+    outcome = run.caption(small_plan(tmp_path), tmp_path / "out", engine=engine)
+    assert outcome.status == 0
+    error = records(tmp_path / "out")["set/2"]["error"]
+    assert error == {"kind": "unexpected", "message": "ZeroDivisionError: by nought"}
+    assert error_kinds(tmp_path / "out") == {"set/2": "unexpected"}
+
+
+def test_a_surprise_while_decoding_costs_one_error_record(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(sample: object, budget: object) -> Media:
+        if sample.index == 0:  # type: ignore[attr-defined]
+            raise MemoryError
+        return load_media(sample, budget)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rank_loop, "load_media", decode)
+    assert run.caption(small_plan(tmp_path), tmp_path / "out").status == 0
+    assert error_kinds(tmp_path / "out") == {"set/0": "unexpected"}
+
+
+def test_bad_media_and_bad_rows_cost_one_error_record_each(tmp_path: Path, run: Runner) -> None:
+    rows: list[object] = [*picture_rows(tmp_path / "media", 3)]
+    (tmp_path / "media" / "page.jpg").write_text("<html>")
+    (tmp_path / "media" / "empty.jpg").touch()
+    rows += [{"id": 3, "image": "page.jpg"}, {"id": 4, "image": "none.jpg"}, {"id": 5, "image": "empty.jpg"}]
+    rows += [{"id": 6}, [7], "eight", {"id": 9, "image": 5}, {"id": 10, "image": "a.jpg", "video": "a.mp4"}]
+    rows += [{"id": 11, "image": "http://x/a.jpg"}, {"id": 12, "image": "0.png", "task": "Naturel"}]
+    rows += [{"id": 13, "image": "x" * 5000}, {"id": 14, "image": "0.png", "width": "12"}]
+    outcome = run.caption(small_plan(tmp_path, rows), tmp_path / "out")
+    assert outcome.status == 0
+    assert error_kinds(tmp_path / "out") == {
+        "set/3": "media_corrupt",
+        "set/4": "media_missing",
+        "set/5": "media_corrupt",
+        **{f"set/{number}": "bad_row" for number in (6, 7, 8, 9, 10, 11, 12, 14)},
+        "set/13": "media_missing",
+    }
+    found = records(tmp_path / "out")
+    assert set(found) == names(15)
+    assert found["set/12"]["error"]["message"].startswith(
+        "row 12: task 'Naturel' is no domain; did you mean 'Natural'?"
+    )
+    assert found["set/9"]["id"] == 9
+
+
+def test_a_bad_line_of_jsonl_is_a_bad_row_and_the_others_are_done(tmp_path: Path, run: Runner) -> None:
+    plan = small_plan(tmp_path, 3)
+    path = tmp_path / "set.jsonl"
+    path.write_text('{"id": 0, "image": "0.png"}\n{"id": 1, "ima\n{"id": 2, "image": "2.png"}\n')
+    plan.write_text(plan.read_text().replace("set.json", "set.jsonl"))
+    assert run.caption(plan, tmp_path / "out").status == 0
+    assert error_kinds(tmp_path / "out") == {"set/1": "bad_row"}
+    assert set(records(tmp_path / "out")) == names(3)
+
+
+@pytest.mark.parametrize("row_id", ["NaN", "Infinity", "1e999", '"\\ud800"', "1" * 100])
+def test_a_strange_id_costs_at_most_its_own_sample(tmp_path: Path, run: Runner, row_id: str) -> None:
+    plan = small_plan(tmp_path, 3)
+    path = tmp_path / "set.json"
+    path.write_text(path.read_text().replace('"id": 1,', f'"id": {row_id},'))
+    assert run.caption(plan, tmp_path / "out").status == 0
+    assert set(records(tmp_path / "out")) == names(3)
+    assert set(error_kinds(tmp_path / "out")) <= {"set/1"}
+
+
+@pytest.mark.parametrize(("text", "kind"), [("  ", "empty_output"), ("the cat sat. " * 60, "degenerate_output")])
+def test_an_empty_or_looping_answer_is_asked_for_once_more(tmp_path: Path, run: Runner, text: str, kind: str) -> None:
+    def hook(request: Request) -> Completion | None:
+        always = sample_of(request) == "set/1"
+        once = sample_of(request) == "set/2" and request.request_id.endswith(".1")
+        return completion(text) if agent_of(request) == "summary" and (always or once) else None
+
+    engine = FakeEngine(hook)
+    assert run.caption(small_plan(tmp_path), tmp_path / "out", engine=engine).status == 0
+    found = records(tmp_path / "out")
+    assert error_kinds(tmp_path / "out") == {"set/1": kind}
+    assert "agent 'summary'" in found["set/1"]["error"]["message"]
+    asked = [sample_of(request) for request in engine.requests if agent_of(request) == "summary"]
+    assert {name: asked.count(name) for name in names(4)} == {"set/0": 1, "set/1": 2, "set/2": 2, "set/3": 1}
+    attempts = {name: record["attempts"] for name, record in found.items()}
+    assert attempts == {"set/0": 1, "set/1": 2, "set/2": 2, "set/3": 1}
+
+
+def test_other_failures_are_not_asked_for_again(tmp_path: Path, run: Runner) -> None:
+    engine = FakeEngine(fails_for("set/1", error=too_long))
+    run.caption(small_plan(tmp_path), tmp_path / "out", engine=engine)
+    assert not [request for request in engine.requests if request.request_id.endswith(".2")]
+
+
+def test_a_failed_agent_cancels_the_others_of_its_sample(tmp_path: Path, run: Runner) -> None:
+    cancelled: list[str] = []
+
+    async def hook(request: Request) -> Completion | None:
+        if sample_of(request) != "set/1":
+            return None
+        if agent_of(request) == "objects":
+            raise too_long()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(agent_of(request))
+            raise
+        return None
+
+    engine = FakeEngine(hook)
+    run.caption(small_plan(tmp_path), tmp_path / "out", engine=engine)
+    asked = {agent_of(request) for request in engine.requests if sample_of(request) == "set/1"}
+    assert set(cancelled) == asked - {"objects"} != set()
+    assert error_kinds(tmp_path / "out") == {"set/1": "prompt_too_long"}
+
+
+# --- failures tried again
+
+
+def test_only_failures_are_tried_again_and_their_attempts_count_up(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out, engine=FakeEngine(fails_for("set/1", "set/3", error=too_long)))
+    run.caption(plan, out, engine_opens=False)
+    untouched = {name: records(out)[name] for name in ("set/0", "set/2")}
+    engine = FakeEngine(fails_for("set/1", error=too_long))
+    assert run.caption(plan, out, "--retry-errors", engine=engine).status == 0
+    assert engine.samples == {"set/1", "set/3"}
+    assert error_kinds(out) == {"set/1": "prompt_too_long"}
+    assert run.caption(plan, out, "--retry-errors").status == 0
+    found = records(out)
+    assert set(found) == names(4)
+    assert {name: record["attempts"] for name, record in found.items()} == {
+        "set/0": 1,
+        "set/1": 3,
+        "set/2": 1,
+        "set/3": 2,
+    }
+    assert error_kinds(out) == {}
+    assert {name: found[name] for name in untouched} == untouched
+    run.caption(plan, out, "--retry-errors", engine_opens=False)
+
+
+def test_files_that_stay_missing_can_be_tried_again(tmp_path: Path, run: Runner) -> None:
+    """All that is left to do is missing, yet the root is right."""
+    rows = picture_rows(tmp_path / "media", 4)
+    for name in ("1.png", "3.png"):
+        (tmp_path / "media" / name).unlink()
+    plan, out = small_plan(tmp_path, rows), tmp_path / "out"
+    assert run.caption(plan, out).status == 0
+    assert run.caption(plan, out, "--retry-errors").status == 0
+    assert error_kinds(out) == {"set/1": "media_missing", "set/3": "media_missing"}
+    assert set(records(out)) == names(4)
+
+
+def test_a_run_that_stopped_before_missing_files_can_go_on(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 6)
+    for number in (3, 4, 5):
+        (tmp_path / "media" / f"{number}.png").unlink()
+    plan, out = small_plan(tmp_path, rows), tmp_path / "out"
+    assert run.caption(plan, out, "--max-samples", 3).status == 0
+    assert run.caption(plan, out).status == 0
+    assert set(records(out)) == names(6)
+
+
+# --- runs that end early
+
+
+def test_a_torn_line_costs_its_own_sample_once_more(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    path = out / "Rank0_node0_set.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines)[:-30])
+    engine = FakeEngine()
+    assert run.caption(plan, out, engine=engine).status == 0
+    assert len(engine.samples) == 1
+    assert set(records(out)) == names(4)
+    assert path.read_bytes().splitlines(keepends=True)[:3] == lines[:3]
+
+
+def test_a_broken_line_in_the_middle_costs_its_own_sample_once_more(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    path = out / "Rank0_node0_set.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], b"\0garbage" + lines[1][8:], *lines[2:]]))
+    engine = FakeEngine()
+    assert run.caption(plan, out, engine=engine).status == 0
+    assert len(engine.samples) == 1
+    assert set(records(out)) == names(4)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_after_a_signal_what_is_in_flight_is_finished_and_no_more(
+    tmp_path: Path, run: Runner, number: signal.Signals
+) -> None:
+    plan, out = small_plan(tmp_path, 20), tmp_path / "out"
+
+    async def hook(request: Request) -> None:
+        if sample_of(request) == "set/4" and agent_of(request) == "summary":
+            os.kill(os.getpid(), number)
+        await asyncio.sleep(0.005)
+
+    first = FakeEngine(hook)
+    outcome = run.caption(plan, out, "--in-flight", 2, engine=first)
+    assert outcome.status == 3
+    assert outcome.said.splitlines()[-1] == (f"rank 0: stopped by {number.name}; run the same command again to go on")
+    done = set(records(out))
+    assert first.samples == done
+    assert 5 <= len(done) <= 15
+    assert first.closed
+    second = FakeEngine()
+    assert run.caption(plan, out, engine=second).status == 0
+    assert second.samples == names(20) - done
+    assert set(records(out)) == names(20)
+    assert error_kinds(out) == {}
+
+
+def test_what_does_not_end_in_the_grace_time_is_left_for_the_next_run(tmp_path: Path, run: Runner) -> None:
+    async def hook(request: Request) -> None:
+        if sample_of(request) == "set/1":
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(60)
+
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    assert run.caption(plan, out, "--grace-seconds", 0.2, engine=FakeEngine(hook)).status == 3
+    assert "set/1" not in records(out)
+    assert run.caption(plan, out).status == 0
+    assert set(records(out)) == names(4)
+    assert error_kinds(out) == {}
+
+
+def test_a_dead_engine_ends_the_run_and_nothing_is_lost(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path, 8), tmp_path / "out"
+    died = EngineDead("the engine has died; run the same command again to go on")
+    engine = FakeEngine(fails_for("set/5", error=lambda: died))
+    outcome = run.caption(plan, out, "--in-flight", 1, "--decode-threads", 1, engine=engine)
+    assert outcome.status == 1
+    assert outcome.errors == [f"rank 0: error: {died}"]
+    assert engine.closed
+    begun = set(records(out))
+    assert {"set/0", "set/1", "set/2"} <= begun
+    assert "set/5" not in begun
+    assert error_kinds(out) == {}
+    second = FakeEngine()
+    assert run.caption(plan, out, engine=second).status == 0
+    assert second.samples == names(8) - begun
+    assert set(records(out)) == names(8)
+
+
+def test_an_error_of_the_whole_run_is_not_put_down_to_a_sample(tmp_path: Path, run: Runner) -> None:
+    """Such as a chat template that cannot be used: else each of ten million samples fails with the same words."""
+    engine = FakeEngine(fails_for(*names(4), error=lambda: UserError("its chat template cannot be used")))
+    outcome = run.caption(small_plan(tmp_path), tmp_path / "out", engine=engine)
+    assert outcome.status == 1
+    assert outcome.errors == ["rank 0: error: its chat template cannot be used"]
+    assert all_records(tmp_path / "out") == []
+
+
+def test_a_full_disk_ends_the_run_with_whole_lines_and_the_next_one_completes_it(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, out = small_plan(tmp_path, 8), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        fill_disk(patched, whole_lines=3)
+        outcome = run.caption(plan, out)
+    assert outcome.status == 1
+    [error] = outcome.errors
+    reason = "cannot be written: No space left on device; what it holds is kept"
+    assert error == f"rank 0: error: result file {out / 'Rank0_node0_set.jsonl'}: {reason}"
+    begun = set(records(out))
+    assert len(begun) == 3
+    second = FakeEngine()
+    assert run.caption(plan, out, engine=second).status == 0
+    assert second.samples == names(8) - begun
+    assert set(records(out)) == names(8)
+
+
+def test_a_rank_that_another_process_has_is_refused(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    with RankResults(out, 0, 0):
+        outcome = run.caption(plan, out, engine_opens=False)
+    assert outcome.status == 1
+    assert outcome.errors == [f"rank 0: error: rank 0 is being worked on by another process in {out}"]
+    assert run.caption(plan, out).status == 0
+
+
+def test_records_of_a_failure_and_of_a_success_have_the_same_identity(tmp_path: Path, run: Runner) -> None:
+    run.caption(small_plan(tmp_path), tmp_path / "out", engine=FakeEngine(fails_for("set/1", error=too_long)))
+    found = records(tmp_path / "out")
+    shared = ("sample_id", "data_name", "index", "id", "image", "modality", "task", "task_source", "status")
+    both = (*shared, "model", "prompts", "attempts")
+    good, bad = found["set/0"], found["set/1"]
+
+    def order(record: Row) -> list[str]:
+        return [key for key in record if key in both]
+
+    assert order(good) == order(bad)
+    assert set(order(good)) == set(both)

@@ -1,0 +1,325 @@
+import errno
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from MetaCaptioner.metafile import Sample
+from MetaCaptioner.results import (
+    DoneSamples,
+    RankResults,
+    Record,
+    ResultError,
+    ResultName,
+    identity,
+    read_records,
+    result_files,
+    rewrite,
+)
+from tests.helpers import all_records, fill_disk, make_read_only, records
+
+
+def record(index: int, status: str = "ok", **fields: object) -> Record:
+    return {"sample_id": f"set/{index}", "data_name": "set", "index": index, "status": status, **fields}
+
+
+def opened(folder: Path, rank: int = 0, node: int = 0, part: int = 0) -> RankResults:
+    return RankResults(folder, rank, node, part)
+
+
+def write(folder: Path, *indices: int, rank: int = 0, node: int = 0, part: int = 0, stem: str = "a") -> Path:
+    with opened(folder, rank, node, part) as results:
+        for index in indices:
+            results.append(stem, record(index))
+    return folder / str(ResultName(rank, node, stem, part))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (ResultName(0, 0, "ade"), "Rank0_node0_ade.jsonl"),
+        (ResultName(12, 3, "a_b.c-d e"), "Rank12_node3_a_b.c-d e.jsonl"),
+        (ResultName(1, 2, "ade", 4), "Rank1_node2_ade~4.jsonl"),
+        (ResultName(1, 2, "日本"), "Rank1_node2_日本.jsonl"),
+    ],
+)
+def test_names_of_result_files_can_be_read_back(name: ResultName, text: str) -> None:
+    assert str(name) == text
+    assert ResultName.parse(text) == name
+
+
+@pytest.mark.parametrize("stem", ["part~1", "~2", "a~0"])
+def test_a_stem_that_looks_like_a_part_is_still_a_stem(tmp_path: Path, stem: str) -> None:
+    path = write(tmp_path, 0, stem=stem)
+    with path.open("ab") as file:
+        file.write(b'{"sample_id": "set/1", "torn')
+    with opened(tmp_path) as results:
+        assert results.repaired == 1
+        results.append(stem, record(1))
+    assert [r["index"] for r in all_records(tmp_path)] == [0, 1]
+
+
+@pytest.mark.parametrize("text", ["Rank0_node0_.jsonl", "Rank_node0_a.jsonl", "Rank0_node0_a.json", "summary.json"])
+def test_other_files_are_no_result_files(tmp_path: Path, text: str) -> None:
+    assert ResultName.parse(text) is None
+    (tmp_path / text).write_text("x")
+    assert result_files(tmp_path) == []
+
+
+def test_files_of_a_rank_are_not_those_of_a_rank_that_begins_like_it(tmp_path: Path) -> None:
+    for rank in (1, 10, 11):
+        write(tmp_path, rank, rank=rank)
+    assert [name.rank for _, name in result_files(tmp_path, 1)] == [1]
+    assert len(result_files(tmp_path)) == 3
+    assert result_files(tmp_path / "nowhere") == []
+
+
+def test_the_identity_is_that_of_the_contract() -> None:
+    made = Sample("ADE20K", 17, Path("/data"), "a.jpg", "image", "Natural", "metafile", 5)
+    fields = identity(made)
+    assert fields["sample_id"] == "ADE20K/17"
+    assert (fields["data_name"], fields["index"], fields["id"], fields["image"]) == ("ADE20K", 17, 5, "a.jpg")
+    assert (fields["modality"], fields["task"], fields["task_source"]) == ("image", "Natural", "metafile")
+    assert identity(Sample("v", 0, Path("/"), "a.mp4", "video"))["video"] == "a.mp4"
+
+
+def test_records_are_appended_as_lines_to_the_file_of_their_annotation(tmp_path: Path) -> None:
+    with opened(tmp_path, rank=3, node=1) as results:
+        results.append("a", record(0, caption="日本語\nzwei"))
+        results.append("b", record(1))
+        results.append("a", record(2))
+    lines = (tmp_path / "Rank3_node1_a.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["index"] for line in lines] == [0, 2]
+    assert "日本語" in lines[0]
+    assert [r["index"] for r in read_records(tmp_path / "Rank3_node1_b.jsonl")] == [1]
+
+
+def test_a_record_is_on_disk_before_the_file_is_closed(tmp_path: Path) -> None:
+    results = opened(tmp_path)
+    results.append("a", record(0))
+    assert len(all_records(tmp_path)) == 1
+    results.close()
+
+
+@pytest.mark.parametrize("row_id", [math.nan, math.inf, "\ud800", 10**30])
+def test_whatever_a_row_has_as_id_can_be_written_and_read_back(tmp_path: Path, row_id: object) -> None:
+    with opened(tmp_path) as results:
+        results.append("a", record(0, id=row_id))
+    assert [r["index"] for r in all_records(tmp_path)] == [0]
+
+
+# --- recovery
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    [
+        (lambda content: content[:-1], [0, 1]),
+        (lambda content: content[:-20], [0, 1]),
+        (lambda content: content + b'{"sample_id": "set/3"', [0, 1, 2]),
+        (lambda content: content + b"\0" * 50, [0, 1, 2]),
+        (lambda content: content.replace(b'"index": 1,', b'"index": \xff'), [0, 2]),
+        (lambda content: content.replace(b'"index": 1,', b"\n"), [0, 2]),
+        (lambda content: content + b"\n\n", [0, 1, 2]),
+        (lambda content: b"garbage\n" + content, [0, 1, 2]),
+        (lambda content: content + b'["a", "list"]\n{"no": "sample"}\n', [0, 1, 2]),
+        (lambda content: b"", []),
+    ],
+    ids=["no newline", "torn", "begun", "zeros", "bytes", "split", "blank", "first", "foreign", "empty"],
+)
+def test_broken_lines_are_dropped_and_only_those(
+    tmp_path: Path, damage: Callable[[bytes], bytes], kept: list[int]
+) -> None:
+    path = write(tmp_path, 0, 1, 2)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    with opened(tmp_path) as results:
+        done = results.done()
+        assert [index for index in range(4) if done.has("set", index)] == kept
+        results.append("a", record(3))
+    assert [r["index"] for r in all_records(tmp_path)] == [*kept, 3]
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_sound_file_is_left_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, 0, 1)
+    before = (path.stat().st_ino, path.stat().st_mtime_ns)
+    with opened(tmp_path) as results:
+        assert results.repaired == 0
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == before
+
+
+def test_a_rank_reads_and_changes_only_its_own_files(tmp_path: Path) -> None:
+    write(tmp_path, 0, rank=0)
+    other = write(tmp_path, 1, rank=1)
+    other.write_bytes(b"torn")
+    with opened(tmp_path, rank=0) as results:
+        assert not results.done().has("set", 1)
+    assert other.read_bytes() == b"torn"
+
+
+def test_what_the_rank_did_on_another_node_counts(tmp_path: Path) -> None:
+    write(tmp_path, 0, 1, node=0)
+    with opened(tmp_path, node=5) as results:
+        assert results.done().count("set", 0, 10) == 2
+        results.append("a", record(2))
+    assert set(records(tmp_path)) == {"set/0", "set/1", "set/2"}
+
+
+def test_what_any_part_did_counts_and_each_changes_its_own(tmp_path: Path) -> None:
+    write(tmp_path, 0, part=0)
+    write(tmp_path, 1, part=1)
+    with opened(tmp_path, part=1) as results:
+        assert results.done().count("set", 0, 10) == 2
+        assert [path.name for path in results.files()] == ["Rank0_node0_a~1.jsonl"]
+
+
+# --- writing that fails
+
+
+def test_a_full_disk_takes_back_the_part_of_a_line_that_got_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = opened(tmp_path)
+    with monkeypatch.context() as patched:
+        fill_disk(patched, whole_lines=2)
+        results.append("a", record(0))
+        results.append("a", record(1))
+        with pytest.raises(ResultError) as raised:
+            results.append("a", record(2))
+        path = tmp_path / "Rank0_node0_a.jsonl"
+        reason = "cannot be written: No space left on device; what it holds is kept"
+        assert str(raised.value) == f"result file {path}: {reason}"
+        assert [r["index"] for r in all_records(tmp_path)] == [0, 1]
+    results.append("a", record(2))
+    results.close()
+    assert [r["index"] for r in all_records(tmp_path)] == [0, 1, 2]
+
+
+def test_a_line_written_in_pieces_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_all = os.write
+    with opened(tmp_path) as results, monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda descriptor, data: write_all(descriptor, data[:10]))
+        results.append("a", record(0))
+    assert [r["index"] for r in all_records(tmp_path)] == [0]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_fails_only_at_the_end_is_a_result_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Network file systems report a full quota when the file is flushed."""
+
+    def fail(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    results = opened(tmp_path)
+    results.append("a", record(0))
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(ResultError, match=os.strerror(code)):
+        results.close()
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultError, match=r"output folder .*/file/out: cannot be written: Not a directory"):
+        opened(tmp_path / "file" / "out")
+
+
+def test_a_read_only_output_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    make_read_only(monkeypatch, tmp_path / "out")
+    with pytest.raises(ResultError, match=r"output folder .*/out: cannot be written: Read-only file system"):
+        opened(tmp_path / "out")
+
+
+def test_rewriting_on_a_read_only_disk_is_a_result_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, 0, 1)
+    make_read_only(monkeypatch, tmp_path)
+    with pytest.raises(ResultError, match="cannot be repaired: Read-only file system"):
+        rewrite(path, lambda r: r["index"] == 0)
+    assert len(all_records(tmp_path)) == 2
+
+
+# --- one process a rank
+
+
+def test_a_rank_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with opened(tmp_path, rank=4), pytest.raises(ResultError) as raised:
+        opened(tmp_path, rank=4)
+    assert str(raised.value) == f"rank 4 is being worked on by another process in {tmp_path}"
+    with opened(tmp_path, rank=4), opened(tmp_path, rank=5), opened(tmp_path, rank=4, part=1):
+        pass
+
+
+def test_a_rank_held_by_another_process_is_free_once_that_was_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from MetaCaptioner.results import RankResults\n"
+        "held = RankResults(Path(sys.argv[1]), 0, 0); print('held', flush=True); time.sleep(60)\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    with holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(ResultError, match="another process"):
+            opened(tmp_path)
+        holder.kill()
+    opened(tmp_path).close()
+
+
+def test_a_refused_process_changes_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, 0)
+    with opened(tmp_path):
+        path.write_bytes(path.read_bytes() + b'{"being written')
+        with pytest.raises(ResultError):
+            opened(tmp_path)
+        assert path.read_bytes().endswith(b"being written")
+
+
+# --- failures
+
+
+def test_error_records_are_dropped_and_their_attempts_told(tmp_path: Path) -> None:
+    with opened(tmp_path) as results:
+        results.append("a", record(0))
+        results.append("a", record(1, "error", attempts=3))
+        results.append("b", record(2, "error"))
+    with opened(tmp_path) as results:
+        assert results.drop_errors() == {"set/1": 3, "set/2": 1}
+        assert results.done().count("set", 0, 10) == 1
+        assert results.drop_errors() == {}
+    assert list(records(tmp_path)) == ["set/0"]
+
+
+def test_rewrite_tells_how_many_lines_went(tmp_path: Path) -> None:
+    path = write(tmp_path, 0, 1, 2, 3)
+    assert rewrite(path, lambda r: r["index"] % 2 == 0) == 2
+    assert [r["index"] for r in read_records(path)] == [0, 2]
+
+
+# --- what is done
+
+
+def test_done_samples_are_counted_by_dataset_and_range() -> None:
+    done = DoneSamples()
+    for index in (0, 5, 5, 1000):
+        done.add(record(index))
+    done.mark("other", 3)
+    assert [done.has("set", index) for index in (0, 1, 5, 1000, 1001)] == [True, False, True, True, False]
+    assert (done.count("set", 0, 2000), done.count("set", 1, 6), done.count("other", 0, 9)) == (3, 1, 1)
+    assert not done.has("none", 0)
+    assert done.count("none", 0, 9) == 0
+
+
+@pytest.mark.parametrize("fields", [{"index": -1}, {"index": "1"}, {"data_name": 3}, {"index": None}])
+def test_a_record_without_a_sound_identity_counts_for_nothing(fields: Record) -> None:
+    done = DoneSamples()
+    done.add(record(0) | fields)
+    assert done.count("set", 0, 10) == 0

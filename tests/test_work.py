@@ -1,0 +1,176 @@
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from MetaCaptioner.ranks import Rank
+from MetaCaptioner.work import caption_shares, sample_from_record
+from tests.helpers import (
+    FakeEngine,
+    Runner,
+    error_kinds,
+    names,
+    picture_rows,
+    plan_row,
+    records,
+    small_plan,
+    write_annotation,
+    write_plan,
+)
+
+
+def two_datasets(folder: Path) -> tuple[Path, Path, Path]:
+    """(first annotation, second annotation, root): two datasets of four pictures each."""
+    root = folder / "media"
+    rows = picture_rows(root, 4)
+    return write_annotation(folder / "one.json", rows), write_annotation(folder / "two.json", rows), root
+
+
+# --- plans that are wrong
+
+
+@pytest.mark.parametrize(("start", "end", "left"), [(2, 9, 2), (4, 9, 0), (50, 60, 0)])
+def test_a_row_out_of_range_is_one_line_and_the_rest_is_done(
+    tmp_path: Path, run: Runner, start: int, end: int, left: int
+) -> None:
+    one, two, root = two_datasets(tmp_path)
+    plan = write_plan(tmp_path / "plan.jsonl", plan_row(one, root, start, end), plan_row(two, root, 0, 4))
+    outcome = run.caption(plan, tmp_path / "out")
+    assert outcome.status == 1
+    assert outcome.errors == [
+        f"rank 0: error: plan row one [{start}, {end}) is out of range: {one} has 4 rows; "
+        "rows beyond are left out (plan again)"
+    ]
+    assert set(records(tmp_path / "out")) == names(4, "two") | {f"one/{n}" for n in range(start, start + left)}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "No such file or directory"), (b"", "is empty"), (b'[{"id": 0}, {"id"', "row 1 is broken at byte")],
+    ids=["missing", "empty", "truncated"],
+)
+def test_a_row_whose_file_cannot_be_used_is_one_line_and_the_rest_is_done(
+    tmp_path: Path, run: Runner, content: bytes | None, complaint: str
+) -> None:
+    one, two, root = two_datasets(tmp_path)
+    one.unlink()
+    if content is not None:
+        one.write_bytes(content)
+    plan = write_plan(tmp_path / "plan.jsonl", plan_row(one, root, 0, 4), plan_row(two, root, 0, 4))
+    outcome = run.caption(plan, tmp_path / "out")
+    assert outcome.status == 1
+    [error] = outcome.errors
+    assert error.startswith(f"rank 0: error: plan row one [0, 4) is left out: annotation file {one}: ")
+    assert complaint in error
+    assert set(records(tmp_path / "out")) == names(4, "two")
+    assert run.caption(plan, tmp_path / "out", engine_opens=False).status == 1
+
+
+@pytest.mark.parametrize("line", ["no json at all", '{"data_name": "one"', '{"data_name": "one"}', "reversed"])
+def test_a_broken_line_of_the_plan_is_one_line_and_the_rest_is_done(tmp_path: Path, run: Runner, line: str) -> None:
+    one, two, root = two_datasets(tmp_path)
+    broken = json.dumps(plan_row(one, root, 4, 0)) if line == "reversed" else line
+    plan = write_plan(tmp_path / "plan.jsonl", broken, plan_row(two, root, 0, 4))
+    outcome = run.caption(plan, tmp_path / "out")
+    assert outcome.status == 1
+    [error] = outcome.errors
+    assert error.startswith(f"rank 0: error: plan {plan}: line 1: ")
+    assert set(records(tmp_path / "out")) == names(4, "two")
+
+
+def test_overlapping_rows_of_a_rank_give_one_record_a_sample(tmp_path: Path, run: Runner) -> None:
+    one, _, root = two_datasets(tmp_path)
+    rows = [plan_row(one, root, start, end) for start, end in ((0, 3), (1, 4), (0, 4), (2, 2))]
+    engine = FakeEngine()
+    outcome = run.caption(write_plan(tmp_path / "plan.jsonl", *rows), tmp_path / "out", engine=engine)
+    assert outcome.status == 0
+    assert set(records(tmp_path / "out")) == names(4, "one")
+    run.caption(tmp_path / "plan.jsonl", tmp_path / "out", engine_opens=False)
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_overlapping_rows_of_two_ranks_give_one_record_a_sample(tmp_path: Path, run: Runner, world_size: int) -> None:
+    one, _, root = two_datasets(tmp_path)
+    plan = write_plan(tmp_path / "plan.jsonl", plan_row(one, root, 0, 3, 0), plan_row(one, root, 1, 4, 1))
+    for rank in range(world_size):
+        run.caption(plan, tmp_path / "out", rank=(rank, world_size))
+    assert set(records(tmp_path / "out")) == names(4, "one")
+
+
+# --- roots
+
+
+def test_a_root_that_is_none_is_found_before_the_engine_is_opened(tmp_path: Path, run: Runner) -> None:
+    plan = small_plan(tmp_path, root=str(tmp_path / "nowhere"))
+    outcome = run.caption(plan, tmp_path / "out", engine_opens=False)
+    assert outcome.status == 1
+    assert outcome.errors == [f"rank 0: error: dataset 'set': root {tmp_path / 'nowhere'} is not a folder"]
+
+
+def test_a_wrong_root_is_found_before_the_engine_is_opened(tmp_path: Path, run: Runner) -> None:
+    (tmp_path / "other").mkdir()
+    plan = small_plan(tmp_path, root=str(tmp_path / "other"))
+    outcome = run.caption(plan, tmp_path / "out", engine_opens=False)
+    assert outcome.status == 1
+    [error] = outcome.errors
+    assert f"dataset 'set': root {tmp_path / 'other'} looks wrong" in error
+    assert str(tmp_path / "other" / "0.png") in error
+    assert records(tmp_path / "out") == {}
+
+
+def test_a_wrong_root_does_not_matter_once_all_is_done(tmp_path: Path, run: Runner) -> None:
+    plan = small_plan(tmp_path)
+    run.caption(plan, tmp_path / "out")
+    (tmp_path / "media").rename(tmp_path / "moved")
+    assert run.caption(plan, tmp_path / "out", engine_opens=False).status == 0
+
+
+def test_many_missing_files_at_the_start_do_not_make_a_root_wrong(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 50)
+    for number in range(25):
+        (tmp_path / "media" / f"{number}.png").unlink()
+    assert run.caption(small_plan(tmp_path, rows), tmp_path / "out").status == 0
+    assert error_kinds(tmp_path / "out") == {f"set/{number}": "media_missing" for number in range(25)}
+    assert len(records(tmp_path / "out")) == 50
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "\ud800.jpg", "a/" * 3000, "0.png/x"])
+def test_a_name_that_no_file_can_have_costs_its_own_sample(tmp_path: Path, run: Runner, name: str) -> None:
+    rows = [{"id": "x", "image": name}, *picture_rows(tmp_path / "media", 2)]
+    (tmp_path / "media" / "0.png").touch()
+    annotation = tmp_path / "set.json"
+    annotation.write_text(json.dumps(rows))
+    plan = write_plan(tmp_path / "plan.jsonl", plan_row(annotation, tmp_path / "media", 0, 3))
+    assert run.caption(plan, tmp_path / "out").status == 0
+    assert error_kinds(tmp_path / "out") == {"set/0": "media_missing"}
+    assert set(records(tmp_path / "out")) == names(3)
+
+
+# --- captions as work
+
+
+@pytest.mark.parametrize("world_size", range(1, 9))
+@pytest.mark.parametrize("caption_ranks", [[0], [0, 1], [2, 5, 9], [0, 1, 2, 3], [7, 7, 3], list(range(6)), []])
+def test_shares_of_captions_cover_each_once(world_size: int, caption_ranks: list[int]) -> None:
+    taken: Counter[tuple[int, int]] = Counter()
+    for rank in range(world_size):
+        for caption_rank, (turn, processes) in caption_shares(Rank(rank, world_size), caption_ranks).items():
+            taken.update((caption_rank, number) for number in range(20) if number % processes == turn)
+    assert taken == Counter((caption_rank, number) for caption_rank in set(caption_ranks) for number in range(20))
+
+
+def test_more_processes_than_caption_ranks_all_have_work() -> None:
+    for world_size in range(3, 9):
+        shares = [caption_shares(Rank(rank, world_size), [0, 1, 2]) for rank in range(world_size)]
+        assert all(len(share) == 1 for share in shares)
+
+
+def test_a_caption_record_is_a_sample_again() -> None:
+    made = sample_from_record(
+        {"sample_id": "a/3", "data_name": "a", "index": 3, "id": "x", "video": "b.mp4", "root": "/data"}
+        | {"modality": "video", "task": "Video & Temporal", "task_source": "router", "caption": "A {clip}."}
+    )
+    assert (made.sample_id, made.media_path, made.modality) == ("a/3", Path("/data/b.mp4"), "video")
+    assert (made.task, made.task_source, made.row_id) == ("Video & Temporal", "router", "x")
+    assert made.fields == {"caption": "A {clip}."}
