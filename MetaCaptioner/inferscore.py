@@ -3,6 +3,7 @@
 python -m MetaCaptioner.inferscore --data-folder Output/Caption --model M
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
@@ -51,6 +52,20 @@ def verdict_schema() -> dict[str, object]:
     }
 
 
+def parse_verdict(text: str) -> Verdict:
+    """The judge's answer as a value. Line breaks and the like inside the reason, which grammars let pass, are accepted.
+
+    Raises:
+        SampleError: `bad_verdict`.
+    """
+    try:
+        return Verdict.model_validate(json.loads(text, strict=False))
+    except ValidationError as error:
+        raise SampleError("bad_verdict", f"the judge's answer cannot be used: {first_problem(error)}") from error
+    except ValueError as error:
+        raise SampleError("bad_verdict", f"the judge's answer is no JSON: {error}") from error
+
+
 def overall(scores: dict[str, int]) -> float:
     """The mean of the five marks, to two decimals."""
     return round(sum(scores.values()) / len(scores), 2)
@@ -64,12 +79,9 @@ def run_sample(prompts: Prompts) -> RunSample:
         completion = await ask(judge, base_texts(sample, media, None), generate)
         if completion.finish_reason == "length":
             raise SampleError("bad_verdict", f"the judge's answer was cut at {completion.output_tokens} tokens")
-        try:
-            verdict = Verdict.model_validate_json(completion.text)
-        except ValidationError as error:
-            raise SampleError("bad_verdict", f"the judge's answer cannot be used: {first_problem(error)}") from error
+        verdict = parse_verdict(completion.text)
         scores = {name: int(getattr(verdict, name)) for name in DIMENSIONS}
-        return {"scores": scores, "overall": overall(scores), "reason": verdict.reason.strip()}
+        return {"scores": scores, "overall": overall(scores), "reason": " ".join(verdict.reason.split())}
 
     return run
 

@@ -21,6 +21,7 @@ from MetaCaptioner.domains import Modality
 from MetaCaptioner.engine import Completion, Engine, Request
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.engine.scripted import ScriptedEngine
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
 from MetaCaptioner.terminal import run_main
@@ -83,7 +84,7 @@ def small_plan(folder: Path, rows: int | Sequence[object] = 4, **changes: object
     root = folder / "media"
     found = picture_rows(root, rows) if isinstance(rows, int) else rows
     annotation = write_annotation(folder / "set.json", found)
-    return write_plan(folder / "plan.jsonl", plan_row(annotation, root, 0, len(found), **changes))
+    return write_plan(folder / "plan.jsonl", plan_row(annotation, root, 0, len(found)) | changes)
 
 
 def write_metafile(folder: Path, **datasets: Row) -> Path:
@@ -193,7 +194,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs the programs in this process, as their command lines do; ranks are those of torchrun."""
+    """Runs the programs in this process, as their command lines do.
+
+    `engine` takes the place of the one that the flags name; an error is raised when it is opened. `rank` is (rank,
+    world size), told as torchrun does.
+    """
 
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
@@ -202,12 +207,14 @@ class Runner:
         self,
         main: Callable[[Sequence[str]], int],
         *arguments: object,
-        engine: Engine | None = None,
+        engine: Engine | UserError | None = None,
         engine_opens: bool = True,
         rank: tuple[int, int] | None = None,
     ) -> Outcome:
         def opened(options: EngineOptions, on_gpu: bool) -> Engine:
             assert engine_opens, "the engine was opened"
+            if isinstance(engine, UserError):
+                raise engine
             return engine or open_engine(options, on_gpu)
 
         self.monkeypatch.setattr(stage, "open_engine", opened)

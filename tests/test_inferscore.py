@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.engine import Completion, Request
-from MetaCaptioner.inferscore import DIMENSIONS, Verdict, overall, verdict_schema
+from MetaCaptioner.inferscore import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, verdict_schema
 from tests.helpers import (
     FakeEngine,
     Row,
@@ -44,7 +44,7 @@ def test_the_schema_asks_for_what_a_verdict_takes() -> None:
     schema = verdict_schema()
     assert schema["required"] == ["reason", *DIMENSIONS]
     assert list(Verdict.model_fields) == schema["required"]
-    assert Verdict.model_validate_json(verdict(reason="x" * 480)).accuracy == 4
+    assert Verdict.model_validate_json(verdict(reason="x" * REASON_CHARACTERS)).accuracy == 4
 
 
 def test_captions_are_scored(tmp_path: Path, run: Runner) -> None:

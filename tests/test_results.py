@@ -1,6 +1,5 @@
 import errno
 import json
-import math
 import os
 import subprocess
 import sys
@@ -106,7 +105,7 @@ def test_a_record_is_on_disk_before_the_file_is_closed(tmp_path: Path) -> None:
     results.close()
 
 
-@pytest.mark.parametrize("row_id", [math.nan, math.inf, "\ud800", 10**30])
+@pytest.mark.parametrize("row_id", ["\ud800", "\u2028", 10**30, 1.5, None])
 def test_whatever_a_row_has_as_id_can_be_written_and_read_back(tmp_path: Path, row_id: object) -> None:
     with opened(tmp_path) as results:
         results.append("a", record(0, id=row_id))

@@ -14,7 +14,7 @@ from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
 from MetaCaptioner.engine.vllm import EngineLoadError, VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.inferdomain import Router
-from MetaCaptioner.inferscore import Verdict, verdict_schema
+from MetaCaptioner.inferscore import parse_verdict, verdict_schema
 from MetaCaptioner.media import Media, MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.Prompt import limit_output, load_prompts
@@ -169,7 +169,7 @@ def test_the_judge_answers_json_that_fits_the_schema(running: RunningEngine, pho
         sampling = Sampling(max_tokens=512, temperature=1.0, seed=number)
         answer = ask(running, f"Judge this, {number}.", photograph, sampling, constraint)
         assert answer.finish_reason == "stop"
-        Verdict.model_validate_json(answer.text)
+        parse_verdict(answer.text)
         assert "\n" not in answer.text
 
 
