@@ -30,7 +30,7 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, Field(max_length=REASON_CHARACTERS)]
+    reason: str
     accuracy: Mark
     completeness: Mark
     hallucination: Mark
@@ -81,7 +81,11 @@ def run_sample(prompts: Prompts) -> RunSample:
             raise SampleError("bad_verdict", f"the judge's answer was cut at {completion.output_tokens} tokens")
         verdict = parse_verdict(completion.text)
         scores = {name: int(getattr(verdict, name)) for name in DIMENSIONS}
-        return {"scores": scores, "overall": overall(scores), "reason": " ".join(verdict.reason.split())}
+        return {
+            "scores": scores,
+            "overall": overall(scores),
+            "reason": " ".join(verdict.reason.split())[:REASON_CHARACTERS],
+        }
 
     return run
 

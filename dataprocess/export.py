@@ -103,7 +103,7 @@ def export_texts(records: Iterator[Record], output: Path | None) -> int:
         if path in written:
             path = path.with_name(f"{path.stem}.{record['index']}.txt")
         written.add(path)
-        with atomic_write(path, "caption file") as file:
+        with atomic_write(path, "caption file", sync=False) as file:
             file.write(record["caption"].encode() + b"\n")
     return len(written)
 

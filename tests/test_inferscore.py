@@ -163,6 +163,15 @@ def test_processes_of_changing_number_give_one_score_a_caption(
     assert error_kinds(score) == {}
 
 
+def test_processes_that_share_a_caption_rank_take_its_captions_in_turn(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 9)
+    engines = [FakeEngine() for _ in range(3)]
+    for rank, engine in enumerate(engines):
+        run.score(tmp_path / "out", "--output-dir", tmp_path / f"alone{rank}", rank=(rank, 3), engine=engine)
+    assert [len(engine.samples) for engine in engines] == [3, 3, 3]
+    assert set.union(*(engine.samples for engine in engines)) == names(9, "r0")
+
+
 def test_failures_of_many_processes_can_be_tried_again_by_one(tmp_path: Path, run: Runner) -> None:
     captions(tmp_path, 9)
     score = tmp_path / "out" / "score"

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tests.helpers import (
 )
 
 
-def dataset(folder: Path, name: str, rows: list[object] | list[Row], **entry: object) -> Row:
+def dataset(folder: Path, name: str, rows: Sequence[object], **entry: object) -> Row:
     """A Metafile entry for `rows`, whose pictures lie in `folder`/media."""
     (folder / "media").mkdir(exist_ok=True)
     annotation = write_annotation(folder / f"{name}.json", rows)
@@ -80,6 +81,13 @@ def test_the_shards_cover_everything_once_and_are_balanced(tmp_path: Path, run: 
         loads[row["assign_rank"]] += row["cost"]
     assert loads.max() <= 1.05 * loads.mean()
     assert loads.min() >= 0.95 * loads.mean()
+
+
+def test_samples_of_equal_cost_on_as_many_ranks_are_one_each(tmp_path: Path, run: Runner) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", picture_rows(tmp_path / "media", 6)))
+    run.plan(metafile, tmp_path / "plan.jsonl", num_ranks=6)
+    rows = read(tmp_path / "plan.jsonl")
+    assert [(row["assign_rank"], row["end_idx"] - row["start_idx"]) for row in rows] == [(n, 1) for n in range(6)]
 
 
 def test_the_estimate_is_what_is_balanced_and_not_the_number_of_rows(tmp_path: Path, run: Runner) -> None:

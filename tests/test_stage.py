@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner import stage
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.Prompt import load_prompts, system_prompt_map_dict
+from MetaCaptioner.Prompt import Prompts, load_prompts, system_prompt_map_dict
 from MetaCaptioner.rank_loop import Tally
 from MetaCaptioner.stage import describe
 from tests.helpers import (
@@ -186,20 +185,19 @@ def test_an_engine_that_cannot_be_opened_is_one_line(
     assert run.caption(plan, out).status == 0
 
 
-def test_a_signal_during_set_up_ends_the_run_at_once(tmp_path: Path, run: Runner) -> None:
-    plan, out = small_plan(tmp_path), tmp_path / "out"
-    engine = FakeEngine()
-    original = stage.load_prompts
-
-    def load(folder: Path | None) -> object:
+def test_a_signal_during_set_up_ends_the_run_at_once(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(folder: Path | None) -> Prompts:
         os.kill(os.getpid(), signal.SIGTERM)
-        return original(folder)
+        return load_prompts(folder)
 
-    run.monkeypatch.setattr(stage, "load_prompts", load)
-    outcome = run.caption(plan, out, engine=engine)
-    assert (outcome.status, engine.requests) == (3, [])
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr("MetaCaptioner.stage.load_prompts", load)
+        outcome = run.caption(plan, out, engine_opens=False)
+    assert outcome.status == 3
     assert outcome.said == "rank 0: stopped by SIGTERM; run the same command again to go on\n"
-    run.monkeypatch.setattr(stage, "load_prompts", original)
     assert run.caption(plan, out).status == 0
     assert set(records(out)) == names(4)
 

@@ -1,0 +1,55 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Record = dict[str, Any]
+
+
+def caption_record(index: int, name: str = "photos", **fields: object) -> Record:
+    """A caption record as the caption stage writes it."""
+    return {
+        "sample_id": f"{name}/{index}",
+        "data_name": name,
+        "index": index,
+        "id": index,
+        "image": f"{index}.png",
+        "root": "/media",
+        "modality": "image",
+        "task": "Natural",
+        "task_source": "metafile",
+        "status": "ok",
+        "caption": f"caption {index}",
+        "truncated": False,
+        "model": "m",
+        "prompts": "p",
+        "attempts": 1,
+        **fields,
+    }
+
+
+def score_record(index: int, name: str = "photos", **marks: int) -> Record:
+    """A score record: every mark 4, but those given."""
+    names = ("accuracy", "completeness", "hallucination", "reasoning", "fluency")
+    scores = {dimension: marks.get(dimension, 4) for dimension in names}
+    identity = {"sample_id": f"{name}/{index}", "data_name": name, "index": index, "status": "ok"}
+    return {**identity, "scores": scores, "overall": sum(scores.values()) / 5, "reason": f"reason {index}"}
+
+
+def failed(record: Record, kind: str) -> Record:
+    return {**record, "status": "error", "error": {"kind": kind, "message": "…"}}
+
+
+WriteLines = Callable[[Path, list[Record]], Path]
+
+
+@pytest.fixture
+def write_lines() -> WriteLines:
+    def write(path: Path, records: list[Record]) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return path
+
+    return write

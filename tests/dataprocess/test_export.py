@@ -1,0 +1,95 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.dataprocess.conftest import WriteLines, caption_record, failed, score_record
+from tests.pipeline.commands import module, run, script, succeed
+
+
+@pytest.fixture
+def results(tmp_path: Path, write_lines: WriteLines) -> Path:
+    """Three kept captions of two datasets; one of them names a file outside its root."""
+    marks = {"scores": score_record(0)["scores"], "overall": 4.0, "reason": "good"}
+    media = tmp_path / "media"
+    media.mkdir()
+    kept = [caption_record(0, root=str(media)), caption_record(1, root=str(media), image="sub/../../escape.png")]
+    clip = caption_record(0, name="clips", root=str(media), modality="video", video="a.mp4", task="Video & Temporal")
+    del clip["image"]
+    folder = tmp_path / "Caption"
+    write_lines(folder / "filtered" / "kept.jsonl", [{**record, **marks} for record in (*kept, clip)])
+    write_lines(folder / "Rank0_node0_photos.jsonl", [*kept, clip, caption_record(2), failed(caption_record(3), "x")])
+    return folder
+
+
+def export(results: Path, *flags: str | Path) -> str:
+    return succeed(script("export", "--data-folder", results, *flags))
+
+
+def test_conversations_are_annotation_files_again(tmp_path: Path, results: Path) -> None:
+    out = tmp_path / "out"
+    assert "3 captions written" in export(results, "--format", "conversations", "--output", out)
+    [first, _] = json.loads((out / "photos.json").read_text())
+    assert first["conversations"] == [
+        {"from": "human", "value": "<image>\nDescribe this in detail."},
+        {"from": "gpt", "value": "caption 0"},
+    ]
+    assert (first["id"], first["image"], first["task"]) == (0, "0.png", "Natural")
+    [clip] = json.loads((out / "clips.json").read_text())
+    assert clip["video"] == "a.mp4"
+    assert clip["conversations"][0]["value"].startswith("<video>\n")
+    plan = tmp_path / "plan.jsonl"
+    succeed(module("plan", "--metafile", out / "Metafile.json", "--num-ranks", "1", "--output", plan))
+    assert sum(json.loads(line)["total"] for line in plan.read_text().splitlines()) == 3
+
+
+def test_texts_stay_under_the_output_folder(tmp_path: Path, results: Path) -> None:
+    out = tmp_path / "out"
+    export(results, "--format", "txt", "--output", out)
+    written = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*.txt")}
+    assert written == {
+        "out/photos/0.txt": "caption 0\n",
+        "out/photos/sub/escape.txt": "caption 1\n",
+        "out/clips/a.txt": "caption 0\n",
+    }
+
+
+def test_texts_beside_the_media(tmp_path: Path, results: Path) -> None:
+    export(results, "--format", "txt", "--beside")
+    assert (tmp_path / "media" / "0.txt").read_text() == "caption 0\n"
+    assert (tmp_path / "media" / "a.txt").read_text() == "caption 0\n"
+
+
+def test_two_captions_of_one_name_both_get_a_file(tmp_path: Path, write_lines: WriteLines) -> None:
+    kept = [caption_record(0, image="x.png"), caption_record(1, image="x.jpg")]
+    write_lines(tmp_path / "filtered" / "kept.jsonl", kept)
+    export(tmp_path, "--format", "txt", "--output", tmp_path / "out")
+    texts = sorted((path.name, path.read_text()) for path in (tmp_path / "out" / "photos").iterdir())
+    assert texts == [("x.1.txt", "caption 1\n"), ("x.txt", "caption 0\n")]
+
+
+def test_parquet_is_read_by_pandas(tmp_path: Path, results: Path) -> None:
+    out = tmp_path / "captions.parquet"
+    export(results, "--format", "parquet", "--output", out)
+    table = pd.read_parquet(out)
+    assert table["caption"].tolist() == ["caption 0", "caption 1", "caption 0"]
+    assert table["accuracy"].tolist() == [4, 4, 4]
+    assert table["overall"].tolist() == [4.0, 4.0, 4.0]
+    assert table["media"].tolist()[2] == "a.mp4"
+
+
+def test_all_takes_what_was_not_filtered_but_no_failures(tmp_path: Path, results: Path) -> None:
+    export(results, "--format", "parquet", "--output", tmp_path / "all.parquet", "--all")
+    ids = pd.read_parquet(tmp_path / "all.parquet")["sample_id"].tolist()
+    assert ids == ["photos/0", "photos/1", "clips/0", "photos/2"]
+
+
+def test_mistakes_are_told_in_one_line(tmp_path: Path, results: Path) -> None:
+    done = run(script("export", "--data-folder", tmp_path, "--format", "txt", "--beside"))
+    assert done.returncode == 1
+    assert "filter first" in done.stdout
+    for flags in (["--format", "parquet", "--beside"], ["--format", "txt"]):
+        done = run(script("export", "--data-folder", results, *flags))
+        assert done.returncode == 2
+        assert done.stdout.count("\n") == 1

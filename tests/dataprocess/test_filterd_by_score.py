@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+
+from tests.dataprocess.conftest import Record, WriteLines, caption_record, failed, score_record
+from tests.pipeline.commands import run, script, succeed
+
+
+def lines(path: Path) -> list[Record]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def make_results(folder: Path, write_lines: WriteLines) -> None:
+    """Seven captions on two ranks; photos/5 has no score, photos/6 failed, photos/3 has a failed score."""
+    captions = [caption_record(index, truncated=index == 0) for index in range(6)]
+    captions.append(failed(caption_record(6), "media_corrupt"))
+    write_lines(folder / "Rank0_node0_photos.jsonl", captions[:3])
+    write_lines(folder / "Rank1_node0_photos.jsonl", captions[3:])
+    scores = [score_record(0), score_record(1, accuracy=2), score_record(2, fluency=1, reasoning=1, completeness=2)]
+    write_lines(folder / "score" / "Rank0_node0_photos.jsonl", scores[:2])
+    write_lines(folder / "score" / "Rank0_node1_photos~1.jsonl", scores[2:])
+    rest = [failed(score_record(3), "bad_verdict"), score_record(4, accuracy=3)]
+    write_lines(folder / "score" / "Rank1_node0_photos.jsonl", rest)
+
+
+def test_every_caption_is_kept_or_rejected_with_its_reasons(tmp_path: Path, write_lines: WriteLines) -> None:
+    make_results(tmp_path, write_lines)
+    command = script("filterd_by_score", "--data-folder", tmp_path, "--min-overall", "3", "--min-dim-score", "3")
+    assert "kept 2 of 7 captions" in succeed(command)
+    kept, rejected = lines(tmp_path / "filtered" / "kept.jsonl"), lines(tmp_path / "filtered" / "rejected.jsonl")
+    assert [record["sample_id"] for record in kept] == ["photos/0", "photos/4"]
+    assert kept[0]["caption"] == "caption 0"
+    assert kept[0]["overall"] == 4
+    assert kept[0]["reason"] == "reason 0"
+    reasons = {record["sample_id"]: record["rejected"] for record in rejected}
+    assert reasons == {
+        "photos/1": ["accuracy too low (2 < 3)"],
+        "photos/2": [
+            "overall too low (2.4 < 3)",
+            "completeness too low (2 < 3)",
+            "reasoning too low (1 < 3)",
+            "fluency too low (1 < 3)",
+        ],
+        "photos/3": ["score failed (bad_verdict)"],
+        "photos/5": ["no score"],
+        "photos/6": ["caption failed (media_corrupt)"],
+    }
+    summary = json.loads((tmp_path / "filtered" / "summary.json").read_text())
+    assert (summary["total"], summary["kept"], summary["rejected"]) == (7, 2, 5)
+    assert summary["domains"] == {"Natural": {"total": 7, "kept": 2}}
+    assert summary["datasets"] == {"photos": {"total": 7, "kept": 2}}
+    assert summary["scores"]["accuracy"] == {"2": 1, "3": 1, "4": 3}
+
+
+def test_thresholds_are_lowest_values_that_pass(tmp_path: Path, write_lines: WriteLines) -> None:
+    make_results(tmp_path, write_lines)
+    loose = script("filterd_by_score", "--data-folder", tmp_path, "--min-overall", "2.4", "--min-dim-score", "1")
+    assert "kept 4 of 7" in succeed(loose)
+    strict = script("filterd_by_score", "--data-folder", tmp_path, "--min-overall", "3.9", "--min-dim-score", "4")
+    assert "kept 1 of 7" in succeed(strict)
+    assert "kept 0 of 7" in succeed([*strict, "--drop-truncated"])
+
+
+def test_bad_arguments_and_folders_are_told_in_one_line(tmp_path: Path) -> None:
+    done = run(script("filterd_by_score", "--data-folder", tmp_path))
+    assert done.returncode == 1
+    assert done.stdout.startswith("error: data folder")
+    assert done.stdout.count("\n") == 1
+    done = run(script("filterd_by_score", "--data-folder", tmp_path, "--min-overall", "7"))
+    assert done.returncode == 2
+    assert "--min-overall must be from 1 to 5" in done.stdout

@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.dataprocess.conftest import WriteLines, caption_record, failed, score_record
+from tests.pipeline.commands import run, script
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """photos [0, 3) for rank 0 and [3, 6) for rank 1."""
+    common = {"data_name": "photos", "json_url": "photos.json", "root": "media", "task": "Natural", "modality": "image",
+              "total": 6, "processed": 0, "remain": 6, "num_shards": 2, "anno_file_key": "photos.json"}  # fmt: skip
+    rows = [common | {"shard_index": n, "start_idx": 3 * n, "end_idx": 3 * n + 3, "assign_rank": n} for n in (0, 1)]
+    path = tmp_path / "plan.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def verify(plan: Path, folder: Path, *flags: str) -> tuple[int, str]:
+    done = run(script("verify", "--plan", plan, "--data-folder", folder, *flags))
+    return done.returncode, done.stdout
+
+
+def test_complete(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in (2, 0, 1)])
+    write_lines(out / "Rank1_node0_photos.jsonl", [caption_record(index) for index in (3, 4)])
+    write_lines(out / "Rank1_node1_photos.jsonl", [failed(caption_record(5), "media_missing")])
+    status, text = verify(plan, out)
+    assert status == 0
+    assert "complete: 6 samples expected, 5 ok" in text
+    assert "1  failed samples: photos/5: media_missing" in text
+    assert verify(plan, out, "--fail-on-errors")[0] == 1
+
+
+def test_missing_duplicate_torn_and_stray(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    path = write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in (0, 1, 1)])
+    strays = [caption_record(9), caption_record(0, name="other"), caption_record(3), caption_record(4)]
+    write_lines(out / "Rank1_node0_photos.jsonl", strays)
+    path.write_bytes(path.read_bytes() + b'{"sample_id": "photos/2", "data_na')
+    status, text = verify(plan, out)
+    assert status == 1
+    assert "NOT complete" in text
+    assert "2  missing samples: photos/2; photos/5" in text
+    assert "1  duplicate records: photos/1 in Rank0_node0_photos.jsonl" in text
+    assert "1  torn or broken lines: Rank0_node0_photos.jsonl:4" in text
+    assert "2  stray records: photos/9 in Rank1_node0_photos.jsonl; other/0" in text
+
+
+def test_many_missing_are_counted_not_listed(tmp_path: Path, write_lines: WriteLines) -> None:
+    row = {"data_name": "big", "json_url": "b.json", "root": "m", "task": "", "modality": "image", "total": 1000,
+           "processed": 0, "remain": 1000, "shard_index": 0, "num_shards": 1, "start_idx": 0, "end_idx": 1000,
+           "anno_file_key": "b.json", "assign_rank": 0}  # fmt: skip
+    plan = write_lines(tmp_path / "plan.jsonl", [row])
+    write_lines(tmp_path / "out" / "Rank0_node0_b.jsonl", [caption_record(0, name="big")])
+    status, text = verify(plan, tmp_path / "out")
+    assert status == 1
+    assert "999  missing samples: big/1; big/2; big/3; big/4; big/5 …" in text
+
+
+def test_scores(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    captions = [caption_record(index) for index in range(5)] + [failed(caption_record(5), "media_missing")]
+    write_lines(out / "Rank0_node0_photos.jsonl", captions)
+    scores = [score_record(index) for index in (0, 1, 2, 3)]
+    path = write_lines(out / "score" / "Rank0_node0_photos.jsonl", scores)
+    status, text = verify(plan, out, "--scores")
+    assert status == 1
+    assert "1  captions without a score: photos/4" in text
+    write_lines(path, [*scores, score_record(4)])
+    assert verify(plan, out, "--scores")[0] == 0
+    write_lines(path, [*scores, score_record(4), score_record(4), score_record(8)])
+    status, text = verify(plan, out, "--scores")
+    assert status == 1
+    assert "1  captions with several scores: photos/4" in text
+    assert "1  scores without a caption: photos/8" in text
+
+
+def test_a_missing_folder_or_plan_is_one_line(tmp_path: Path, plan: Path) -> None:
+    for bad_plan, folder in ((plan, tmp_path / "nowhere"), (tmp_path / "no.jsonl", tmp_path)):
+        status, text = verify(bad_plan, folder)
+        assert status == 1
+        assert text.startswith("error: ")
+        assert text.count("\n") == 1
