@@ -22,6 +22,7 @@ from MetaCaptioner.workflow import MEDIA_FIELDS, SAMPLE_FIELDS, Agent, Role, Wor
 
 PROMPTS_FOLDER = Path(__file__).parent / "prompts"
 _IDENTIFIER = r"^[a-z][a-z0-9_]*$"
+_Text = Annotated[str, Field(pattern=r"\S")]
 _COMMON_FIELDS = frozenset((*MEDIA_FIELDS, *SAMPLE_FIELDS))
 
 
@@ -36,7 +37,7 @@ class AgentFile(BaseModel):
 
     name: Annotated[str, Field(pattern=_IDENTIFIER)]
     role: Literal["perception", "reasoning", "summary"] = "perception"
-    prompt: Annotated[str, Field(min_length=1)]
+    prompt: _Text
     requires: tuple[str, ...] = ()
     sees_media: bool = True
     max_tokens: Annotated[int, Field(ge=1)] = 256
@@ -60,11 +61,11 @@ class DomainFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    domain: Annotated[str, Field(min_length=1)]
-    description: Annotated[str, Field(min_length=1)]
+    domain: _Text
+    description: _Text
     agents: Annotated[tuple[AgentFile, ...], Field(min_length=1)]
-    subdomains: tuple[str, ...] | None = None
-    aliases: tuple[str, ...] | None = None
+    subdomains: tuple[_Text, ...] | None = None
+    aliases: tuple[_Text, ...] | None = None
     modality: Modality | None = None
 
 
@@ -90,6 +91,7 @@ class Prompts:
         """Ten hexadecimal digits that change with any prompt or sampling setting."""
         content = {
             "system": SYSTEM_MESSAGE,
+            "domains": repr(self.domains),
             "descriptions": dict(self.descriptions),
             "agents": [
                 [repr(agent) for agent in workflow.agents]
@@ -251,24 +253,22 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
     missing = [domain.name for domain in DOMAINS if domain.name not in files]
     if missing:
         raise PromptError(f"prompts folder {PROMPTS_FOLDER}: no file for domain '{missing[0]}'")
-    added = [_domain(parsed) for name, (_, parsed) in files.items() if all(name != domain.name for domain in DOMAINS)]
-    domains = (*DOMAINS, *added)
-    _check_names(domains)
+    domains = list(DOMAINS)
+    for name, (path, parsed) in files.items():
+        if all(name != domain.name for domain in DOMAINS):
+            added = _domain(parsed)
+            shared = next((domain for domain in domains if domain.words() & added.words()), None)
+            if shared:
+                word = min(shared.words() & added.words())
+                raise PromptError(f"prompt file {path}: the task '{word}' also means domain '{shared.name}'")
+            domains.append(added)
     return Prompts(
-        domains=domains,
+        domains=tuple(domains),
         descriptions={name: " ".join(parsed.description.split()) for name, (_, parsed) in files.items()},
         workflows={name: _workflow(parsed) for name, (_, parsed) in files.items()},
         router=_read_single(_own_or_shipped(prompts_dir, "router.yaml"), "router", "domains"),
         judge=_read_single(_own_or_shipped(prompts_dir, "judge.yaml"), "judge", "caption"),
     )
-
-
-def _check_names(domains: Sequence[Domain]) -> None:
-    """Two domains that answer to the same word would make `task` ambiguous."""
-    for domain in domains:
-        others = [other for other in domains if other is not domain and other.answers_to(domain.name)]
-        if others:
-            raise PromptError(f"domain '{domain.name}': the name also means '{others[0].name}'")
 
 
 def _own_or_shipped(prompts_dir: Path | None, name: str) -> Path:

@@ -10,6 +10,7 @@ import mmap
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class AnnotationFile:
         text = os.pread(self._file.fileno(), end - begin, begin)
         try:
             parsed: Any = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text.decode("utf-8", "replace")
         return parsed
 
@@ -80,7 +81,7 @@ class AnnotationFile:
         for place in self._index_places():
             try:
                 stored: NDArray[np.int64] = np.load(place, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError):
+            except (OSError, ValueError, EOFError):
                 continue
             if stored.ndim == 2 and len(stored) and tuple(stored[0].tolist()) == fingerprint:
                 return stored[1:]
@@ -102,7 +103,8 @@ class AnnotationFile:
                     np.save(file, index)
                 temporary.replace(place)
             except OSError:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):
+                    temporary.unlink()
                 continue  # a read-only or full folder: the next place, or no index, which costs time only
             return
 
@@ -135,6 +137,8 @@ def _list_spans(data: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
             _, stop = decoder.raw_decode(text, position)
             if stop == len(text) and not at_end:
                 raise json.JSONDecodeError("the value may go on", text, stop)
+        except RecursionError as error:
+            raise BrokenAnnotation(f"annotation file {path}: row {rows} is nested too deep") from error
         except json.JSONDecodeError as error:
             if at_end:
                 where = base + error.pos

@@ -89,7 +89,7 @@ class Estimator:
         try:
             with Image.open(sample.media_path, formats=IMAGE_FORMATS) as image:
                 return self._media_cost("image", *image.size)
-        except (OSError, ValueError, SyntaxError):
+        except (OSError, ValueError, SyntaxError, RuntimeError):
             return 0.0
 
 

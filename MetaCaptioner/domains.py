@@ -20,10 +20,13 @@ class Domain:
     aliases: tuple[str, ...] = ()
     modality: Modality = "image"
 
+    def words(self) -> frozenset[str]:
+        """What `task` may say to mean this domain, in lower case: its name, its plain first word, its aliases."""
+        return frozenset(word.strip().casefold() for word in (self.name, self.name.split()[0], *self.aliases))
+
     def answers_to(self, task: str) -> bool:
-        """Whether `task` names this domain: its name, its plain first word or an alias, in any case."""
-        names = (self.name, self.name.split()[0], *self.aliases)
-        return task.strip().casefold() in {name.casefold() for name in names}
+        """Whether `task` names this domain, in any case."""
+        return task.strip().casefold() in self.words()
 
 
 DOMAINS: tuple[Domain, ...] = (

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,4 +30,5 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
     except OSError as error:
         raise UserError(f"{what} {path}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

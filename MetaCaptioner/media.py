@@ -3,15 +3,14 @@
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from MetaCaptioner import video
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.metafile import Sample
@@ -131,7 +130,7 @@ def _load_image(path: Path, budget: MediaBudget) -> Media:
                 rgb = to_rgb(upright)
     except UnidentifiedImageError as error:
         raise SampleError("media_corrupt", f"{path}: {_what_it_is(content)}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
         raise SampleError("media_corrupt", f"{path}: cannot be decoded: {error}") from error
     size = fit(rgb.width, rgb.height, budget.max_pixels, budget)
     resized = rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BICUBIC)
@@ -200,49 +199,16 @@ def choose_frames(source_frames: int, source_fps: float, budget: MediaBudget) ->
     return [int(index) for index in np.linspace(0, source_frames - 1, count).round()]
 
 
-def _open_video(path: Path, budget: MediaBudget) -> tuple[Any, int, int]:
-    """A decord reader that resizes while it decodes, and the (width, height) it gives.
-
-    Raises:
-        SampleError: there is no video stream, no frame, or the frames break the budget.
-    """
-    import decord
-
-    try:
-        probe = decord.VideoReader(str(path), num_threads=1)
-        if len(probe) == 0:
-            raise SampleError("media_corrupt", f"{path}: the video has no frames")
-        height, width = probe[0].shape[:2]
-        _check_source(width, height, budget, path)
-        new_width, new_height = fit(width, height, min(budget.video_pixels, budget.max_pixels), budget)
-        reader = decord.VideoReader(str(path), num_threads=1, width=new_width, height=new_height)
-    except (decord.DECORDError, RuntimeError, IndexError) as error:
-        raise SampleError("media_corrupt", f"{path}: {_decord_reason(error)}") from error
-    return reader, new_width, new_height
-
-
-def _decord_reason(error: Exception) -> str:
-    """The one line of a decord error that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0] if lines else type(error).__name__
-    if "cannot find video stream" in str(error):
-        return "has no video stream (audio only?)"
-    return f"no video can be read from it: {reason.rpartition('Check failed:')[2].strip()[:200]}"
-
-
 def _load_video(path: Path, budget: MediaBudget) -> Media:
-    import decord
-
-    reader, width, height = _open_video(path, budget)
     try:
-        source_frames, source_fps = len(reader), float(reader.get_avg_fps())
-        if not source_fps > 0:
-            source_fps = 1.0
-        indices = choose_frames(source_frames, source_fps, budget)
-        frames: NDArray[np.uint8] = reader.get_batch(indices).asnumpy()
-        times = _frame_times(reader, indices, source_fps)
-    except (decord.DECORDError, RuntimeError, IndexError) as error:
-        raise SampleError("media_corrupt", f"{path}: {_decord_reason(error)}") from error
+        facts = video.probe(path)
+        _check_source(facts.width, facts.height, budget, path)
+        width, height = fit(facts.width, facts.height, min(budget.video_pixels, budget.max_pixels), budget)
+        source_fps = facts.fps if facts.fps > 0 else 1.0
+        indices = choose_frames(facts.frames, source_fps, budget)
+        frames, times = video.decode(path, indices, width, height)
+    except video.VideoError as error:
+        raise SampleError("media_corrupt", f"{path}: {error}") from error
     content_hash = _hash_file(path)
     return Media(
         modality="video",
@@ -251,20 +217,9 @@ def _load_video(path: Path, budget: MediaBudget) -> Media:
         content_hash=content_hash,
         width=width,
         height=height,
-        duration=source_frames / source_fps,
+        duration=facts.frames / source_fps,
         source_fps=source_fps,
-        source_frames=source_frames,
+        source_frames=facts.frames,
         frame_indices=tuple(indices),
         frame_times=times,
     )
-
-
-def _frame_times(reader: Any, indices: Sequence[int], source_fps: float) -> tuple[float, ...]:
-    """Seconds at which the chosen frames are shown: the container's time stamps, else index / rate."""
-    import decord
-
-    try:
-        stamps = reader.get_frame_timestamp(list(indices))
-    except (decord.DECORDError, RuntimeError, IndexError):
-        return tuple(index / source_fps for index in indices)
-    return tuple(float(begin) for begin in stamps[:, 0])

@@ -1,6 +1,7 @@
 """Metafile and annotation files -> `Sample`."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +127,7 @@ class Sample:
 class AnnotationRow(BaseModel):
     """What is read of a row of an annotation file; other keys are left alone."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
     id: str | int | float | None = None
     image: str | None = None
@@ -181,6 +182,8 @@ def sample_from_row(
     named = row if isinstance(row, dict) else {}
     media_name = named.get("image") or named.get("video") or ""
     row_id = named.get("id")
+    if isinstance(row_id, float) and not math.isfinite(row_id):
+        row_id = None
     return Sample(
         data_name=data_name,
         index=index,

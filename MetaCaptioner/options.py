@@ -116,6 +116,7 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
         _require(value is None or value >= 1, f"--{name.replace('_', '-')} must be at least 1")
     _require(arguments.video_frames >= 2, "--video-frames must be at least 2")
     _require(arguments.video_fps > 0, "--video-fps must be above 0")
+    _require(arguments.grace_seconds >= 0, "--grace-seconds must be at least 0")
     share = arguments.gpu_memory_utilization
     _require(share is None or 0 < share <= 1, "--gpu-memory-utilization must be above 0 and at most 1")
     return StageOptions(

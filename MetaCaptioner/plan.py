@@ -71,7 +71,7 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
         UserError: the plan is missing or holds no sound row.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"plan {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     folder = path.resolve().parent
@@ -116,22 +116,23 @@ def survey(name: str, dataset: Dataset, prompts: Prompt.Prompts, budget: MediaBu
     if dataset.length is not None and dataset.length != len(annotation):
         say(f"note: dataset '{name}': length says {dataset.length}, the annotation file has {len(annotation)} rows")
     estimate = cost.Estimator(prompts, budget)
-    ids = np.zeros(selected, dtype=np.int64)
+    ids, given = np.zeros(selected, dtype=np.int64), np.zeros(selected, dtype=np.bool_)
     for index, row in annotation.rows(0, selected):
         sample = sample_from_row(row, name, index, dataset.root, dataset.modality, dataset.task, prompts.domains)
         estimate.add(sample)
-        ids[index] = hash(sample.row_id) if sample.row_id is not None else -index - 2
+        ids[index] = hash(repr(sample.row_id))
+        given[index] = sample.row_id is not None
     annotation.close()
-    _warn_of_duplicates(name, ids)
+    _warn_of_duplicates(name, ids, given)
     return DatasetWork(name, dataset, estimate.costs(), np.ones(selected, dtype=np.bool_))
 
 
-def _warn_of_duplicates(name: str, ids: NDArray[np.int64]) -> None:
+def _warn_of_duplicates(name: str, ids: NDArray[np.int64], given: NDArray[np.bool_]) -> None:
     """Say once if rows share an `id`: harmless here, since a sample is its row, but often a sign of a bad merge."""
-    _, first, counts = np.unique(ids, return_index=True, return_counts=True)
+    _, first, counts = np.unique(ids[given], return_index=True, return_counts=True)
     doubled = int((counts > 1).sum())
     if doubled:
-        row = int(first[counts > 1].min())
+        row = int(np.flatnonzero(given)[first[counts > 1].min()])
         say(
             f"note: dataset '{name}': {doubled} ids occur more than once (first in row {row}); "
             "each row counts by itself"

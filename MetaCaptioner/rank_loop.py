@@ -12,12 +12,12 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from MetaCaptioner.engine import Completion, Engine, EngineDead, Request
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.engine import Completion, Engine, Request
+from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.media import Media, MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import StopSignal
-from MetaCaptioner.results import Record, ResultError, identity
+from MetaCaptioner.results import Record, identity
 from MetaCaptioner.work import Item
 from MetaCaptioner.workflow import Agent, Generate
 
@@ -164,7 +164,7 @@ class RankLoop:
                 fields, tries = await self._try(item.sample, media, number)
             attempts += tries
             record |= {"status": "ok", **fields}
-        except (ResultError, EngineDead):
+        except UserError:  # ends the run: the disk is full, the engine has died
             raise
         except Exception as error:  # noqa: BLE001 the sample boundary: one bad sample costs one record, never the rank
             kind = error.kind if isinstance(error, SampleError) else "unexpected"

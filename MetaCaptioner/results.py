@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from MetaCaptioner.metafile import Sample
 Record = dict[str, Any]
 
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
+_PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
 
 
@@ -36,7 +38,9 @@ class ResultName:
     part: int = 0
 
     def __str__(self) -> str:
-        return f"Rank{self.rank}_node{self.node}_{self.stem}{f'~{self.part}' if self.part else ''}.jsonl"
+        # A stem that ends like a part always gets one, so that the last "~n" of a name is its part.
+        part = f"~{self.part}" if self.part or _PART.search(self.stem) else ""
+        return f"Rank{self.rank}_node{self.node}_{self.stem}{part}.jsonl"
 
     @classmethod
     def parse(cls, name: str) -> Self | None:
@@ -111,7 +115,8 @@ def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
     except OSError as error:
         raise ResultError(f"result file {path}: cannot be repaired: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return dropped
 
 
@@ -161,7 +166,10 @@ class DoneSamples:
 
 
 class RankResults:
-    """The result files of one rank (or of one part of it): recovered when opened, then appended to.
+    """The result files of one rank: recovered when opened, then appended to.
+
+    Where `parts` processes share a rank, this is the `part`-th of them (from 0): it writes part `part`, and looks after
+    that and every `parts`-th one from it, which earlier runs of more processes may have left.
 
     Only one process at a time may hold them; the lock is released with the process, however it ends.
 
@@ -169,11 +177,12 @@ class RankResults:
         ResultError: the folder cannot be written, or another process has this rank.
     """
 
-    def __init__(self, folder: Path, rank: int, node: int, part: int = 0) -> None:
+    def __init__(self, folder: Path, rank: int, node: int, part: int = 0, parts: int = 1) -> None:
         self.folder = folder
         self.rank = rank
         self.node = node
         self.part = part
+        self.parts = parts
         self._open_files: dict[str, int] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +208,7 @@ class RankResults:
 
     def files(self) -> list[Path]:
         """The files that are this process's to change, from any node it ever ran on."""
-        return [path for path, name in result_files(self.folder, self.rank) if name.part == self.part]
+        return [path for path, name in result_files(self.folder, self.rank) if name.part % self.parts == self.part]
 
     def done(self) -> "DoneSamples":
         """The samples that have a record in any part of this rank."""
@@ -244,12 +253,23 @@ class RankResults:
             ) from error
 
     def close(self) -> None:
-        """Flush to disk and release the rank."""
+        """Flush to disk and release the rank.
+
+        Raises:
+            ResultError: the disk took the records, but cannot keep them.
+        """
+        failure: OSError | None = None
         for descriptor in self._open_files.values():
-            os.fsync(descriptor)
-            os.close(descriptor)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                failure = error
+            with suppress(OSError):
+                os.close(descriptor)
         self._open_files.clear()
         os.close(self._lock)
+        if failure is not None:
+            raise ResultError(f"result files of rank {self.rank} in {self.folder}: {failure.strerror}") from failure
 
 
 def _write_whole(descriptor: int, line: bytes) -> None:

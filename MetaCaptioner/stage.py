@@ -25,7 +25,7 @@ from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample, Tally
 from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
 from MetaCaptioner.results import Record, result_files
 from MetaCaptioner.terminal import say
-from MetaCaptioner.work import CaptionWork, PlanWork, Work, caption_shares, open_results
+from MetaCaptioner.work import CaptionWork, PlanWork, Work, caption_shares, open_results, without_overlaps
 
 # The engine's processes are spawned, and so import this module before they do anything else.
 ranks.end_with_parent()
@@ -54,6 +54,7 @@ def open_plan_work(
 ) -> Work:
     """The rows of the plan that fall to this process."""
     rows, problems = read_plan(arguments.plan)
+    rows = without_overlaps(rows)
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
     files = {number: open_results(stack, arguments.output_dir, rank, number, options.retry_errors) for number in mine}
     return PlanWork([row for row in rows if row.assign_rank in files], prompts.domains, files, problems)
@@ -75,8 +76,8 @@ def open_caption_work(
     output = arguments.output_dir or arguments.data_folder / "score"
     shares = caption_shares(rank, [name.rank for name in names])
     files = {
-        number: open_results(stack, output, rank, number, options.retry_errors, part=turn)
-        for number, (turn, _) in shares.items()
+        number: open_results(stack, output, rank, number, options.retry_errors, share)
+        for number, share in shares.items()
     }
     return CaptionWork(arguments.data_folder, shares, files, prompts.domains)
 

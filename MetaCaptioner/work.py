@@ -1,11 +1,14 @@
 """What a rank still has to do: the rows of its plan, or the captions of earlier results, less what has a record."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.domains import Domain, Modality
@@ -16,6 +19,7 @@ from MetaCaptioner.ranks import Rank, assigned_ranks
 from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error, read_records, result_files
 
 _PROBED_SAMPLES = 20
+_PROBED_CAPTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,26 @@ class _RankFiles:
 
 
 def open_results(
-    stack: ExitStack, folder: Path, rank: Rank, assigned: int, retry_errors: bool, part: int = 0
+    stack: ExitStack, folder: Path, rank: Rank, assigned: int, retry_errors: bool, share: tuple[int, int] = (0, 1)
 ) -> _RankFiles:
-    """Open the results of one assigned rank; with `retry_errors` its failures are pending again."""
-    results = stack.enter_context(RankResults(folder, assigned, rank.node, part))
+    """Open the results of one assigned rank, or a share (turn, processes); `retry_errors` makes failures pending."""
+    results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
     attempts = results.drop_errors() if retry_errors else {}
     return _RankFiles(results, results.done(), attempts)
+
+
+def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
+    """The rows of a plan, cut so that no sample is in two of them: an overlap goes to the row that begins first.
+
+    Every process sees the whole plan and so comes to the same cut.
+    """
+    covered: dict[str, int] = {}
+    cut: dict[int, PlanRow] = {}
+    for place, row in sorted(enumerate(rows), key=lambda entry: (entry[1].start_idx, entry[0])):
+        start = max(row.start_idx, covered.get(row.data_name, 0))
+        covered[row.data_name] = max(covered.get(row.data_name, 0), row.end_idx)
+        cut[place] = row.model_copy(update={"start_idx": min(start, row.end_idx)})
+    return [cut[place] for place in range(len(rows))]
 
 
 @dataclass
@@ -113,32 +131,47 @@ class PlanWork:
 
     def items(self) -> Iterator[Item]:
         for row, annotation in self._shards:
-            for item in self._shard_items(row, annotation):
-                self.files[row.assign_rank].done.mark(row.data_name, item.sample.index)  # rows of a plan may overlap
-                yield item
+            yield from self._shard_items(row, annotation)
 
     def _shard_items(self, row: PlanRow, annotation: AnnotationFile) -> Iterator[Item]:
         mine = self.files[row.assign_rank]
         for index in range(row.start_idx, row.end_idx):
             if mine.done.has(row.data_name, index):
                 continue
-            sample = sample_from_row(
-                annotation.row(index), row.data_name, index, Path(row.root), row.modality, row.task, self.domains
-            )
+            sample = self._sample(row, annotation, index)
             yield Item(sample, mine.results, row.stem, mine.attempts.get(sample.sample_id, 0))
 
+    def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:
+        return sample_from_row(
+            annotation.row(index), row.data_name, index, Path(row.root), row.modality, row.task, self.domains
+        )
+
     def _check_roots(self) -> None:
-        """Refuse a root under which none of the first pending samples of a shard is found."""
+        """Look for some files of every shard that has work left, evenly spread and done or not."""
         for row, annotation in self._shards:
-            sound = (item.sample for item in self._shard_items(row, annotation) if item.sample.problem is None)
-            probed = list(islice(sound, _PROBED_SAMPLES))
-            if probed and not Path(row.root).is_dir():
-                raise UserError(f"dataset '{row.data_name}': root {row.root} is not a folder")
-            if len(probed) > 1 and not any(sample.media_path.exists() for sample in probed):
-                raise UserError(
-                    f"dataset '{row.data_name}': root {row.root} looks wrong: none of the first {len(probed)} files is "
-                    f"there (such as {probed[0].media_path})"
-                )
+            done = self.files[row.assign_rank].done.count(row.data_name, row.start_idx, row.end_idx)
+            if done == row.end_idx - row.start_idx:
+                continue
+            spread = np.linspace(row.start_idx, row.end_idx - 1, _PROBED_SAMPLES).round().astype(int)
+            check_root(row.data_name, row.root, (self._sample(row, annotation, i) for i in np.unique(spread).tolist()))
+
+
+def check_root(data_name: str, root: str | Path, samples: Iterable[Sample]) -> None:
+    """Refuse a root under which none of some samples is found.
+
+    Raises:
+        UserError: the root is no folder, or there are two samples or more and no file of them is there.
+    """
+    paths = [sample.media_path for sample in samples if sample.problem is None]
+    if not paths or any(os.path.exists(path) for path in paths):  # noqa: PTH110 Path.exists fails on odd names
+        return
+    if not Path(root).is_dir():
+        raise UserError(f"dataset '{data_name}': root {root} is not a folder")
+    if len(paths) > 1:
+        raise UserError(
+            f"dataset '{data_name}': root {root} looks wrong: none of {len(paths)} files looked for is there "
+            f"(such as {paths[0]})"
+        )
 
 
 def _name(row: PlanRow) -> str:
@@ -161,6 +194,13 @@ class CaptionWork:
     domains: tuple[Domain, ...]
     problems: list[str] = field(default_factory=list)
     without_caption: int = 0
+
+    def __post_init__(self) -> None:
+        probed: dict[tuple[str, Path], list[Sample]] = {}
+        for item in islice(self.items(), _PROBED_CAPTIONS):
+            probed.setdefault((item.sample.data_name, item.sample.root), []).append(item.sample)
+        for (data_name, root), samples in probed.items():
+            check_root(data_name, root, samples)
 
     def total(self) -> int:
         return sum(1 for _ in self._captions())
@@ -185,10 +225,15 @@ class CaptionWork:
                 for record in read_records(path):
                     if is_error(record):
                         self.without_caption += 1
-                    elif isinstance(record.get("index"), int) and isinstance(record.get("caption"), str):
+                    elif _is_caption(record):
                         if number % processes == turn:
                             yield rank, name.stem, record
                         number += 1
+
+
+def _is_caption(record: Record) -> bool:
+    types = {"data_name": str, "index": int, "caption": str}
+    return all(isinstance(record.get(name), kind) for name, kind in types.items())
 
 
 def sample_from_record(record: Record) -> Sample:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.engine import Completion, Request
-from MetaCaptioner.inferscore import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, verdict_schema
+from MetaCaptioner.inferscore import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, parse_verdict, verdict_schema
 from tests.helpers import (
     FakeEngine,
     Row,
@@ -44,7 +44,16 @@ def test_the_schema_asks_for_what_a_verdict_takes() -> None:
     schema = verdict_schema()
     assert schema["required"] == ["reason", *DIMENSIONS]
     assert list(Verdict.model_fields) == schema["required"]
-    assert Verdict.model_validate_json(verdict(reason="x" * REASON_CHARACTERS)).accuracy == 4
+    assert parse_verdict(verdict()).accuracy == 4
+
+
+def test_line_breaks_in_a_reason_are_taken_and_a_long_one_is_cut(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 2)
+    answers = {"r0/0": verdict(reason="one two").replace("one ", "one\n\t"), "r0/1": verdict(reason="x" * 9999)}
+    assert run.score(tmp_path / "out", engine=FakeEngine(lambda r: completion(answers[sample_of(r)]))).status == 0
+    found = records(tmp_path / "out" / "score")
+    assert found["r0/0"]["reason"] == "one two"
+    assert found["r0/1"]["reason"] == "x" * REASON_CHARACTERS
 
 
 def test_captions_are_scored(tmp_path: Path, run: Runner) -> None:
@@ -81,7 +90,7 @@ def test_braces_in_a_caption_are_not_interpreted(tmp_path: Path, run: Runner) ->
         (verdict(accuracy=0), "accuracy"),
         (verdict(fluency=None), "fluency"),
         (verdict(extra=1), "extra"),
-        ('{"reason": "cut', "Invalid JSON"),
+        ('{"reason": "cut', "is no JSON"),
         ("5", "cannot be used"),
         (json.dumps(dict.fromkeys(DIMENSIONS, 3)), "reason: Field required"),
     ],

@@ -173,9 +173,12 @@ def test_what_the_rank_did_on_another_node_counts(tmp_path: Path) -> None:
 def test_what_any_part_did_counts_and_each_changes_its_own(tmp_path: Path) -> None:
     write(tmp_path, 0, part=0)
     write(tmp_path, 1, part=1)
-    with opened(tmp_path, part=1) as results:
-        assert results.done().count("set", 0, 10) == 2
-        assert [path.name for path in results.files()] == ["Rank0_node0_a~1.jsonl"]
+    write(tmp_path, 2, part=3)
+    with RankResults(tmp_path, 0, 0, part=1, parts=2) as results:
+        assert results.done().count("set", 0, 10) == 3
+        assert [path.name for path in results.files()] == ["Rank0_node0_a~1.jsonl", "Rank0_node0_a~3.jsonl"]
+    with opened(tmp_path) as results:
+        assert len(results.files()) == 3
 
 
 # --- writing that fails
