@@ -191,7 +191,7 @@ def _read_single(path: Path, role: Literal["router", "judge"], placeholder: str)
 def _domain_files(folder: Path) -> dict[str, tuple[Path, DomainFile]]:
     """Domain name -> its file and what is in it, for every YAML file of `folder` but the router's and the judge's."""
     found: dict[str, tuple[Path, DomainFile]] = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         if path.name in ("router.yaml", "judge.yaml"):
             continue
         parsed = _read_domain(path)

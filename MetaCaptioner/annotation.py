@@ -72,6 +72,10 @@ class AnnotationFile:
         """(rows, 2) byte offsets: where each row begins and ends."""
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             head = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+            if head.split(b"\n", 1)[0].strip() == b"{":
+                raise BrokenAnnotation(
+                    f"annotation file {self.path}: is one JSON object; it must be a list of rows, or JSONL"
+                )
             spans = _list_spans(data, self.path) if head.startswith(b"[") else _line_spans(data)
             flat = np.fromiter((offset for span in spans for offset in span), dtype=np.int64)
         return flat.reshape(-1, 2)

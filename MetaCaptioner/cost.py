@@ -5,6 +5,7 @@ H100: about 15 GFLOP a prefilled token; about 7 TFLOP of vision tower for a 1008
 of a prefilled token each; and a decoded token, bound by memory, worth about two.
 """
 
+import warnings
 from array import array
 from collections.abc import Sequence
 
@@ -87,7 +88,10 @@ class Estimator:
     def _from_header(self, sample: Sample) -> float:
         """The cost by the picture's own size; 0 where it cannot be read, which the caption stage will report."""
         try:
-            with Image.open(sample.media_path, formats=IMAGE_FORMATS) as image:
+            with (
+                warnings.catch_warnings(action="ignore"),
+                Image.open(sample.media_path, formats=IMAGE_FORMATS) as image,
+            ):
                 return self._media_cost("image", *image.size)
         except (OSError, ValueError, SyntaxError, RuntimeError):
             return 0.0

@@ -18,6 +18,7 @@ from MetaCaptioner.metafile import Sample
 # Only formats that are plain pixels: no PostScript or the like, which start other programs.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 _MAX_SIDE_RATIO = 200  # the limit of the Qwen-VL processors (qwen_vl_utils.vision_process.MAX_RATIO)
+_MAX_IMAGE_BYTES = 2**30
 _HASH_BLOCK_BYTES = 2**20
 _MIN_VIDEO_FRAMES = 4
 
@@ -82,8 +83,13 @@ def load_media(sample: Sample, budget: MediaBudget) -> Media:
         if not path.is_file():
             reason = "is a folder" if path.is_dir() else "there is no such file"
             raise SampleError("media_missing", f"{path}: {reason}")
-        if path.stat().st_size == 0:
+        size = path.stat().st_size
+        if size == 0:
             raise SampleError("media_corrupt", f"{path}: the file is empty")
+        if sample.modality == "image" and size > _MAX_IMAGE_BYTES:
+            raise SampleError(
+                "media_too_large", f"{path}: {size:,} bytes, a picture is read up to {_MAX_IMAGE_BYTES:,}"
+            )
         return _load_image(path, budget) if sample.modality == "image" else _load_video(path, budget)
     except OSError as error:
         raise SampleError("media_missing", f"{path}: cannot be read: {error.strerror or error}") from error

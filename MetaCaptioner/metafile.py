@@ -50,6 +50,18 @@ def first_problem(error: ValidationError) -> str:
     return f"{where}: {message}{got}" if where else message
 
 
+class _DuplicateKeyError(Exception):
+    """A JSON object has a name twice, of which the first would be lost."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _DuplicateKeyError(next(name for name in names if names.count(name) > 1))
+    return made
+
+
 def read_json(path: Path, what: str) -> Any:
     """Parse the JSON file `path`; `what` names it in errors.
 
@@ -57,7 +69,9 @@ def read_json(path: Path, what: str) -> Any:
         UserError: it is missing, unreadable or no JSON (the message gives line and column).
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_duplicates)
+    except _DuplicateKeyError as error:
+        raise UserError(f"{what} {path}: the name '{error}' is there twice") from error
     except OSError as error:
         raise UserError(f"{what} {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -82,7 +96,7 @@ def read_metafile(path: Path, domains: Iterable[Domain]) -> tuple[dict[str, Data
     for name, entry in entries.items():
         try:
             dataset = Dataset.model_validate(entry).under(folder)
-            if dataset.task.casefold() not in ROUTED_TASKS:
+            if dataset.task.strip().casefold() not in ROUTED_TASKS:
                 find_domain(dataset.task, known)
         except ValidationError as error:
             problems.append(f"Metafile {path}: dataset '{name}': {first_problem(error)}")

@@ -267,6 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.results:
         if options.retry_errors:
             say(f"{drop_errors(options.results)} failed samples will be tried again")
+        if not result_files(options.results):
+            say(f"note: {options.results} holds no results (Rank*_node*_*.jsonl): everything is planned")
         mark_processed(works, options.results)
     rows = cut(works, options.num_ranks)
     write_plan(rows, options.output)

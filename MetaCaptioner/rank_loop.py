@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from MetaCaptioner import video
 from MetaCaptioner.engine import Completion, Engine, Request
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.media import Media, MediaBudget, load_media
@@ -108,6 +109,7 @@ class RankLoop:
                 task.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
             self._decoders.shutdown(wait=False, cancel_futures=True)
+            video.end_helpers()
             self.tally.seconds = time.monotonic() - begin
         if self._stop.received:
             self.tally.stopped = True

@@ -126,7 +126,8 @@ def claim_gpus(rank: Rank, group_size: int, environment: MutableMapping[str, str
     gpus = count_gpus(environment)
     if not gpus:
         return []
-    first = 0 if len(gpus) == group_size else rank.local_rank * group_size
+    shown_one_group = rank.launcher == "slurm" and len(gpus) == group_size
+    first = 0 if shown_one_group else rank.local_rank * group_size
     mine = gpus[first : first + group_size]
     if len(mine) < group_size:
         raise UserError(

@@ -4,7 +4,9 @@ A single damaged byte can make the decoder abort the process that it runs in, or
 rank therefore has a helper process; if that dies or takes too long, one sample fails and the next gets a new helper.
 """
 
+import signal
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +26,7 @@ TIMEOUT_SECONDS = 300.0
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _helpers = threading.local()
+_all_helpers: "weakref.WeakSet[ProcessPoolExecutor]" = weakref.WeakSet()
 
 
 class VideoError(Exception):
@@ -67,7 +70,8 @@ def _in_helper(
     """Run `function` in this thread's helper process."""
     helper: ProcessPoolExecutor | None = getattr(_helpers, "process", None)
     if helper is None:
-        helper = _helpers.process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        helper = _helpers.process = ProcessPoolExecutor(1, get_context("spawn"), initializer=_ignore_signals)
+        _all_helpers.add(helper)
     try:
         return helper.submit(function, *arguments, **named).result(timeout=TIMEOUT_SECONDS)
     except BrokenProcessPool as error:
@@ -75,9 +79,25 @@ def _in_helper(
         raise VideoError("the file is so damaged that the decoder crashed") from error
     except TimeoutError as error:
         _helpers.process = None
-        for process in list((helper._processes or {}).values()):  # the public way would wait for it
-            process.kill()
+        _kill(helper)
         raise VideoError(f"the decoder did not finish within {TIMEOUT_SECONDS:.0f} s") from error
+
+
+def end_helpers() -> None:
+    """Kill all helper processes, so that no decoder that hangs keeps the rank from ending."""
+    for helper in list(_all_helpers):
+        _kill(helper)
+
+
+def _kill(helper: ProcessPoolExecutor) -> None:
+    for process in list((helper._processes or {}).values()):  # the public way would wait for them
+        process.kill()
+
+
+def _ignore_signals() -> None:
+    """A signal to the whole process group is the rank's to act on; the clip in hand is decoded to its end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _open(path: str, width: int = -1, height: int = -1) -> "VideoReader":

@@ -193,7 +193,6 @@ class CaptionWork:
     files: Mapping[int, _RankFiles]
     domains: tuple[Domain, ...]
     problems: list[str] = field(default_factory=list)
-    without_caption: int = 0
 
     def __post_init__(self) -> None:
         probed: dict[tuple[str, Path], list[Sample]] = {}
@@ -218,14 +217,11 @@ class CaptionWork:
 
     def _captions(self) -> Iterator[tuple[int, str, Record]]:
         """(rank, annotation stem, record) of the captions that are this process's, failed ones left out."""
-        self.without_caption = 0
         for rank, (turn, processes) in self.shares.items():
             number = 0
             for path, name in result_files(self.captions, rank):
                 for record in read_records(path):
-                    if is_error(record):
-                        self.without_caption += 1
-                    elif _is_caption(record):
+                    if not is_error(record) and _is_caption(record):
                         if number % processes == turn:
                             yield rank, name.stem, record
                         number += 1

@@ -100,6 +100,7 @@ def test_pictures_that_cannot_be_read_are_estimated_without_failing(prompts: Pro
     assert all(value >= 1 for value in costs(prompts, *(sample(path=path) for path in paths)))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged TIFF files
 def test_damaged_pictures_are_estimated_without_failing(prompts: Prompts, tmp_path: Path) -> None:
     picture = Image.effect_noise((64, 48), 50)
     random = np.random.default_rng(3)

@@ -110,9 +110,10 @@ def test_a_verdict_that_cannot_be_used_is_an_error_record(
 
 def test_a_verdict_cut_at_its_budget_is_an_error_record(tmp_path: Path, run: Runner) -> None:
     captions(tmp_path, 1)
-    engine = FakeEngine(lambda request: completion(verdict()[:-9], "length"))
+    engine = FakeEngine(lambda request: completion(verdict(), "length"))
     run.score(tmp_path / "out", engine=engine)
     assert error_kinds(tmp_path / "out" / "score") == {"r0/0": "bad_verdict"}
+    assert "was cut at 5 tokens" in records(tmp_path / "out" / "score")["r0/0"]["error"]["message"]
 
 
 def test_failed_captions_are_not_scored(tmp_path: Path, run: Runner) -> None:

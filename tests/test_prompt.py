@@ -53,6 +53,7 @@ def test_every_shipped_file_makes_a_workflow(shipped: Prompts, path: Path) -> No
     for made in workflow.agents:
         assert seen.issuperset(made.requires)
         assert set(made.requires) <= set(placeholders(made.prompt))
+        assert made.prompt == made.prompt.strip()
         seen.add(made.name)
 
 
@@ -189,6 +190,13 @@ def test_a_replaced_router_or_judge_is_used(tmp_path: Path) -> None:
     write_prompts(tmp_path, judge={"agent": agent("judge", prompt="Mark {caption}.")})
     prompts = load_prompts(tmp_path)
     assert prompts.judge.prompt == "Mark {caption}."
+
+
+@pytest.mark.parametrize("name", ["natural", "Medical", "video & temporal", "Code"])
+def test_a_domain_of_ones_own_may_not_be_called_as_one_of_the_nine(tmp_path: Path, name: str) -> None:
+    write_prompts(tmp_path, maps=domain(SUMMARY, domain=name))
+    with pytest.raises(PromptError, match="also means"):
+        load_prompts(tmp_path)
 
 
 def test_two_domains_may_not_share_a_word(tmp_path: Path) -> None:

@@ -104,8 +104,6 @@ def test_shares_add_up(total: int, world_size: int) -> None:
         ("0,1,2,3", 2, 1, "2,3"),
         ("0,1,2,3", 4, 0, "0,1,2,3"),
         ("4,5,6,7", 2, 0, "4,5"),
-        ("3", 1, 5, "3"),
-        ("6,7", 2, 3, "6,7"),
         ("GPU-a,GPU-b", 1, 1, "GPU-b"),
     ],
 )
@@ -113,6 +111,15 @@ def test_a_rank_takes_its_group_of_gpus(visible: str, size: int, local_rank: int
     environment = {"CUDA_VISIBLE_DEVICES": visible}
     assert claim_gpus(Rank(local_rank, 8, local_rank), size, environment) == mine.split(",")
     assert environment["CUDA_VISIBLE_DEVICES"] == mine
+
+
+@pytest.mark.parametrize(("visible", "size", "local_rank"), [("3", 1, 5), ("6,7", 2, 3)])
+def test_only_srun_is_believed_when_it_shows_one_group(visible: str, size: int, local_rank: int) -> None:
+    """Two ranks of torchrun on a node with one GPU are too many, and must not share it."""
+    mine = claim_gpus(Rank(local_rank, 8, local_rank, launcher="slurm"), size, {"CUDA_VISIBLE_DEVICES": visible})
+    assert mine == visible.split(",")
+    with pytest.raises(UserError, match="start fewer ranks"):
+        claim_gpus(Rank(local_rank, 8, local_rank, launcher="torchrun"), size, {"CUDA_VISIBLE_DEVICES": visible})
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

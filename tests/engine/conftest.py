@@ -32,7 +32,12 @@ class RunningEngine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=300)
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self.engine.close)
+        async def end() -> None:
+            self.engine.close()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.wait(others, timeout=10) if others else None
+
+        self.run(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=60)
 

@@ -1,0 +1,131 @@
+"""What the README tells a newcomer to type and to write."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.commands import module, records, run, sample_ids, succeed, write_json
+from tests.random_model import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the repository, so that its default folders can be written."""
+    for name in ("MetaCaptioner", "script", "dataprocess", "data"):
+        shutil.copytree(ROOT / name, tmp_path / "repository" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "repository"
+
+
+def type_in(checkout: Path, commands: str, extra: dict[str, str]) -> str:
+    """Run README commands in a checkout, without a model: each stage gets `--engine scripted`, set-up is left out."""
+    without_model = re.sub(r"(bash script/run_(?:domain|caption|filter)\.sh)", r"\1 --engine scripted", commands)
+    lines = [line for line in without_model.splitlines() if "script/setup.sh" not in line]
+    path = f"{checkout.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    variables = {"PATH": path, "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": "", **extra}
+    return succeed(["bash", "-c", f'set -e; cd "{checkout}"\n' + "\n".join(lines)], variables)
+
+
+def test_the_real_run_on_one_node(checkout: Path) -> None:
+    [commands] = [block for block in blocks("bash") if "run_filter.sh" in block and "export.py" in block]
+    # The scripted judge marks at random; the thresholds are the README's.
+    log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
+    assert "12 samples of 3 datasets" in log
+    assert "complete: 12 samples expected, 12 ok" in log
+    assert "kept" in log
+    kept = (checkout / "Output/Caption/filtered/kept.jsonl").read_text().splitlines()
+    exported = json.loads((checkout / "data/captioned/Metafile.json").read_text())
+    assert sum(entry["length"] for entry in exported.values()) == len(kept)
+
+
+def test_routing_alone_and_writing_the_domains_back(checkout: Path) -> None:
+    [commands] = [block for block in blocks("bash") if "apply_domains.py" in block]
+    succeed(["bash", checkout / "script/run_plan.sh"], {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""})
+    log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
+    assert "4 rows routed" in log
+    assert json.loads((checkout / "data/routed/Metafile.json").read_text()).keys() == {
+        "natural_scenes",
+        "knowledge_education",
+        "video_clips",
+    }
+
+
+def test_the_sbatch_script_with_a_stand_in_for_srun(checkout: Path) -> None:
+    """The stand-in starts the tasks that the #SBATCH line asks for, four by two here, with srun's variables."""
+    [batch] = [block for block in blocks("bash") if "#SBATCH" in block]
+    stand_in = checkout.parent / "bin" / "srun"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        "#!/bin/bash\nexport SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=8\nfor task in 0 1 2 3 4 5 6 7; do\n"
+        '  SLURM_PROCID=$task SLURM_LOCALID=$((task % 2)) SLURM_NODEID=$((task / 2)) "$@" & pids+=($!)\ndone\n'
+        'for pid in "${pids[@]}"; do wait "$pid" || exit 1; done\n'
+    )
+    stand_in.chmod(0o755)
+    plan = {"NUM_RANKS": "32", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""}
+    succeed(["bash", checkout / "script/run_plan.sh"], plan)
+    type_in(checkout, batch, {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "8", "SLURM_PROCID": "0", "MODEL": "none"})
+    assert len(sample_ids(checkout / "Output/Caption")) == len(set(sample_ids(checkout / "Output/Caption"))) == 12
+
+
+def test_planning_what_remains_for_other_ranks(checkout: Path) -> None:
+    variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
+    succeed(["bash", checkout / "script/run_plan.sh"], {**variables, "NUM_RANKS": "3"})
+    caption = ["bash", checkout / "script/run_caption.sh", "--engine", "scripted"]
+    succeed([*caption, "--max-samples", "5"], variables)
+    [command] = re.findall(r"`(RESULTS=\S+ NUM_RANKS=\d+ bash script/run_plan\.sh)`", README)
+    assert "7 samples of 3 datasets (5 of 12 are done)" in type_in(checkout, command, {})
+    succeed(caption, variables)
+    assert len(sample_ids(checkout / "Output/Caption")) == len(set(sample_ids(checkout / "Output/Caption"))) == 12
+
+
+def test_the_tenth_domain_needs_one_file_and_no_code(tmp_path: Path) -> None:
+    [content] = blocks("yaml")
+    prompts = tmp_path / "my_prompts"
+    prompts.mkdir()
+    (prompts / "maps.yaml").write_text(content)
+    rows = [{"id": number, "image": "farm_aerial.jpg", "task": "maps"} for number in range(2)]
+    root = ROOT / "data/demo/natural_scenes"
+    rows[0]["image"] = rows[1]["image"] = sorted(path.name for path in root.iterdir())[0]
+    write_json(tmp_path / "maps.json", rows)
+    metafile = write_json(tmp_path / "Metafile.json", {"maps": {"root": str(root), "annotation": "maps.json"}})
+    plan, out, own = tmp_path / "plan.jsonl", tmp_path / "out", ("--prompts-dir", prompts)
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "1", "--output", plan, *own))
+    common = ("--plan", plan, "--output-dir", out, "--model", "x", "--engine", "scripted")
+    succeed(module("captionpipeline", *common, *own))
+    for record in records(out):
+        assert (record["task"], record["status"]) == ("Maps", "ok")
+        assert list(record["agents"]) == ["places", "summary"]
+
+
+def test_the_json_examples_are_what_the_program_takes(tmp_path: Path) -> None:
+    [metafile] = [json.loads(block) for block in blocks("json") if "ADE20K.json" in block or '"annotation"' in block]
+    [row] = [json.loads(block) for block in blocks("json") if block.startswith('{"id"')]
+    root = tmp_path / "ade"
+    root.mkdir()
+    shutil.copy(next((ROOT / "data/demo/natural_scenes").iterdir()), root / row["image"])
+    write_json(tmp_path / "ade.json", [row])
+    entry = metafile["ADE20K"] | {"root": "ade", "annotation": "ade.json"}
+    path = write_json(tmp_path / "Metafile.json", {"ADE20K": entry})
+    log = succeed(module("plan", "--metafile", path, "--num-ranks", "1", "--output", tmp_path / "plan.jsonl"))
+    assert "1 samples of 1 datasets" in log
+    assert "length says 100000, the annotation file has 1 rows" in log
+
+
+def test_every_flag_of_the_readme_exists() -> None:
+    stages = ("inferdomain", "captionpipeline", "inferscore")
+    helps = {name: run(module(name, "--help")).stdout for name in stages}
+    table = README[README.index("## The flags that matter") : README.index("## What an error means")]
+    flags = set(re.findall(r"--[a-z][a-z-]+", table)) - {"--help"}
+    assert len(flags) > 12
+    for name, text in helps.items():
+        assert [flag for flag in sorted(flags) if flag not in text] == [], name
