@@ -116,13 +116,19 @@ def survey(name: str, dataset: Dataset, prompts: Prompt.Prompts, budget: MediaBu
     if dataset.length is not None and dataset.length != len(annotation):
         say(f"note: dataset '{name}': length says {dataset.length}, the annotation file has {len(annotation)} rows")
     estimate = cost.Estimator(prompts, budget)
+    bad_rows, first_bad = 0, ""
     ids, given = np.zeros(selected, dtype=np.int64), np.zeros(selected, dtype=np.bool_)
     for index, row in annotation.rows(0, selected):
         sample = sample_from_row(row, name, index, dataset.root, dataset.modality, dataset.task, prompts.domains)
         estimate.add(sample)
+        if sample.problem is not None:
+            first_bad = first_bad or sample.problem
+            bad_rows += 1
         ids[index] = hash(repr(sample.row_id))
         given[index] = sample.row_id is not None
     annotation.close()
+    if bad_rows:
+        say(f"note: dataset '{name}': {bad_rows} rows will end as bad_row records (first: {first_bad})")
     _warn_of_duplicates(name, ids, given)
     return DatasetWork(name, dataset, estimate.costs(), np.ones(selected, dtype=np.bool_))
 

@@ -430,3 +430,10 @@ def test_a_survey_of_rows_without_pictures_gives_a_cost_each(tmp_path: Path) -> 
     assert work.costs.shape == work.pending.shape == (9,)
     assert (work.costs > 0).all()
     assert work.pending.all()
+
+
+def test_bad_rows_are_counted_when_planned(tmp_path: Path, run: Runner) -> None:
+    rows = [*sized_rows(3, 0), {"id": 3}, {"id": 4, "image": "a.jpg", "task": "Naturall"}]
+    outcome = run.plan(write_metafile(tmp_path, a=dataset(tmp_path, "a", rows)), tmp_path / "plan.jsonl")
+    assert outcome.status == 0
+    assert "note: dataset 'a': 2 rows will end as bad_row records (first: row 3: needs 'image' or 'video')" in outcome.said
