@@ -19,6 +19,7 @@ from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.results import Record
 from MetaCaptioner.stage import Stage, add_caption_arguments, open_caption_work, run_stage
 from MetaCaptioner.terminal import run_main
+from MetaCaptioner.work import caption_hash
 from MetaCaptioner.workflow import Generate, ask, base_texts
 
 REASON_CHARACTERS = 300
@@ -82,6 +83,7 @@ def run_sample(prompts: Prompts) -> RunSample:
         verdict = parse_verdict(completion.text)
         scores = {name: int(getattr(verdict, name)) for name in DIMENSIONS}
         return {
+            "caption_hash": caption_hash(sample.fields["caption"]),
             "scores": scores,
             "overall": overall(scores),
             "reason": " ".join(verdict.reason.split())[:REASON_CHARACTERS],

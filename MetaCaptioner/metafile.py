@@ -18,7 +18,7 @@ TaskSource = Literal["metafile", "row", "router"]
 class Dataset(BaseModel):
     """One entry of the Metafile. `root` and `annotation` are absolute once `read_metafile` returns it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     root: Path
     annotation: Path

@@ -22,7 +22,7 @@ from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Dataset, first_problem, read_metafile, sample_from_row
-from MetaCaptioner.results import is_error, read_records, result_files, rewrite
+from MetaCaptioner.results import RankResults, is_error, read_records, result_files
 from MetaCaptioner.terminal import run_main, say
 
 log = logging.getLogger(__name__)
@@ -157,8 +157,16 @@ def mark_processed(works: Sequence[DatasetWork], results: Path) -> None:
 
 
 def drop_errors(results: Path) -> int:
-    """Take all error records out of the result files, so that they are planned again. No rank may be running."""
-    return sum(rewrite(path, lambda record: not is_error(record)) for path, _ in result_files(results))
+    """Take all error records out of the result files, so that they are planned again.
+
+    Raises:
+        ResultError: a rank is being worked on.
+    """
+    dropped = 0
+    for rank in sorted({name.rank for _, name in result_files(results)}):
+        with RankResults(results, rank, node=0) as files:
+            dropped += len(files.drop(is_error))
+    return dropped
 
 
 def cut(works: Sequence[DatasetWork], num_ranks: int) -> list[PlanRow]:
@@ -260,6 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     datasets, problems = read_metafile(options.metafile, prompts.domains)
     works: list[DatasetWork] = []
     for name, dataset in datasets.items():
+        if dataset.model_extra:
+            say(f"note: dataset '{name}': unknown entries are left alone: {', '.join(dataset.model_extra)}")
         try:
             if not dataset.root.is_dir():
                 raise UserError(f"root {dataset.root} is not a folder")
@@ -271,6 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not works:
         raise UserError(f"Metafile {options.metafile}: no dataset can be planned")
     if options.results:
+        if not options.results.is_dir():
+            raise UserError(f"--results {options.results}: there is no such folder")
         if options.retry_errors:
             say(f"{drop_errors(options.results)} failed samples will be tried again")
         if not result_files(options.results):

@@ -13,7 +13,7 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from MetaCaptioner import video
-from MetaCaptioner.engine import Completion, Engine, Request
+from MetaCaptioner.engine import Completion, Engine, EngineDead, Request
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.media import Media, MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
@@ -37,7 +37,7 @@ class LoopSettings:
     budget: MediaBudget
     in_flight: int = 64
     decode_threads: int = 4
-    grace_seconds: float = 30.0
+    grace_seconds: float = 20.0
     seed: int | None = None
 
 
@@ -111,8 +111,8 @@ class RankLoop:
             self._decoders.shutdown(wait=False, cancel_futures=True)
             video.end_helpers()
             self.tally.seconds = time.monotonic() - begin
-        if self._stop.received:
-            self.tally.stopped = True
+        if self._stop.received and (self._fatal is None or isinstance(self._fatal, EngineDead)):
+            self.tally.stopped = True  # a signal to the whole group ends the engine's processes as well
         elif self._fatal is not None:
             raise self._fatal
         return self.tally
@@ -163,7 +163,7 @@ class RankLoop:
             media = await decoding
             record |= {"media_hash": media.content_hash}
             async with self._slots:
-                fields, tries = await self._try(item.sample, media, number)
+                fields, tries = await self._try(item.sample, media, number, item.attempts)
             attempts += tries
             record |= {"status": "ok", **fields}
         except UserError:  # ends the run: the disk is full, the engine has died
@@ -177,17 +177,17 @@ class RankLoop:
         item.write(record)
         self._note(record)
 
-    async def _try(self, sample: Sample, media: Media, number: int) -> tuple[Record, int]:
+    async def _try(self, sample: Sample, media: Media, number: int, before: int) -> tuple[Record, int]:
         """Run the stage on a sample, once more where an answer was empty or looped; (fields, tries)."""
         for attempt in range(1, _TRIES):
             try:
                 return await self._run_sample(
-                    sample, media, self._generate_for(sample, media, number, attempt)
+                    sample, media, self._generate_for(sample, media, number, before + attempt)
                 ), attempt
             except SampleError as error:
                 if error.kind not in _WORTH_ANOTHER_TRY:
                     raise
-        return await self._run_sample(sample, media, self._generate_for(sample, media, number, _TRIES)), _TRIES
+        return await self._run_sample(sample, media, self._generate_for(sample, media, number, before + _TRIES)), _TRIES
 
     def _generate_for(self, sample: Sample, media: Media, number: int, attempt: int) -> Generate:
         """The `generate` that an agent is given: bound to one sample, its media and its place in the queue."""

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Literal
 
@@ -34,7 +33,6 @@ _TORCHRUN_VARIABLES = frozenset(
 )
 _PR_SET_PDEATHSIG = 1
 _SAME_SIGNAL_SECONDS = 2.0
-_STATUS_FOLDER = "METACAPTIONER_STATUS_DIR"
 
 
 @dataclass(frozen=True)
@@ -163,31 +161,25 @@ class StopSignal:
             raise StoppedEarly(f"stopped by {self.received}; run the same command again to go on")
 
 
+def kill_when_parent_ends() -> None:
+    """Have the kernel kill this process when its parent dies, however that happens.
+
+    Source: prctl(2), PR_SET_PDEATHSIG. Linux only; elsewhere nothing is done.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() == 1:  # the parent died before we asked
+            os._exit(1)
+
+
 def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, if it is one that multiprocessing spawned.
+    """The same, if this is a process that multiprocessing spawned.
 
     A rank killed with -9 cannot end its engine processes, which would keep the GPU's memory from the next run. A
     spawned process imports its parent's main module under the name `__mp_main__` before it does anything else.
-    Source: prctl(2), PR_SET_PDEATHSIG. Linux only; elsewhere nothing is done.
     """
-    if "__mp_main__" not in sys.modules or sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-    if os.getppid() == 1:  # the parent died before we asked
-        os._exit(1)
-
-
-def report_status(rank: Rank, status: int, environment: MutableMapping[str, str]) -> int:
-    """The status to exit with.
-
-    torchrun ends every healthy rank as soon as one exits with anything but 0. The scripts therefore name a folder for
-    the statuses, read it when all ranks are through, and exit with the worst; without that folder, the status itself.
-    """
-    folder = environment.get(_STATUS_FOLDER)
-    if rank.launcher != "torchrun" or not folder:
-        return status
-    Path(folder, f"rank{rank.rank}").write_text(f"{status}\n")
-    return 0
+    if "__mp_main__" in sys.modules:
+        kill_when_parent_ends()
 
 
 def share(total: int, rank: Rank) -> int:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -97,7 +97,7 @@ def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
     """Write `path` again with only the sound records that `keep` accepts, in one atomic step.
 
     Returns:
-        The number of lines dropped; where it is 0 the file was left alone.
+        The number of lines dropped.
     """
     dropped = 0
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -110,8 +110,7 @@ def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
                     dropped += 1
             out.flush()
             os.fsync(out.fileno())
-        if dropped:
-            temporary.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise ResultError(f"result file {path}: cannot be repaired: {error.strerror}") from error
     finally:
@@ -184,18 +183,13 @@ class RankResults:
         self.part = part
         self.parts = parts
         self._open_files: dict[str, int] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / f".Rank{rank}~{part}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
-        except OSError:
-            pass  # a file system without locks: two processes on one rank are then the user's to avoid
+        # Processes that share a rank hold it together and their parts alone; a process that has it all holds it alone.
+        with ExitStack() as held:
+            self._locks = [_lock(folder, f".Rank{rank}.lock", rank, shared=parts > 1)]
+            held.callback(os.close, self._locks[0])
+            if parts > 1:
+                self._locks.append(_lock(folder, f".Rank{rank}~{part}.lock", rank, shared=False))
+            held.pop_all()
         self.repaired = self._recover()
 
     def __enter__(self) -> Self:
@@ -222,16 +216,18 @@ class RankResults:
         """Drop torn and broken lines, so that their samples are done again. Returns how many lines went."""
         return sum(_repair(path) for path in self.files())
 
-    def drop_errors(self) -> dict[str, int]:
-        """Take the error records out, so that their samples are pending again.
+    def drop(self, unwanted: Callable[[Record], bool]) -> dict[str, int]:
+        """Take records out, so that their samples are pending again.
 
         Returns:
             The attempts made so far by sample id, of the samples that were dropped.
         """
         attempts: dict[str, int] = {}
         for path in self.files():
-            attempts |= {r["sample_id"]: int(r.get("attempts") or 1) for r in read_records(path) if is_error(r)}
-            rewrite(path, lambda record: not is_error(record))
+            dropped = {r["sample_id"]: int(r.get("attempts") or 1) for r in read_records(path) if unwanted(r)}
+            if dropped:
+                rewrite(path, lambda record: not unwanted(record))
+            attempts |= dropped
         return attempts
 
     def append(self, stem: str, record: Record) -> None:
@@ -267,9 +263,31 @@ class RankResults:
             with suppress(OSError):
                 os.close(descriptor)
         self._open_files.clear()
-        os.close(self._lock)
+        for lock in self._locks:
+            os.close(lock)
         if failure is not None:
             raise ResultError(f"result files of rank {self.rank} in {self.folder}: {failure.strerror}") from failure
+
+
+def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
+    """Lock a file of the result folder; returns its descriptor, with which the lock ends.
+
+    Raises:
+        ResultError: the folder cannot be written, or another process has the lock.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
+    except OSError:
+        pass  # a file system without locks: two processes on one rank are then the user's to avoid
+    return descriptor
 
 
 def _write_whole(descriptor: int, line: bytes) -> None:
@@ -290,6 +308,14 @@ def _write_whole(descriptor: int, line: bytes) -> None:
 
 
 def _repair(path: Path) -> int:
-    """Drop the lines of `path` that are no records; a torn last line is cut off in place."""
-    torn = sum(1 for _, _, record in read_lines(path) if record is None)
-    return rewrite(path, lambda record: True) if torn else 0
+    """Drop the lines of `path` that are no records; a torn last line is cut off in place. Returns how many went."""
+    broken = [line for _, line, record in read_lines(path) if record is None]
+    if not broken:
+        return 0
+    if len(broken) > 1 or broken[0].endswith(b"\n"):
+        return rewrite(path, lambda record: True)
+    try:
+        os.truncate(path, path.stat().st_size - len(broken[0]))
+    except OSError as error:
+        raise ResultError(f"result file {path}: cannot be repaired: {error.strerror}") from error
+    return 1

@@ -23,9 +23,18 @@ from MetaCaptioner.plan import read_plan
 from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
 from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample, Tally
 from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
-from MetaCaptioner.results import Record, result_files
+from MetaCaptioner.results import Record, is_error, result_files
 from MetaCaptioner.terminal import say
-from MetaCaptioner.work import CaptionWork, PlanWork, Work, caption_shares, open_results, without_overlaps
+from MetaCaptioner.work import (
+    CaptionWork,
+    PlanWork,
+    Work,
+    caption_shares,
+    open_results,
+    planned,
+    scored_otherwise,
+    without_overlaps,
+)
 
 # The engine's processes are spawned, and so import this module before they do anything else.
 ranks.end_with_parent()
@@ -56,8 +65,10 @@ def open_plan_work(
     rows, problems = read_plan(arguments.plan)
     rows = without_overlaps(rows)
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
-    files = {number: open_results(stack, arguments.output_dir, rank, number, options.retry_errors) for number in mine}
-    return PlanWork([row for row in rows if row.assign_rank in files], prompts.domains, files, problems)
+    own = [row for row in rows if row.assign_rank in mine]
+    retried = planned(own) if options.retry_errors else None
+    files = {number: open_results(stack, arguments.output_dir, rank, number, retried) for number in mine}
+    return PlanWork(own, prompts.domains, files, problems)
 
 
 def add_caption_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +86,11 @@ def open_caption_work(
         raise UserError(f"data folder {arguments.data_folder}: holds no caption results (Rank*_node*_*.jsonl)")
     output = arguments.output_dir or arguments.data_folder / "score"
     shares = caption_shares(rank, [name.rank for name in names])
+    retried = is_error if options.retry_errors else None
     files = {
-        number: open_results(stack, output, rank, number, options.retry_errors, share)
+        number: open_results(
+            stack, output, rank, number, retried, share, outdated=scored_otherwise(arguments.data_folder, number)
+        )
         for number, share in shares.items()
     }
     return CaptionWork(arguments.data_folder, shares, files, prompts.domains)
@@ -93,13 +107,12 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
     options = from_arguments(parsed)
     rank = ranks.who_am_i(os.environ)
     try:
-        status = _run_rank(stage, parsed, options, rank)
+        return _run_rank(stage, parsed, options, rank)
     except BadArguments:
         raise
     except UserError as error:
         say(f"rank {rank.rank}: error: {error}" if error.exit_status == 1 else f"rank {rank.rank}: {error}")
-        status = error.exit_status
-    return ranks.report_status(rank, status, os.environ)
+        return error.exit_status
 
 
 def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, rank: Rank) -> int:
@@ -131,7 +144,8 @@ def _work_through(
         if pending == 0:
             return Tally()
     gpus = ranks.claim_gpus(rank, options.engine.tensor_parallel_size, os.environ)
-    say(f"rank {rank.rank}: loading {options.engine.model} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
+    what = options.engine.model if options.engine.kind == "vllm" else f"the {options.engine.kind} engine"
+    say(f"rank {rank.rank}: loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
 
     async def run() -> Tally:
         begin = time.monotonic()
@@ -166,6 +180,7 @@ def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
         unit="sample",
         position=rank.local_rank if sys.stderr.isatty() else None,
         mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        delay=0 if sys.stderr.isatty() else 1,
         dynamic_ncols=True,
         bar_format=_BAR_FORMAT,
     )

@@ -1,7 +1,8 @@
 """What a rank still has to do: the rows of its plan, or the captions of earlier results, less what has a record."""
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -64,12 +65,55 @@ class _RankFiles:
 
 
 def open_results(
-    stack: ExitStack, folder: Path, rank: Rank, assigned: int, retry_errors: bool, share: tuple[int, int] = (0, 1)
+    stack: ExitStack,
+    folder: Path,
+    rank: Rank,
+    assigned: int,
+    retried: Callable[[Record], bool] | None,
+    share: tuple[int, int] = (0, 1),
+    outdated: Callable[[Record], bool] | None = None,
 ) -> _RankFiles:
-    """Open the results of one assigned rank, or a share (turn, processes); `retry_errors` makes failures pending."""
+    """Open the results of one assigned rank, or a share (turn, processes) of it.
+
+    Records that are `retried` are taken out and count as attempts; `outdated` ones are just taken out.
+    """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
-    attempts = results.drop_errors() if retry_errors else {}
+    if outdated is not None:
+        results.drop(outdated)
+    attempts = results.drop(retried) if retried is not None else {}
     return _RankFiles(results, results.done(), attempts)
+
+
+def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
+    """Whether a record is a failure that these rows of a plan would do again; others must not be taken out."""
+
+    def tried_again(record: Record) -> bool:
+        name, index = record.get("data_name"), record.get("index")
+        return is_error(record) and any(
+            row.data_name == name and isinstance(index, int) and row.start_idx <= index < row.end_idx for row in rows
+        )
+
+    return tried_again
+
+
+def caption_hash(caption: str) -> str:
+    """Sixteen hexadecimal digits that tell one caption from another; score records carry it."""
+    return hashlib.sha256(caption.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def scored_otherwise(captions: Path, rank: int) -> Callable[[Record], bool]:
+    """Whether a score record is of a caption that a rank has since replaced by another."""
+    current: dict[str, str] | None = None
+
+    def outdated(record: Record) -> bool:
+        nonlocal current
+        if current is None:  # only once there are scores at all
+            found = (r for path, _ in result_files(captions, rank) for r in read_records(path))
+            current = {r["sample_id"]: caption_hash(r["caption"]) for r in found if not is_error(r) and _is_caption(r)}
+        given = record.get("caption_hash")
+        return given is not None and current.get(record["sample_id"]) != given
+
+    return outdated
 
 
 def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
@@ -104,7 +148,9 @@ class PlanWork:
         opened: dict[str, AnnotationFile] = {}
         for row in self.rows:
             try:
-                annotation = opened.get(row.json_url) or AnnotationFile(Path(row.json_url))
+                annotation = opened.get(row.json_url)
+                if annotation is None:
+                    annotation = AnnotationFile(Path(row.json_url))
             except BrokenAnnotation as error:
                 self.problems.append(f"plan row {_name(row)} is left out: {error}")
                 continue
@@ -147,12 +193,14 @@ class PlanWork:
         )
 
     def _check_roots(self) -> None:
-        """Look for some files of every shard that has work left, evenly spread and done or not."""
+        """Look for some files of every dataset that has work left, evenly spread over its rows, done or not."""
+        checked: set[str] = set()
         for row, annotation in self._shards:
             done = self.files[row.assign_rank].done.count(row.data_name, row.start_idx, row.end_idx)
-            if done == row.end_idx - row.start_idx:
+            if done == row.end_idx - row.start_idx or row.data_name in checked:
                 continue
-            spread = np.linspace(row.start_idx, row.end_idx - 1, _PROBED_SAMPLES).round().astype(int)
+            checked.add(row.data_name)
+            spread = np.linspace(0, len(annotation) - 1, _PROBED_SAMPLES).round().astype(int)
             check_root(row.data_name, row.root, (self._sample(row, annotation, i) for i in np.unique(spread).tolist()))
 
 
@@ -196,8 +244,10 @@ class CaptionWork:
 
     def __post_init__(self) -> None:
         probed: dict[tuple[str, Path], list[Sample]] = {}
-        for item in islice(self.items(), _PROBED_CAPTIONS):
-            probed.setdefault((item.sample.data_name, item.sample.root), []).append(item.sample)
+        pending = any(True for _ in self.items())
+        for _, _, record in islice(self._captions(), _PROBED_CAPTIONS if pending else 0):
+            sample = sample_from_record(record)
+            probed.setdefault((sample.data_name, sample.root), []).append(sample)
         for (data_name, root), samples in probed.items():
             check_root(data_name, root, samples)
 

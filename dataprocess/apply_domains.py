@@ -111,7 +111,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems:
         say(f"error: {problem}")
     entries = {}
-    for name, file_name in output_names(datasets).items():
+    names = output_names(datasets)
+    sources = {options.metafile.resolve(), *(dataset.annotation.resolve() for dataset in datasets.values())}
+    for target in (options.output_dir / name for name in (*names.values(), "Metafile.json")):
+        if target.resolve() in sources:
+            raise UserError(f"{target} is one of the files to read; choose another --output-dir")
+    for name, file_name in names.items():
         dataset = datasets[name]
         routes = read_routes(options.domain_folder, name)
         applied = apply(dataset, routes, options.output_dir / file_name, options.min_confidence, options.drop_uncertain)

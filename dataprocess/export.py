@@ -95,13 +95,19 @@ def text_path(record: Record, output: Path | None) -> Path:
     return output.joinpath(*inside).with_suffix(".txt")
 
 
-def export_texts(records: Iterator[Record], output: Path | None) -> int:
-    """A .txt for each caption; where two would have the same name, later ones get the row's index."""
+def export_texts(records: Iterator[Record], output: Path | None, overwrite: bool) -> int:
+    """A .txt for each caption; where two would have the same name, later ones get the row's index.
+
+    Raises:
+        UserError: a file beside the media is there already, perhaps somebody's own caption, and `overwrite` is off.
+    """
     written: set[Path] = set()
     for record in records:
         path = text_path(record, output)
         if path in written:
             path = path.with_name(f"{path.stem}.{record['index']}.txt")
+        if output is None and not overwrite and path.exists():
+            raise UserError(f"{path} is there already; --overwrite replaces such files ({len(written)} written so far)")
         written.add(path)
         with atomic_write(path, "caption file", sync=False) as file:
             file.write(record["caption"].encode() + b"\n")
@@ -154,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=("conversations", "txt", "parquet"), required=True)
     parser.add_argument("--output", type=Path, help="folder (conversations, txt) or file (parquet) to write")
     parser.add_argument("--beside", action="store_true", help="txt: write each caption beside its picture or clip")
+    parser.add_argument("--overwrite", action="store_true", help="with --beside: replace .txt files that are there")
     parser.add_argument("--all", action="store_true", help="every caption, not only those that the filter kept")
     parser.add_argument(
         "--instruction", default="Describe this in detail.", help="conversations: what the human turn asks"
@@ -166,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     records = captions(options.data_folder, options.all)
     writers: dict[str, Callable[[], int]] = {
         "conversations": lambda: export_conversations(records, options.output, options.instruction),
-        "txt": lambda: export_texts(records, options.output),
+        "txt": lambda: export_texts(records, options.output, options.overwrite),
         "parquet": lambda: export_parquet(records, options.output),
     }
     count = writers[options.format]()

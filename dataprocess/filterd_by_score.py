@@ -20,6 +20,7 @@ from MetaCaptioner.files import atomic_write
 from MetaCaptioner.inferscore import DIMENSIONS
 from MetaCaptioner.results import Record, is_error, read_records, result_files
 from MetaCaptioner.terminal import run_main, say
+from MetaCaptioner.work import caption_hash
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def reasons_against(record: Record, score: Record | None, thresholds: Thresholds
         return [f"caption failed ({record.get('error', {}).get('kind', 'no kind')})"]
     if score is None:
         return ["no score"]
+    if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):
+        return ["score of an earlier caption"]
     if is_error(score):
         return [f"score failed ({score.get('error', {}).get('kind', 'no kind')})"]
     reasons = [
@@ -114,6 +117,8 @@ def filter_captions(captions: Path, scores: Path, output: Path, thresholds: Thre
     """
     if not result_files(captions):
         raise UserError(f"data folder {captions}: holds no caption results (Rank*_node*_*.jsonl)")
+    if not result_files(scores):
+        raise UserError(f"score folder {scores}: holds no scores; score first (script/run_filter.sh)")
     summary = Summary()
     kept_path, rejected_path = output / "kept.jsonl", output / "rejected.jsonl"
     with atomic_write(kept_path, "output") as kept, atomic_write(rejected_path, "output") as rejected:

@@ -20,6 +20,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.plan import PlanRow, read_plan
 from MetaCaptioner.results import is_error, read_lines, read_records, result_files
 from MetaCaptioner.terminal import run_main, say
+from MetaCaptioner.work import caption_hash
 
 _EXAMPLES = 5
 
@@ -86,17 +87,22 @@ def check_records(folder: Path, expected: dict[str, NDArray[np.bool_]], findings
 def check_scores(captions: Path, findings: Findings) -> None:
     """Every caption needs one score record."""
     scored: Counter[str] = Counter()
+    hashes: dict[str, str] = {}
     for path, _ in result_files(captions / "score"):
         for number, _, record in read_lines(path):
             if record is None:
                 findings.add("torn or broken lines", f"score/{path.name}:{number}")
             else:
                 scored[record["sample_id"]] += 1
+                hashes[record["sample_id"]] = record.get("caption_hash", "")
     for path, _ in result_files(captions):
         for record in read_records(path):
             count = scored.pop(record["sample_id"], 0)
             if count == 0 and not is_error(record):
                 findings.add("captions without a score", record["sample_id"])
+            given = hashes.get(record["sample_id"])
+            if count and given and not is_error(record) and given != caption_hash(record["caption"]):
+                findings.add("scores of an earlier caption", record["sample_id"])
             if count > 1:
                 findings.add("captions with several scores", record["sample_id"])
     for sample_id in scored:

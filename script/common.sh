@@ -28,16 +28,19 @@ run_stage() {
   local module=$1
   shift
   set -- "$module" --model "$MODEL" --tensor-parallel-size "$TP" "$@"
-  if [ -n "${SLURM_STEP_ID:-}" ] && [ -n "${SLURM_PROCID:-}" ] || [ "$NPROC" = 1 ] && [ "$NNODES" = 1 ]; then
+  if [ -n "${SLURM_STEP_ID:-}" ] && [ -n "${SLURM_PROCID:-}" ]; then
+    exec "$PYTHON" -m "$@"
+  elif [ "$NPROC" = 1 ] && [ "$NNODES" = 1 ]; then
     exec "$PYTHON" -m "$@"
   fi
   run_torchrun "$@"
 }
 
-# torchrun ends all ranks when one exits with an error, so the ranks leave their statuses in a folder instead
-# (ranks.report_status). The worst one becomes ours: 1 or 2 before 3 before 0; a rank that left none has died.
+# torchrun ends all ranks when one fails, so each is started by a supervisor that always ends well and leaves the rank's
+# status in a folder. The worst becomes ours: 1 or 2 before 3 before 0; a rank that left none has died. Signals go to
+# the supervisors, which hand them on; torchrun itself would give the ranks no more than 30 s.
 run_torchrun() {
-  local launcher=(--nproc-per-node "$NPROC" --nnodes "$NNODES") statuses worst=0 rank status
+  local launcher=(--nproc-per-node "$NPROC" --nnodes "$NNODES") statuses worst=0 stopped=no rank status first cores
   if [ "$NNODES" = 1 ]; then
     launcher+=(--standalone)
   else
@@ -45,16 +48,20 @@ run_torchrun() {
       --master-addr "${MASTER_ADDR:?MASTER_ADDR: the name of node 0}" --master-port "${MASTER_PORT:-29500}")
   fi
   statuses=$(mktemp -d)
-  local cores
   cores=$(nproc)
-  METACAPTIONER_STATUS_DIR=$statuses OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > NPROC ? cores / NPROC : 1))} \
-    "$PYTHON" -m torch.distributed.run "${launcher[@]}" -m "$@" &
+  trap 'stopped=yes; cat "$statuses"/pid* 2>/dev/null | xargs -r kill -TERM 2>/dev/null || true' TERM INT USR1
+  OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > NPROC ? cores / NPROC : 1))} \
+    setsid "$PYTHON" -m torch.distributed.run "${launcher[@]}" -m MetaCaptioner.supervise "$statuses" "$@" &
   local torchrun=$!
-  trap 'kill -TERM "$torchrun" 2>/dev/null || true' TERM INT USR1
-  while kill -0 "$torchrun" 2>/dev/null; do wait "$torchrun" || true; done
+  while kill -0 "$torchrun" 2>/dev/null; do
+    wait "$torchrun" || true
+    # A signal that came before the supervisors were there has reached nobody but us.
+    if [ $stopped = yes ] && [ -z "$(ls "$statuses")" ]; then kill -TERM "$torchrun" 2>/dev/null || true; fi
+  done
   trap - TERM INT USR1
-  for ((rank = NPROC * ${NODE_RANK:-0}; rank < NPROC * (${NODE_RANK:-0} + 1); rank++)); do
-    status=$(cat "$statuses/rank$rank" 2>/dev/null) || status=1
+  first=$((NPROC * ${NODE_RANK:-0}))
+  for ((rank = first; rank < first + NPROC; rank++)); do
+    status=$(cat "$statuses/rank$rank" 2>/dev/null) || status=$([ $stopped = yes ] && echo 3 || echo 1)
     case $worst,$status in *,0 | 1,*) ;; *,1 | 0,* | 3,*) worst=$status ;; esac
   done
   rm -rf "$statuses"

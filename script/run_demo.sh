@@ -7,7 +7,8 @@ bash script/setup.sh
 WANTED_MODEL=${MODEL:-}
 source script/common.sh
 
-DEMO=${DEMO:-Output/demo}
+# Captions of one model are not mixed with another's.
+DEMO=${DEMO:-Output/demo${WANTED_MODEL:+-$(basename "$WANTED_MODEL")}}
 PLAN=$DEMO/split_plan.jsonl
 mkdir -p "$DEMO"
 FLAGS=("$@")

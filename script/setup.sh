@@ -54,11 +54,14 @@ install_gpu() {
   "$VENV/bin/pip" install -qq -r "$ROOT/requirements.txt"
 }
 
-[ -x "$VENV/bin/python" ] || "$(find_python)" -m venv "$VENV"
+# A set-up that was interrupted early leaves an environment without pip: begin again.
+"$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$(find_python)" -m venv --clear "$VENV"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 if [ "$DEVICE" = gpu ]; then
+  rm -f "$VENV/.installed-cpu"
   install gpu "$ROOT/requirements.txt" -- install_gpu
 else
+  rm -f "$VENV/.installed-gpu"
   install cpu "$ROOT/requirements-cpu.txt" "$ROOT/script/cpu_torchvision.py" -- install_cpu
 fi
 if [ $DEV = yes ]; then

@@ -217,3 +217,21 @@ def test_a_root_that_has_gone_is_found_before_the_engine_is_opened(tmp_path: Pat
     assert outcome.status == 1
     [error] = outcome.errors
     assert str(tmp_path / "media") in error
+
+
+def test_a_caption_that_was_made_again_is_scored_again(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 3)
+    score = tmp_path / "out" / "score"
+    run.score(tmp_path / "out")
+    before = records(score)
+    path = tmp_path / "out" / "Rank0_node0_set.jsonl"
+    made = [json.loads(line) for line in path.read_text().splitlines()]
+    made[1]["caption"] = "Another caption."
+    path.write_text("".join(json.dumps(record) + "\n" for record in made))
+    engine = FakeEngine()
+    run.score(tmp_path / "out", engine=engine)
+    assert engine.samples == {made[1]["sample_id"]}
+    after = records(score)
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {made[1]["sample_id"]}
+    assert len(all_records(score)) == 3

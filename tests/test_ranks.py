@@ -2,14 +2,12 @@ import os
 import signal
 import subprocess
 from itertools import chain
-from pathlib import Path
 
 import pytest
 
 from MetaCaptioner import ranks
 from MetaCaptioner.errors import StoppedEarly, UserError
-from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks, claim_gpus, report_status, share, who_am_i
-from tests.helpers import Runner, error_kinds, names, plan_row, records, small_plan, write_plan
+from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks, claim_gpus, share, who_am_i
 
 TORCHRUN = {
     "RANK": "5",
@@ -168,56 +166,6 @@ def test_without_a_driver_nothing_is_hidden(monkeypatch: pytest.MonkeyPatch) -> 
     environment: dict[str, str] = {}
     assert claim_gpus(Rank(), 1, environment) == []
     assert environment == {}
-
-
-# --- the status of a rank
-
-
-def test_under_torchrun_the_status_goes_to_the_folder(tmp_path: Path) -> None:
-    environment = {"METACAPTIONER_STATUS_DIR": str(tmp_path)}
-    assert report_status(Rank(3, 4, launcher="torchrun"), 3, environment) == 0
-    assert (tmp_path / "rank3").read_text() == "3\n"
-
-
-@pytest.mark.parametrize("launcher", ["slurm", "alone"])
-def test_other_launchers_get_the_status_itself(tmp_path: Path, launcher: str) -> None:
-    environment = {"METACAPTIONER_STATUS_DIR": str(tmp_path)}
-    assert report_status(Rank(launcher=launcher), 3, environment) == 3  # type: ignore[arg-type]
-    assert report_status(Rank(launcher="torchrun"), 1, {}) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_under_torchrun_leaves_its_status_and_its_error(
-    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    statuses = tmp_path / "statuses"
-    statuses.mkdir()
-    monkeypatch.setenv("METACAPTIONER_STATUS_DIR", str(statuses))
-    plan = small_plan(tmp_path)
-    assert run.caption(plan, tmp_path / "out", rank=(0, 2)).status == 0
-    failed = run.caption(tmp_path / "none.jsonl", tmp_path / "out", rank=(1, 2))
-    assert failed.status == 0
-    assert failed.errors == [
-        f"rank 1: error: plan {tmp_path / 'none.jsonl'}: cannot be read: No such file or directory"
-    ]
-    assert {path.name: path.read_text() for path in statuses.iterdir()} == {"rank0": "0\n", "rank1": "1\n"}
-    assert "RANK" not in os.environ
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
-def test_any_number_of_processes_works_through_a_plan_of_three_ranks(
-    tmp_path: Path, run: Runner, world_size: int
-) -> None:
-    small_plan(tmp_path, 7)
-    annotation, root = tmp_path / "set.json", tmp_path / "media"
-    shards = [
-        plan_row(annotation, root, start, end, rank) for rank, (start, end) in enumerate([(0, 2), (2, 5), (5, 7)])
-    ]
-    plan = write_plan(tmp_path / "plan.jsonl", *shards)
-    for rank in range(world_size):
-        assert run.caption(plan, tmp_path / "out", rank=(rank, world_size)).status == 0
-    assert set(records(tmp_path / "out")) == names(7)
-    assert error_kinds(tmp_path / "out") == {}
 
 
 # --- signals

@@ -16,6 +16,7 @@ from MetaCaptioner.results import (
     ResultError,
     ResultName,
     identity,
+    is_error,
     read_records,
     result_files,
     rewrite,
@@ -255,7 +256,7 @@ def test_a_rank_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
     with opened(tmp_path, rank=4), pytest.raises(ResultError) as raised:
         opened(tmp_path, rank=4)
     assert str(raised.value) == f"rank 4 is being worked on by another process in {tmp_path}"
-    with opened(tmp_path, rank=4), opened(tmp_path, rank=5), opened(tmp_path, rank=4, part=1):
+    with opened(tmp_path, rank=4), opened(tmp_path, rank=5):
         pass
 
 
@@ -294,9 +295,9 @@ def test_error_records_are_dropped_and_their_attempts_told(tmp_path: Path) -> No
         results.append("a", record(1, "error", attempts=3))
         results.append("b", record(2, "error"))
     with opened(tmp_path) as results:
-        assert results.drop_errors() == {"set/1": 3, "set/2": 1}
+        assert results.drop(is_error) == {"set/1": 3, "set/2": 1}
         assert results.done().count("set", 0, 10) == 1
-        assert results.drop_errors() == {}
+        assert results.drop(is_error) == {}
     assert list(records(tmp_path)) == ["set/0"]
 
 
@@ -325,3 +326,14 @@ def test_a_record_without_a_sound_identity_counts_for_nothing(fields: Record) ->
     done = DoneSamples()
     done.add(record(0) | fields)
     assert done.count("set", 0, 10) == 0
+
+
+def test_a_process_that_has_all_of_a_rank_and_one_that_shares_it_exclude_each_other(tmp_path: Path) -> None:
+    with RankResults(tmp_path, 0, 0, part=1, parts=2):
+        with pytest.raises(ResultError, match="another process"):
+            RankResults(tmp_path, 0, 0)
+        with pytest.raises(ResultError, match="another process"):
+            RankResults(tmp_path, 0, 0, part=1, parts=2)
+        RankResults(tmp_path, 0, 0, part=0, parts=2).close()
+    with RankResults(tmp_path, 0, 0), pytest.raises(ResultError, match="another process"):
+        RankResults(tmp_path, 0, 0, part=1, parts=2)

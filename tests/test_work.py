@@ -175,3 +175,27 @@ def test_a_caption_record_is_a_sample_again() -> None:
     assert (made.sample_id, made.media_path, made.modality) == ("a/3", Path("/data/b.mp4"), "video")
     assert (made.task, made.task_source, made.row_id) == ("Video & Temporal", "router", "x")
     assert made.fields == {"caption": "A {clip}."}
+
+
+def test_retrying_errors_takes_out_only_what_the_plan_does_again(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 6)
+    for number in (1, 4):
+        (tmp_path / "media" / f"{number}.png").unlink()
+    plan, out = small_plan(tmp_path, rows), tmp_path / "out"
+    run.caption(plan, out)
+    annotation = tmp_path / "set.json"
+    half = write_plan(tmp_path / "half.jsonl", plan_row(annotation, tmp_path / "media", 0, 3))
+    assert run.caption(half, out, "--retry-errors").status == 0
+    found = records(out)
+    assert set(found) == names(6)
+    assert (found["set/1"]["attempts"], found["set/4"]["attempts"]) == (2, 1)
+
+
+def test_a_shard_of_missing_files_does_not_make_a_root_wrong(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 8)
+    for number in (3, 4):
+        (tmp_path / "media" / f"{number}.png").unlink()
+    small_plan(tmp_path, rows)
+    plan = write_plan(tmp_path / "gap.jsonl", plan_row(tmp_path / "set.json", tmp_path / "media", 3, 5))
+    assert run.caption(plan, tmp_path / "out").status == 0
+    assert error_kinds(tmp_path / "out") == {"set/3": "media_missing", "set/4": "media_missing"}

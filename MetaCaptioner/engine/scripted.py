@@ -20,7 +20,7 @@ class ScriptedEngine:
         delay = options.extra.get("delay", 0.0)
         if unknown or not isinstance(delay, int | float):
             raise BadArguments("the scripted engine takes only --engine-arg delay=SECONDS")
-        self.model = options.model
+        self.model = "scripted"
         self._delay = float(delay)
 
     async def generate(self, request: Request) -> Completion:

@@ -205,6 +205,8 @@ def _check_model_folder(model: str) -> None:
     """A path that is no model is told in one line, before anything is imported."""
     path = Path(model).expanduser()
     looks_like_path = path.is_absolute() or model.startswith((".", "~")) or path.exists()
+    if looks_like_path and not path.is_dir():
+        raise EngineLoadError(f"model {model}: there is no such folder")
     if looks_like_path and not (path / "config.json").is_file():
         raise EngineLoadError(f"model {model}: the folder has no config.json")
 

@@ -1,7 +1,10 @@
 """The same plan, started by torchrun, srun or alone, yields the same samples."""
 
 import json
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -102,8 +105,84 @@ def test_a_rank_that_fails_under_torchrun_leaves_the_other_working(tmp_path: Pat
     assert len(records(output)) == covered
 
 
+def two_ranks(plan: Path, output: Path) -> dict[str, str]:
+    return {"PLAN": str(plan), "OUTPUT": str(output), "MODEL": "none", "NPROC": "2", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def slow_run(plan: Path, output: Path) -> "subprocess.Popen[str]":
+    """Two scripted ranks under torchrun that take some ten seconds."""
+    command = [
+        "bash",
+        str(ROOT / "script" / "run_caption.sh"),
+        *SCRIPTED,
+        "--engine-arg",
+        "delay=0.5",
+        "--in-flight",
+        "2",
+    ]
+    return subprocess.Popen(
+        command,
+        env=environment(two_ranks(plan, output)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_both(output: Path) -> None:
+    deadline = time.monotonic() + 60
+    while {path.name[:5] for path in output.glob("Rank*_node*")} != {"Rank0", "Rank1"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_rank_that_is_killed_leaves_the_other_working(tmp_path: Path, plan: Path) -> None:
+    output = tmp_path / "out"
+    process = slow_run(plan, output)
+    wait_for_both(output)
+    ranks = subprocess.run(["pgrep", "-f", f"captionpipeline.*{output}"], capture_output=True, text=True, check=True)
+    victim = next(
+        int(pid)
+        for pid in ranks.stdout.split()
+        if b"RANK=0\0" in Path(f"/proc/{pid}/environ").read_bytes()
+        and b"MetaCaptioner.supervise" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    os.kill(victim, signal.SIGKILL)
+    log, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, log
+    mine = [json.loads(line) for line in plan.read_text().splitlines()]
+    whole = sum(row["end_idx"] - row["start_idx"] for row in mine if row["assign_rank"] == 1)
+    done = [record for path in output.glob("Rank1_*") for record in path.read_text().splitlines()]
+    assert len(done) == whole
+    succeed(["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED], two_ranks(plan, output))
+    assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", output))
+
+
+def test_a_signal_to_the_script_stops_all_ranks_with_status_3(tmp_path: Path, plan: Path) -> None:
+    output = tmp_path / "out"
+    process = slow_run(plan, output)
+    wait_for_both(output)
+    os.kill(process.pid, signal.SIGTERM)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, log
+    assert "Traceback" not in log
+    assert log.count("run the same command again to go on") == 2
+    assert len(records(output)) < 36
+    succeed(["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED], two_ranks(plan, output))
+    assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", output))
+
+
+def test_a_signal_before_the_ranks_are_up_is_not_lost(tmp_path: Path, plan: Path) -> None:
+    process = slow_run(plan, tmp_path / "out")
+    time.sleep(0.7)
+    os.kill(process.pid, signal.SIGTERM)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, log
+
+
 def test_bad_arguments_end_with_status_2_under_torchrun_too(tmp_path: Path, plan: Path) -> None:
-    variables = {"PLAN": str(plan), "OUTPUT": str(tmp_path), "MODEL": "none", "NPROC": "2", "CUDA_VISIBLE_DEVICES": ""}
-    done = run(["bash", ROOT / "script" / "run_caption.sh", "--video-frames", "1"], variables)
-    assert done.returncode != 0
+    done = run(["bash", ROOT / "script" / "run_caption.sh", "--video-frames", "1"], two_ranks(plan, tmp_path))
+    assert done.returncode == 2
     assert "--video-frames must be at least 2" in done.stdout
+    assert "Traceback" not in done.stdout

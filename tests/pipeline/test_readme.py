@@ -30,7 +30,7 @@ def checkout(tmp_path: Path) -> Path:
 def type_in(checkout: Path, commands: str, extra: dict[str, str]) -> str:
     """Run README commands in a checkout, without a model: each stage gets `--engine scripted`, set-up is left out."""
     without_model = re.sub(r"(bash script/run_(?:domain|caption|filter)\.sh)", r"\1 --engine scripted", commands)
-    lines = [line for line in without_model.splitlines() if "script/setup.sh" not in line]
+    lines = [line for line in without_model.splitlines() if "script/setup.sh" not in line and "activate" not in line]
     path = f"{checkout.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     variables = {"PATH": path, "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": "", **extra}
     return succeed(["bash", "-c", f'set -e; cd "{checkout}"\n' + "\n".join(lines)], variables)
