@@ -27,6 +27,7 @@ from MetaCaptioner.results import Record, is_error, result_files
 from MetaCaptioner.terminal import say
 from MetaCaptioner.work import (
     CaptionWork,
+    Item,
     PlanWork,
     Work,
     caption_shares,
@@ -153,11 +154,11 @@ def _work_through(
         say(f"rank {rank.rank}: loaded in {time.monotonic() - begin:.0f} s")
         stop.interruptible = False
         try:
-            return await _loop(stage, engine, islice(work.items(), pending), pending)
+            return await loop_over(islice(work.items(), pending), engine)
         finally:
             engine.close()
 
-    async def _loop(stage: Stage, engine: Engine, items: Iterator, total: int) -> Tally:  # type: ignore[type-arg]
+    async def loop_over(items: Iterator[Item], engine: Engine) -> Tally:
         settings = LoopSettings(
             budget=replace(options.budget, pixel_multiple=engine.pixel_multiple),
             in_flight=options.in_flight,
@@ -166,7 +167,7 @@ def _work_through(
             seed=options.engine.seed,
         )
         constant: Record = {"model": engine.model, "prompts": prompts.digest()}
-        with _bar(stage, rank, total) as bar:
+        with _bar(stage, rank, pending) as bar:
             return await RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar).run(items)
 
     return asyncio.run(run())

@@ -4,4 +4,5 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$ROOT/script/setup.sh" --dev
 cd "$ROOT"
-exec .venv/bin/python -m pytest "$@"
+# Two files at a time: the slow tests mostly wait for one process to load.
+exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
