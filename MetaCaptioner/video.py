@@ -68,12 +68,15 @@ def _in_helper(
     function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
 ) -> _Result:
     """Run `function` in this thread's helper process."""
-    helper: ProcessPoolExecutor | None = getattr(_helpers, "process", None)
-    if helper is None:
-        helper = _helpers.process = ProcessPoolExecutor(1, get_context("spawn"), initializer=_ignore_signals)
-        _all_helpers.add(helper)
+    helper = _helper()
     try:
-        return helper.submit(function, *arguments, **named).result(timeout=TIMEOUT_SECONDS)
+        future = helper.submit(function, *arguments, **named)
+    except RuntimeError:  # it was ended since this thread's last clip
+        _helpers.process = None
+        helper = _helper()
+        future = helper.submit(function, *arguments, **named)
+    try:
+        return future.result(timeout=TIMEOUT_SECONDS)
     except BrokenProcessPool as error:
         _helpers.process = None
         raise VideoError("the file is so damaged that the decoder crashed") from error
@@ -83,10 +86,20 @@ def _in_helper(
         raise VideoError(f"the decoder did not finish within {TIMEOUT_SECONDS:.0f} s") from error
 
 
+def _helper() -> ProcessPoolExecutor:
+    """This thread's helper, started when it is first needed."""
+    helper: ProcessPoolExecutor | None = getattr(_helpers, "process", None)
+    if helper is None:
+        helper = _helpers.process = ProcessPoolExecutor(1, get_context("spawn"), initializer=_ignore_signals)
+        _all_helpers.add(helper)
+    return helper
+
+
 def end_helpers() -> None:
     """Kill all helper processes, so that no decoder that hangs keeps the rank from ending."""
     for helper in list(_all_helpers):
         _kill(helper)
+        helper.shutdown(wait=False, cancel_futures=True)
 
 
 def _kill(helper: ProcessPoolExecutor) -> None:
