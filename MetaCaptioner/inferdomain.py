@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
 
-from MetaCaptioner.domains import Domain
+from MetaCaptioner.domains import Domain, Modality
 from MetaCaptioner.engine import Constraint
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.media import Media
@@ -66,10 +66,10 @@ class Router:
         Raises:
             SampleError: the answer is no code that was offered.
         """
-        candidates = [domain for domain in self._prompts.domains if domain.modality == media.modality]
+        candidates = self._candidates(media.modality)
         codes = {code: (domain, name) for domain in candidates for code, name in self._codes(domain)}
         agent = replace(self._prompts.router, constraint=Constraint(choices=tuple(codes)))
-        texts = base_texts(sample, media, None) | {"domains": "\n".join(self._menu(domain) for domain in candidates)}
+        texts = base_texts(sample, media, None) | {"domains": self.menu(media.modality)}
         completion = await ask(agent, texts, generate)
         answer = completion.text.strip()
         if answer not in codes:
@@ -80,12 +80,24 @@ class Router:
         best = others[0] if others else (None, None)
         return Route(domain.name, subdomain, shares[domain.name], best[1], best[0])
 
+    def menu(self, modality: Modality) -> str:
+        """What the router's prompt offers for this kind of media."""
+        return "\n".join(self._entry(domain) for domain in self._candidates(modality))
+
+    def code(self, task: str, subdomain: str) -> str:
+        """The answer that means this domain and subdomain."""
+        codes = next(self._codes(domain) for domain in self._prompts.domains if domain.name == task)
+        return next(code for code, name in codes if name == subdomain)
+
+    def _candidates(self, modality: Modality) -> list[Domain]:
+        return [domain for domain in self._prompts.domains if domain.modality == modality]
+
     def _codes(self, domain: Domain) -> list[tuple[str, str]]:
         letter = self._letters[domain.name]
         return [(f"{letter}{number}", name) for number, name in enumerate(domain.subdomains, start=1)]
 
-    def _menu(self, domain: Domain) -> str:
-        """A domain's lines in the router's prompt."""
+    def _entry(self, domain: Domain) -> str:
+        """A domain's lines in the menu."""
         subdomains = "; ".join(f"{code} {name}" for code, name in self._codes(domain))
         head = f"{self._letters[domain.name]} = {domain.name}: {self._prompts.descriptions[domain.name]}"
         return f"{head}\n  {subdomains}"
