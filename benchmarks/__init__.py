@@ -1,0 +1,1 @@
+"""Measurements: what the program reaches, and how fast."""
