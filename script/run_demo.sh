@@ -15,13 +15,12 @@ FLAGS=("$@")
 if [ "$GPUS" = 0 ]; then
   NPROC=2
   if [ -z "$WANTED_MODEL" ]; then
-    MODEL=$DEMO/model
-    "$PYTHON" script/make_random_model.py "$MODEL"
-    FLAGS=(--max-output-tokens 48 "$@")
+    MODEL=data/demo/model
+    FLAGS=(--prompts-dir data/demo/prompts "$@")
     cat <<'NOTE'
 ------------------------------------------------------------------------------------------
-No GPU and no MODEL: a small Qwen2.5-VL with RANDOM weights stands in. Everything moves as
-in a real run (planning, routing, agents, scoring, filtering), but the captions are NOISE.
+No GPU and no MODEL: a tiny Qwen2.5-VL (data/demo/model) that was trained on drawings like
+those of the demo, with prompts of its own (data/demo/prompts). It knows nothing else.
 ------------------------------------------------------------------------------------------
 NOTE
   fi

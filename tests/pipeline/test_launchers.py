@@ -145,7 +145,7 @@ def test_a_rank_that_is_killed_leaves_the_other_working(tmp_path: Path, plan: Pa
     victim = next(
         int(pid)
         for pid in ranks.stdout.split()
-        if b"RANK=0\0" in Path(f"/proc/{pid}/environ").read_bytes()
+        if b"\0RANK=0\0" in Path(f"/proc/{pid}/environ").read_bytes()
         and b"MetaCaptioner.supervise" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     os.kill(victim, signal.SIGKILL)
