@@ -45,11 +45,13 @@ class AgentFile(BaseModel):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     repetition_penalty: Annotated[float, Field(gt=0.0)] = 1.0
 
-    def agent(self, role: Role | None = None) -> Agent:
+    def agent(self, opening: str, role: Role | None = None) -> Agent:
+        """The agent; `opening` goes before its prompt if it sees the media."""
+        prompt = self.prompt.strip()
         return Agent(
             name=self.name,
             role=role or self.role,
-            prompt=self.prompt.strip(),
+            prompt=f"{opening}\n\n{prompt}" if opening and self.sees_media else prompt,
             requires=self.requires,
             sees_media=self.sees_media,
             sampling=Sampling(self.max_tokens, self.temperature, self.top_p, self.repetition_penalty),
@@ -173,7 +175,23 @@ def _read_domain(path: Path) -> DomainFile:
     return parsed.model_copy(update={"agents": ordered})
 
 
-def _read_single(path: Path, role: Literal["router", "judge"], placeholder: str) -> Agent:
+def _read_opening(path: Path) -> str:
+    """The words between the media and every instruction, in the file of that name; it may be empty.
+
+    Being the same for all agents, they belong to the prompt's shared prefix. The engine caches that in blocks of
+    tokens (vLLM: 16): without them the block in which a picture ends also holds the first words of the instruction, is
+    therefore shared with nobody, and the picture has to be encoded again for its last few tokens.
+    """
+    try:
+        opening = " ".join(path.read_text(encoding="utf-8").split())
+        if placeholders(opening):
+            raise ValueError("holds a placeholder; it must be the same for every sample")
+    except (OSError, ValueError) as error:
+        raise PromptError(f"prompt file {path}: {error}") from error
+    return opening
+
+
+def _read_single(path: Path, role: Literal["router", "judge"], placeholder: str, opening: str) -> Agent:
     try:
         agent = SingleAgentFile.model_validate(_read_yaml(path)).agent
         _check_placeholders(agent, _COMMON_FIELDS | {placeholder})
@@ -185,7 +203,7 @@ def _read_single(path: Path, role: Literal["router", "judge"], placeholder: str)
         raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
     except ValueError as error:
         raise PromptError(f"prompt file {path}: {error}") from error
-    return agent.agent(role)
+    return agent.agent(opening, role)
 
 
 def _domain_files(folder: Path) -> dict[str, tuple[Path, DomainFile]]:
@@ -220,8 +238,8 @@ def _with_changed_prompts(path: Path, parsed: DomainFile) -> DomainFile:
     return parsed.model_copy(update={"agents": agents})
 
 
-def _workflow(parsed: DomainFile) -> Workflow:
-    return Workflow(parsed.domain, tuple(agent.agent() for agent in parsed.agents))
+def _workflow(parsed: DomainFile, opening: str) -> Workflow:
+    return Workflow(parsed.domain, tuple(agent.agent(opening) for agent in parsed.agents))
 
 
 def _domain(parsed: DomainFile) -> Domain:
@@ -233,8 +251,8 @@ def _domain(parsed: DomainFile) -> Domain:
 def load_prompts(prompts_dir: Path | None = None) -> Prompts:
     """The shipped prompts, with the files of `prompts_dir` in place of or beside them.
 
-    A file there with one of the nine domains replaces it, with another domain adds it; `router.yaml` and `judge.yaml`
-    replace the shipped ones.
+    A file there with one of the nine domains replaces it, with another domain adds it; `router.yaml`, `judge.yaml` and
+    `opening.txt`, the words between the media and every instruction, replace the shipped ones.
 
     Raises:
         PromptError: a file is wrong, or a domain has no file.
@@ -262,12 +280,13 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
                 word = min(shared.words() & added.words())
                 raise PromptError(f"prompt file {path}: the task '{word}' also means domain '{shared.name}'")
             domains.append(added)
+    opening = _read_opening(_own_or_shipped(prompts_dir, "opening.txt"))
     return Prompts(
         domains=tuple(domains),
         descriptions={name: " ".join(parsed.description.split()) for name, (_, parsed) in files.items()},
-        workflows={name: _workflow(parsed) for name, (_, parsed) in files.items()},
-        router=_read_single(_own_or_shipped(prompts_dir, "router.yaml"), "router", "domains"),
-        judge=_read_single(_own_or_shipped(prompts_dir, "judge.yaml"), "judge", "caption"),
+        workflows={name: _workflow(parsed, opening) for name, (_, parsed) in files.items()},
+        router=_read_single(_own_or_shipped(prompts_dir, "router.yaml"), "router", "domains", opening),
+        judge=_read_single(_own_or_shipped(prompts_dir, "judge.yaml"), "judge", "caption", opening),
     )
 
 

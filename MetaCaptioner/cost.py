@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from MetaCaptioner.domains import Modality
 from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.Prompt import Prompts
@@ -74,12 +75,11 @@ class Estimator:
             media[list(read)] = list(read.values())
         return np.maximum(media + np.array(self._text, dtype=np.float32), 1.0)
 
-    def _media_cost(self, modality: str, width: int | None, height: int | None) -> float:
+    def _media_cost(self, modality: Modality, width: int | None, height: int | None) -> float:
         per_token = PREFILL + VISION
         square = self._budget.pixel_multiple**2
         if modality == "video":  # the length is not known without opening it: a full clip is assumed
-            groups = self._budget.video_frames / _FRAMES_PER_TOKEN_GROUP
-            return groups * self._budget.video_pixels / square * per_token
+            return media_tokens(self._budget, modality) * per_token
         if not width or not height or width < 0 or height < 0:
             return 0.0
         pixels = min(max(width * height, self._budget.min_pixels), self._budget.max_pixels)
@@ -95,6 +95,37 @@ class Estimator:
                 return self._media_cost("image", *image.size)
         except (OSError, ValueError, SyntaxError, RuntimeError):
             return 0.0
+
+
+def resident_tokens(prompts: Prompts, budget: MediaBudget) -> float:
+    """Tokens that a sample has in the engine at a time, at its fullest and over all domains on average.
+
+    Its media once; with them all that the agents of the first round read and write, or what one of the later ones does.
+    Of an answer that is being written half is there, on average.
+    """
+    fullest = [
+        media_tokens(budget, domain.modality) + _fullest_round(prompts.workflows[domain.name])
+        for domain in prompts.domains
+    ]
+    return sum(fullest) / len(fullest)
+
+
+def _fullest_round(workflow: Workflow) -> float:
+    answer = {agent.name: agent.sampling.max_tokens * _SPENT_SHARE for agent in workflow.agents}
+    own = {
+        agent.name: _prompt_tokens(agent.prompt) + _sum_of(answer, agent.requires) + answer[agent.name] / 2
+        for agent in workflow.agents
+    }
+    first = sum(own[agent.name] for agent in workflow.agents if not agent.requires)
+    return max(first, *(own[agent.name] for agent in workflow.agents))
+
+
+def media_tokens(budget: MediaBudget, modality: Modality) -> float:
+    """Visual tokens of the largest picture or clip within the budget."""
+    square = budget.pixel_multiple**2
+    if modality == "image":
+        return budget.max_pixels / square
+    return budget.video_frames / _FRAMES_PER_TOKEN_GROUP * budget.video_pixels / square
 
 
 def _prompt_tokens(prompt: str) -> float:

@@ -36,7 +36,7 @@ class StageOptions:
     max_samples: int | None
     max_output_tokens: int | None
     retry_errors: bool
-    in_flight: int
+    in_flight: int | None
     decode_threads: int
     grace_seconds: float
 
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--max-samples", type=int, metavar="N", help="do N pending samples (over all ranks), then end")
     run.add_argument("--max-output-tokens", type=int, metavar="N", help="bound every agent's answer, for a trial run")
     run.add_argument("--retry-errors", action="store_true", help="do the samples again that ended in an error record")
-    run.add_argument("--in-flight", type=int, default=64, metavar="N", help="samples in the engine at a time")
+    run.add_argument("--in-flight", type=int, metavar="N", help="samples in the engine (default: what its cache holds)")
     run.add_argument("--decode-threads", type=int, default=min(8, os.cpu_count() or 1), metavar="N")
     run.add_argument("--grace-seconds", type=float, default=20.0, help="for samples in flight after a signal to stop")
 
@@ -106,12 +106,11 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
         "tensor_parallel_size",
         "max_pixels",
         "video_pixels",
-        "in_flight",
         "decode_threads",
         "max_source_pixels",
     ):
         _require(getattr(arguments, name) >= 1, f"--{name.replace('_', '-')} must be at least 1")
-    for name in ("max_model_len", "max_samples", "max_output_tokens"):
+    for name in ("max_model_len", "max_samples", "max_output_tokens", "in_flight"):
         value = getattr(arguments, name)
         _require(value is None or value >= 1, f"--{name.replace('_', '-')} must be at least 1")
     _require(arguments.video_frames >= 2, "--video-frames must be at least 2")

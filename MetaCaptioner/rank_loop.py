@@ -32,7 +32,10 @@ _STOP_POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """`in_flight` samples are in the engine at a time; `decode_threads` decode media ahead of them."""
+    """`in_flight` samples are in the engine at a time; `decode_threads` decode media ahead of them.
+
+    More in flight keep a GPU busier, until the engine's cache is full and it has to do work twice.
+    """
 
     budget: MediaBudget
     in_flight: int = 64

@@ -14,10 +14,11 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from MetaCaptioner import ranks
+from MetaCaptioner import cost, ranks
 from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
+from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
 from MetaCaptioner.plan import read_plan
 from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
@@ -40,6 +41,7 @@ from MetaCaptioner.work import (
 # The engine's processes are spawned, and so import this module before they do anything else.
 ranks.end_with_parent()
 
+_UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 256
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
@@ -151,17 +153,19 @@ def _work_through(
     async def run() -> Tally:
         begin = time.monotonic()
         engine = open_engine(options.engine, on_gpu=bool(gpus))
-        say(f"rank {rank.rank}: loaded in {time.monotonic() - begin:.0f} s")
+        budget = replace(options.budget, pixel_multiple=engine.pixel_multiple)
+        in_flight = options.in_flight or fitting(engine.cache_tokens, cost.resident_tokens(prompts, budget))
+        say(f"rank {rank.rank}: loaded in {time.monotonic() - begin:.0f} s; {in_flight} samples in flight")
         stop.interruptible = False
         try:
-            return await loop_over(islice(work.items(), pending), engine)
+            return await loop_over(islice(work.items(), pending), engine, budget, in_flight)
         finally:
             engine.close()
 
-    async def loop_over(items: Iterator[Item], engine: Engine) -> Tally:
+    async def loop_over(items: Iterator[Item], engine: Engine, budget: MediaBudget, in_flight: int) -> Tally:
         settings = LoopSettings(
-            budget=replace(options.budget, pixel_multiple=engine.pixel_multiple),
-            in_flight=options.in_flight,
+            budget=budget,
+            in_flight=in_flight,
             decode_threads=options.decode_threads,
             grace_seconds=options.grace_seconds,
             seed=options.engine.seed,
@@ -171,6 +175,13 @@ def _work_through(
             return await RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar).run(items)
 
     return asyncio.run(run())
+
+
+def fitting(cache_tokens: int | None, sample_tokens: float) -> int:
+    """How many samples of `sample_tokens` fit into the engine's cache; 64 where it has no limit."""
+    if cache_tokens is None:
+        return _UNLIMITED_IN_FLIGHT
+    return min(max(int(cache_tokens / sample_tokens), 1), _MOST_IN_FLIGHT)
 
 
 def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":

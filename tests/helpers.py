@@ -156,6 +156,7 @@ class FakeEngine:
 
     model = "fake"
     pixel_multiple = 28
+    cache_tokens: int | None = None
 
     def __init__(self, hook: Hook | None = None) -> None:
         self.requests: list[Request] = []

@@ -137,3 +137,14 @@ def test_of_many_pictures_without_size_some_stand_for_the_rest(
     assert len(opened) <= 20
     large, small = costs(prompts, sample(600, 400), sample(100, 100))
     assert sum(found) == pytest.approx(500 * (large + small), rel=0.1)
+
+
+def test_a_sample_has_its_media_and_its_hungriest_round_in_the_engine(prompts: Prompts) -> None:
+    budget = MediaBudget(max_pixels=28 * 28 * 100, video_pixels=28 * 28 * 50, video_frames=8)
+    media = 28 * 28 * 1000
+    more = cost.resident_tokens(prompts, MediaBudget(max_pixels=100 * 28 * 28 + media, video_pixels=1))
+    less = cost.resident_tokens(prompts, MediaBudget(max_pixels=100 * 28 * 28, video_pixels=1))
+    assert more - less == pytest.approx(1000 * 8 / 9)  # eight of the nine domains are of pictures
+    assert cost.media_tokens(budget, "image") == 100
+    assert cost.media_tokens(budget, "video") == 4 * 50
+    assert cost.resident_tokens(limit_output(prompts, 1), budget) < cost.resident_tokens(prompts, budget)

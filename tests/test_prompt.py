@@ -26,6 +26,11 @@ def domain(*agents: Row, **fields: object) -> Row:
     return {"domain": "Maps", "description": "Drawn maps.", "agents": list(agents), **fields}
 
 
+def opened(prompt: str) -> str:
+    """The prompt as an agent that sees the media is given it."""
+    return f"{' '.join((PROMPTS_FOLDER / 'opening.txt').read_text().split())}\n\n{prompt}"
+
+
 def refused(folder: Path, content: object, file: str = "maps.yaml") -> str:
     """The message with which the one file of a prompts folder is refused; it must name the file."""
     write_prompts(folder, **{file.removesuffix(".yaml"): content})
@@ -67,10 +72,10 @@ def test_the_nine_domains_have_a_file_each_and_the_router_and_judge_are_there(sh
 
 def test_what_the_map_holds_is_what_runs(monkeypatch: pytest.MonkeyPatch, shipped: Prompts) -> None:
     first = shipped.workflows["Natural"].agents[0]
-    assert system_prompt_map_dict["Natural"][first.name] == first.prompt
+    assert opened(system_prompt_map_dict["Natural"][first.name]) == first.prompt
     monkeypatch.setitem(system_prompt_map_dict["Natural"], first.name, "Count the birds.")
     changed = load_prompts()
-    assert changed.workflows["Natural"].agents[0].prompt == "Count the birds."
+    assert changed.workflows["Natural"].agents[0].prompt == opened("Count the birds.")
     assert changed.digest() != shipped.digest()
 
 
@@ -181,7 +186,7 @@ def test_a_file_adds_a_domain(tmp_path: Path, shipped: Prompts) -> None:
 def test_a_file_replaces_a_domain_whole(tmp_path: Path, shipped: Prompts) -> None:
     content = domain(agent("summary", role="summary", prompt="Say it."), domain="Natural", description="Nature.")
     prompts = load_prompts(write_prompts(tmp_path, mine=content))
-    assert [made.prompt for made in prompts.workflows["Natural"].agents] == ["Say it."]
+    assert [made.prompt for made in prompts.workflows["Natural"].agents] == [opened("Say it.")]
     assert prompts.descriptions["Natural"] == "Nature."
     assert prompts.domains == shipped.domains
 
@@ -189,7 +194,29 @@ def test_a_file_replaces_a_domain_whole(tmp_path: Path, shipped: Prompts) -> Non
 def test_a_replaced_router_or_judge_is_used(tmp_path: Path) -> None:
     write_prompts(tmp_path, judge={"agent": agent("judge", prompt="Mark {caption}.")})
     prompts = load_prompts(tmp_path)
-    assert prompts.judge.prompt == "Mark {caption}."
+    assert prompts.judge.prompt == opened("Mark {caption}.")
+
+
+def test_all_that_see_the_media_open_with_the_same_words(shipped: Prompts) -> None:
+    agents = [agent for workflow in shipped.workflows.values() for agent in workflow.agents]
+    opening = opened("")
+    assert len(opening.split()) >= 24  # more than a block of 16 tokens, in any tokenizer
+    assert all(agent.prompt.startswith(opening) for agent in [*agents, shipped.router, shipped.judge])
+
+
+def test_the_opening_can_be_replaced_and_left_out(tmp_path: Path) -> None:
+    write_prompts(tmp_path, maps=domain(agent("a", sees_media=False), SUMMARY))
+    assert [made.prompt for made in load_prompts(tmp_path).workflows["Maps"].agents] == ["Look.", opened("Look.")]
+    (tmp_path / "opening.txt").write_text("This is\na map.\n")
+    assert [made.prompt for made in load_prompts(tmp_path).workflows["Maps"].agents] == [
+        "Look.",
+        "This is a map.\n\nLook.",
+    ]
+    (tmp_path / "opening.txt").write_text("")
+    assert [made.prompt for made in load_prompts(tmp_path).workflows["Maps"].agents] == ["Look.", "Look."]
+    (tmp_path / "opening.txt").write_text("This is a {subdomain}.")
+    with pytest.raises(PromptError, match=r"opening\.txt: holds a placeholder"):
+        load_prompts(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["natural", "Medical", "video & temporal", "Code"])

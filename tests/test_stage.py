@@ -7,7 +7,7 @@ import pytest
 
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.Prompt import Prompts, load_prompts, system_prompt_map_dict
+from MetaCaptioner.Prompt import PROMPTS_FOLDER, Prompts, load_prompts, system_prompt_map_dict
 from MetaCaptioner.rank_loop import Tally
 from MetaCaptioner.stage import describe
 from tests.helpers import (
@@ -37,6 +37,8 @@ def agents_of(domain: str) -> set[str]:
 
 
 # --- the way of a sample through the caption stage
+
+OPENING = " ".join((PROMPTS_FOLDER / "opening.txt").read_text().split()) + "\n\n"
 
 
 @pytest.mark.parametrize("domain", [domain.name for domain in load_prompts().domains if domain.modality == "image"])
@@ -101,7 +103,7 @@ def test_a_tenth_domain_of_one_file_is_captioned_end_to_end(tmp_path: Path, run:
     for number in range(3):
         assert set(found[f"set/{number}"]["agents"]) == {"places", "summary"}
         told = next(r.instruction for r in engine.requests if r.request_id.startswith(f"set/{number}/summary/"))
-        assert told == f"Describe the map. {found[f'set/{number}']['agents']['places']['text']}"
+        assert told == OPENING + f"Describe the map. {found[f'set/{number}']['agents']['places']['text']}"
     run.caption(plan, tmp_path / "without")
     assert error_kinds(tmp_path / "without") == {"set/0": "bad_row", "set/1": "bad_row"}
 
@@ -114,7 +116,7 @@ def test_changed_prompts_reach_the_engine_and_the_records(
     monkeypatch.setitem(system_prompt_map_dict["Natural"], "objects", "Count the birds.")
     engine = FakeEngine()
     run.caption(plan, tmp_path / "after", engine=engine)
-    assert "Count the birds." in {request.instruction for request in engine.requests}
+    assert OPENING + "Count the birds." in {request.instruction for request in engine.requests}
     digests = {records(tmp_path / folder)["set/0"]["prompts"] for folder in ("before", "after")}
     assert len(digests) == 2
 

@@ -75,6 +75,8 @@ class Engine(Protocol):
     model: str
     pixel_multiple: int
     """Width and height of media should be multiples of this many pixels, or the model's processor resizes again."""
+    cache_tokens: int | None
+    """How many tokens of prompts and answers can be worked on at a time; None where there is no such limit."""
 
     async def generate(self, request: Request) -> Completion:
         """Answer one request.

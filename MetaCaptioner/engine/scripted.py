@@ -14,6 +14,7 @@ class ScriptedEngine:
     """Answers at once, or after `--engine-arg delay=SECONDS`; the same request gets the same answer."""
 
     pixel_multiple = 28
+    cache_tokens: int | None = None
 
     def __init__(self, options: EngineOptions) -> None:
         unknown = sorted(set(options.extra) - {"delay"})

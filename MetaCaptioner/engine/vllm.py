@@ -44,6 +44,12 @@ _CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else all ranks of a host bind to the same first cores
     "TORCHDYNAMO_DISABLE": "1",  # the grammar mask is else compiled at its first use, for 20 s
 }
+# What captions fastest on H100 and H200 (benchmarks/NOTES.md); vLLM's own defaults for an engine in process are small.
+_GPU_DEFAULTS = {
+    "max_num_batched_tokens": 8192,
+    "max_num_seqs": 1024,
+    "mm_processor_cache_gb": 8,  # a sample's media must still be there when its summary is asked for
+}
 
 
 class EngineLoadError(UserError):
@@ -91,6 +97,8 @@ class VllmEngine:
             raise EngineLoadError(f"model {options.model} cannot be loaded: {reason}") from error
         self.max_model_len = self._engine.model_config.max_model_len
         self.pixel_multiple = _pixel_multiple(self._engine.model_config.hf_config)
+        cache = self._engine.vllm_config.cache_config
+        self.cache_tokens = cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else None
         self._special_tokens = _special_tokens(self._engine.renderer.get_tokenizer())
         self._templates: dict[Modality | None, _Template] = {}
 
@@ -225,6 +233,8 @@ def _defaults(options: EngineOptions, on_gpu: bool) -> dict[str, Any]:
         "enforce_eager": not on_gpu,
         "use_tqdm_on_load": False,
     }
+    if on_gpu:
+        arguments |= _GPU_DEFAULTS
     if options.seed is not None:
         arguments["seed"] = options.seed
     if options.gpu_memory_utilization is not None:
