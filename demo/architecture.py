@@ -31,7 +31,8 @@ PATCH, MERGE, FRAME_PAIR = 14, 2, 2
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 HEAD_DIM = 64
-"""The smallest that vLLM's CPU attention takes."""
+"""Of the small models here: the smallest that vLLM's CPU attention takes."""
+_PIXELS = 12845056  # what the processors of the published models shrink to
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Shape:
     full_attention: tuple[int, ...] = (1, 3, 5)
     positions: int = 16384
     tied: bool = True
+    head_dim: int = HEAD_DIM
+    vision_head_dim: int = HEAD_DIM
 
 
 def make_config(shape: Shape, vocabulary: int) -> dict[str, Any]:
@@ -57,11 +60,11 @@ def make_config(shape: Shape, vocabulary: int) -> dict[str, Any]:
         "hidden_size": shape.hidden,
         "intermediate_size": shape.intermediate,
         "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.hidden // HEAD_DIM,
+        "num_attention_heads": shape.hidden // shape.head_dim,
         "num_key_value_heads": shape.key_value_heads,
         "max_position_embeddings": shape.positions,
         "rope_theta": 1000000.0,
-        "rope_scaling": {"type": "mrope", "mrope_section": [8, 12, 12]},
+        "rope_scaling": {"type": "mrope", "mrope_section": [shape.head_dim * part // 16 for part in (2, 3, 3)]},
         "tie_word_embeddings": shape.tied,
         "bos_token_id": TOKEN_IDS["<|endoftext|>"],
         "eos_token_id": TOKEN_IDS["<|im_end|>"],
@@ -75,7 +78,7 @@ def make_config(shape: Shape, vocabulary: int) -> dict[str, Any]:
             "depth": shape.vision_depth,
             "hidden_size": shape.vision_hidden,
             "intermediate_size": shape.vision_intermediate,
-            "num_heads": shape.vision_hidden // HEAD_DIM,
+            "num_heads": shape.vision_hidden // shape.vision_head_dim,
             "out_hidden_size": shape.hidden,
             "fullatt_block_indexes": list(shape.full_attention),
             "window_size": 112,
@@ -132,17 +135,18 @@ def new_model(shape: Shape, vocabulary: int, seed: int) -> Any:
     return model
 
 
-def save_model(model: Any, folder: Path, image_pixels: int = 12845056, frame_pixels: int = 12845056) -> None:
-    """Write weights in bfloat16, configuration and processor files to `folder`, beside the tokenizer.
-
-    The processor shrinks pictures to `image_pixels` and the frames of clips to `frame_pixels`; the defaults are those
-    of the published models.
-    """
+def save_model(model: Any, folder: Path, image_pixels: int = _PIXELS, frame_pixels: int = _PIXELS) -> None:
+    """Write weights in bfloat16, configuration and processor files to `folder`, beside the tokenizer."""
     import torch
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     model.to(torch.bfloat16).save_pretrained(folder)
+    save_processor(folder, image_pixels, frame_pixels)
+
+
+def save_processor(folder: Path, image_pixels: int = _PIXELS, frame_pixels: int = _PIXELS) -> None:
+    """Write the processor files: it shrinks pictures to `image_pixels` and the frames of clips to `frame_pixels`."""
     shared = {
         "patch_size": PATCH,
         "temporal_patch_size": FRAME_PAIR,
