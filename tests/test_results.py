@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from MetaCaptioner.metafile import Sample
@@ -21,6 +22,7 @@ from MetaCaptioner.results import (
     result_files,
     rewrite,
 )
+from MetaCaptioner.rows import RowNumbers
 from tests.helpers import all_records, fill_disk, make_read_only, records
 
 
@@ -295,9 +297,11 @@ def test_error_records_are_dropped_and_their_attempts_told(tmp_path: Path) -> No
         results.append("a", record(1, "error", attempts=3))
         results.append("b", record(2, "error"))
     with opened(tmp_path) as results:
-        assert results.drop(is_error) == {"set/1": 3, "set/2": 1}
+        attempts = RowNumbers(np.int32)
+        assert results.drop(is_error, attempts) == 2
+        assert [attempts.get("set", index) for index in range(4)] == [0, 3, 1, 0]
         assert results.done().count("set", 0, 10) == 1
-        assert results.drop(is_error) == {}
+        assert results.drop(is_error) == 0
     assert list(records(tmp_path)) == ["set/0"]
 
 
@@ -337,3 +341,14 @@ def test_a_process_that_has_all_of_a_rank_and_one_that_shares_it_exclude_each_ot
         RankResults(tmp_path, 0, 0, part=0, parts=2).close()
     with RankResults(tmp_path, 0, 0), pytest.raises(ResultError, match="another process"):
         RankResults(tmp_path, 0, 0, part=1, parts=2)
+
+
+# --- recovery of files with much that is broken
+
+
+def test_many_broken_lines_go_and_the_sound_ones_stay(tmp_path: Path) -> None:
+    path = write(tmp_path, 0, 1)
+    path.write_bytes(b"garbage\n" * 1000 + path.read_bytes() + b"more\n" * 1000 + b"torn")
+    with opened(tmp_path) as results:
+        assert results.repaired == 2001
+    assert [r["index"] for r in all_records(tmp_path)] == [0, 1]
