@@ -1,4 +1,7 @@
-"""`Rank*_node*_*.jsonl`: append, recover, read back. The only module that opens result files."""
+"""`Rank*_node*_*.jsonl` and the run logs beside them: append, recover, read back.
+
+The only module that opens result files.
+"""
 
 import fcntl
 import json
@@ -22,6 +25,7 @@ Record = dict[str, Any]
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
+RUNS = "runs"
 
 
 class ResultError(UserError):
@@ -75,10 +79,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes, Record | None]]:
     Raises:
         ResultError: the file cannot be read.
     """
+    return ((number, line, parse_record(line)) for number, line in enumerate(_lines(path), start=1))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line, parse_record(line)
+            yield from file
     except OSError as error:
         raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
 
@@ -269,6 +276,57 @@ class RankResults:
             os.close(lock)
         if failure is not None:
             raise ResultError(f"result files of rank {self.rank} in {self.folder}: {failure.strerror}") from failure
+
+
+class RunLog:
+    """`runs/Rank{rank}_node{node}.jsonl` of a result folder: what the runs of one process took, a line at a time.
+
+    A line names its `run`, and of the lines of a run the last counts: a run that is killed leaves the one before.
+
+    Raises:
+        ResultError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, rank: int, node: int) -> None:
+        self._path = folder / RUNS / f"Rank{rank}_node{node}.jsonl"
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            size = os.fstat(self._file).st_size
+            if size and os.pread(self._file, 1, size - 1) != b"\n":
+                os.write(self._file, b"\n")  # a run was killed while it wrote
+        except OSError as error:
+            raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
+
+    def append(self, run: Record) -> None:
+        """Write the account of a run, which takes the place of its earlier ones.
+
+        Raises:
+            ResultError: the disk is full or the like.
+        """
+        try:
+            _write_whole(self._file, json.dumps(run, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        except OSError as error:
+            raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read_runs(folder: Path) -> list[Record]:
+    """The last account of every run whose results are in `folder`; torn lines are passed over.
+
+    Raises:
+        ResultError: a run log cannot be read.
+    """
+    last: dict[str, Record] = {}
+    for path in sorted((folder / RUNS).glob("Rank*_node*.jsonl")):
+        for line in _lines(path):
+            with suppress(ValueError):
+                run = json.loads(line)
+                if isinstance(run, dict):
+                    last[str(run.get("run"))] = run
+    return list(last.values())
 
 
 def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:

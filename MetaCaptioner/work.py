@@ -40,6 +40,8 @@ class Item:
 class Work(Protocol):
     """What a stage works through."""
 
+    folder: Path
+    """Where its results go."""
     problems: list[str]
     """One line for each thing that cannot be worked on, such as a plan row out of range."""
 
@@ -151,6 +153,7 @@ class PlanWork:
     rows: Sequence[PlanRow]
     domains: tuple[Domain, ...]
     files: Mapping[int, _RankFiles]
+    folder: Path
     problems: list[str] = field(default_factory=list)
     _shards: list[tuple[PlanRow, AnnotationFile]] = field(default_factory=list)
 
@@ -249,6 +252,7 @@ class CaptionWork:
     shares: Mapping[int, tuple[int, int]]
     """Rank of the captions -> (this process's turn, number of processes that share it)."""
     files: Mapping[int, _RankFiles]
+    folder: Path
     domains: tuple[Domain, ...]
     problems: list[str] = field(default_factory=list)
 
