@@ -4,7 +4,8 @@
 
 Runs the commands that users run, with the scripted engine, over shards whose rows share a few small pictures. Every
 stage is run over all samples but the last hundred, then once more to go on with those, which shows what it costs to
-read back what is done. Ends with status 1 if a peak over the longest shard is over 10% above that over the shortest.
+read back what is done. Ends with status 1 if a peak over the longest shard is over 10% above that over the shortest;
+`host_memory.md` has the figures.
 """
 
 import argparse
