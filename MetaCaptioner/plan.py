@@ -165,7 +165,7 @@ def drop_errors(results: Path) -> int:
     dropped = 0
     for rank in sorted({name.rank for _, name in result_files(results)}):
         with RankResults(results, rank, node=0) as files:
-            dropped += len(files.drop(is_error))
+            dropped += files.drop(is_error)
     return dropped
 
 

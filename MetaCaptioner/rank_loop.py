@@ -3,16 +3,16 @@
 import asyncio
 import time
 import zlib
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from typing import NoReturn
 
 from tqdm import tqdm
 
 from MetaCaptioner import video
+from MetaCaptioner.accounting import Tally, Usage
 from MetaCaptioner.engine import Completion, Engine, EngineDead, Request
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.media import Media, MediaBudget, load_media
@@ -45,26 +45,28 @@ class LoopSettings:
 
 
 @dataclass
-class Tally:
-    """What a rank has done in this run."""
+class _Took:
+    """What a sample has taken so far: tokens, seconds in the engine, and seconds since its decoding began."""
 
-    ok: int = 0
-    truncated: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    seconds: float = 0.0
-    stopped: bool = False
+    usage: Usage = field(default_factory=Usage)
+    engine_seconds: float = 0.0
+    _begun: float | None = None
 
-    @property
-    def failed(self) -> int:
-        return self.errors.total()
+    def begin(self) -> None:
+        self._begun = time.monotonic()
 
-    def count(self, completion: Completion) -> None:
-        self.input_tokens += completion.input_tokens
-        self.cached_tokens += completion.cached_tokens
-        self.output_tokens += completion.output_tokens
+    @contextmanager
+    def engine_time(self) -> Iterator[None]:
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self.engine_seconds = time.monotonic() - begin
+
+    def fields(self) -> Record:
+        """What the record of the sample keeps. `seconds` include decoding and waiting for a place in the engine."""
+        seconds = 0.0 if self._begun is None else time.monotonic() - self._begun
+        return {**asdict(self.usage), "engine_seconds": round(self.engine_seconds, 3), "seconds": round(seconds, 3)}
 
 
 class RankLoop:
@@ -154,19 +156,18 @@ class RankLoop:
 
     async def _do(self, item: Item, number: int) -> None:
         """One sample from file to record. Whatever goes wrong with the sample becomes its error record."""
-        begin = time.monotonic()
+        took = _Took()
         record = identity(item.sample)
         attempts = item.attempts
         try:
             if item.sample.problem is not None:
                 raise SampleError("bad_row", item.sample.problem)
-            decoding = asyncio.get_running_loop().run_in_executor(
-                self._decoders, load_media, item.sample, self._settings.budget
-            )
-            media = await decoding
+            loop = asyncio.get_running_loop()
+            media = await loop.run_in_executor(self._decoders, self._load, item.sample, took)
             record |= {"media_hash": media.content_hash}
             async with self._slots:
-                fields, tries = await self._try(item.sample, media, number, item.attempts)
+                with took.engine_time():
+                    fields, tries = await self._try(item.sample, media, number, item.attempts, took.usage)
             attempts += tries
             record |= {"status": "ok", **fields}
         except UserError:  # ends the run: the disk is full, the engine has died
@@ -176,23 +177,28 @@ class RankLoop:
             message = error.message if isinstance(error, SampleError) else f"{type(error).__name__}: {error}"
             record |= {"status": "error", "error": {"kind": kind, "message": message[:2000]}}
             attempts += _TRIES if kind in _WORTH_ANOTHER_TRY else 1
-        record |= {**self._constant, "attempts": attempts, "seconds": round(time.monotonic() - begin, 3)}
+        record |= {**self._constant, "attempts": attempts, **took.fields()}
         item.write(record)
         self._note(record)
 
-    async def _try(self, sample: Sample, media: Media, number: int, before: int) -> tuple[Record, int]:
-        """Run the stage on a sample, once more where an answer was empty or looped; (fields, tries)."""
-        for attempt in range(1, _TRIES):
-            try:
-                return await self._run_sample(
-                    sample, media, self._generate_for(sample, media, number, before + attempt)
-                ), attempt
-            except SampleError as error:
-                if error.kind not in _WORTH_ANOTHER_TRY:
-                    raise
-        return await self._run_sample(sample, media, self._generate_for(sample, media, number, before + _TRIES)), _TRIES
+    def _load(self, sample: Sample, took: _Took) -> Media:
+        """Decode the media of a sample, in a thread."""
+        took.begin()
+        return load_media(sample, self._settings.budget)
 
-    def _generate_for(self, sample: Sample, media: Media, number: int, attempt: int) -> Generate:
+    async def _try(self, sample: Sample, media: Media, number: int, before: int, usage: Usage) -> tuple[Record, int]:
+        """Run the stage on a sample, once more where an answer was empty or looped; (fields, tries)."""
+        tries = 0
+        while True:
+            tries += 1
+            generate = self._generate_for(sample, media, number, before + tries, usage)
+            try:
+                return await self._run_sample(sample, media, generate), tries
+            except SampleError as error:
+                if error.kind not in _WORTH_ANOTHER_TRY or tries == _TRIES:
+                    raise
+
+    def _generate_for(self, sample: Sample, media: Media, number: int, attempt: int, usage: Usage) -> Generate:
         """The `generate` that an agent is given: bound to one sample, its media and its place in the queue."""
 
         async def generate(agent: Agent, instruction: str) -> Completion:
@@ -210,17 +216,14 @@ class RankLoop:
                     priority=number,
                 )
             )
+            usage.count(completion)
             self.tally.count(completion)
             return completion
 
         return generate
 
     def _note(self, record: Record) -> None:
-        if record["status"] == "ok":
-            self.tally.ok += 1
-            self.tally.truncated += bool(record.get("truncated"))
-        else:
-            self.tally.errors[record["error"]["kind"]] += 1
+        self.tally.note(record)
         self._bar.set_postfix(errors=self.tally.failed, refresh=False)
         self._bar.update()
 

@@ -105,11 +105,24 @@ def count_gpus(environment: MutableMapping[str, str]) -> list[str]:
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
+    listed = [line for line in _nvidia_smi("-L") if line.startswith("GPU ")]
+    return [str(number) for number, _ in enumerate(listed)]
+
+
+def device_name(gpus: Sequence[str]) -> str | None:
+    """What the driver calls the first of these GPUs, such as "NVIDIA H200"; None where there is none or it is mute."""
+    if not gpus:
+        return None
+    return next(iter(_nvidia_smi("--query-gpu=name", "--format=csv,noheader", f"--id={gpus[0]}")), None)
+
+
+def _nvidia_smi(*arguments: str) -> list[str]:
+    """What nvidia-smi prints, in lines; none where it fails or is not there."""
     try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
+        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    return [str(number) for number, _ in enumerate(line for line in listing.splitlines() if line.startswith("GPU "))]
+    return done.stdout.splitlines()
 
 
 def claim_gpus(rank: Rank, group_size: int, environment: MutableMapping[str, str]) -> list[str]:

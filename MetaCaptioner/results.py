@@ -1,4 +1,7 @@
-"""`Rank*_node*_*.jsonl`: append, recover, read back. The only module that opens result files."""
+"""`Rank*_node*_*.jsonl` and the run logs beside them: append, recover, read back.
+
+The only module that opens result files.
+"""
 
 import fcntl
 import json
@@ -12,16 +15,17 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.rows import RowNumbers
 
 Record = dict[str, Any]
 
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
+RUNS = "runs"
 
 
 class ResultError(UserError):
@@ -75,10 +79,13 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes, Record | None]]:
     Raises:
         ResultError: the file cannot be read.
     """
+    return ((number, line, parse_record(line)) for number, line in enumerate(_lines(path), start=1))
+
+
+def _lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line, parse_record(line)
+            yield from file
     except OSError as error:
         raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
 
@@ -134,34 +141,33 @@ def identity(sample: Sample) -> Record:
     }
 
 
+def row_of(record: Record) -> tuple[str, int] | None:
+    """Dataset and row of the sample that a record is of; None where it has no sound identity."""
+    name, index = record.get("data_name"), record.get("index")
+    return (name, index) if isinstance(name, str) and isinstance(index, int) and index >= 0 else None
+
+
 class DoneSamples:
     """Which samples have a record: a byte for each row, up to the highest one, by dataset."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, NDArray[np.bool_]] = {}
+        self._rows = RowNumbers(np.bool_)
 
     def add(self, record: Record) -> None:
         """Note the sample of a record; one without a sound identity is passed over."""
-        name, index = record.get("data_name"), record.get("index")
-        if isinstance(name, str) and isinstance(index, int) and index >= 0:
-            self.mark(name, index)
+        row = row_of(record)
+        if row is not None:
+            self.mark(*row)
 
     def mark(self, name: str, index: int) -> None:
-        rows = self._rows.get(name, np.zeros(0, dtype=np.bool_))
-        if index >= len(rows):
-            grown = np.zeros(max(index + 1, 2 * len(rows)), dtype=np.bool_)
-            grown[: len(rows)] = rows
-            rows = self._rows[name] = grown
-        rows[index] = True
+        self._rows.set(name, index, True)
 
     def has(self, name: str, index: int) -> bool:
-        rows = self._rows.get(name)
-        return rows is not None and index < len(rows) and bool(rows[index])
+        return bool(self._rows.get(name, index))
 
     def count(self, name: str, start: int, end: int) -> int:
         """How many of the rows `start <= index < end` are done."""
-        rows = self._rows.get(name)
-        return 0 if rows is None else int(np.count_nonzero(rows[start:end]))
+        return self._rows.count(name, start, end)
 
 
 class RankResults:
@@ -216,19 +222,22 @@ class RankResults:
         """Drop torn and broken lines, so that their samples are done again. Returns how many lines went."""
         return sum(_repair(path) for path in self.files())
 
-    def drop(self, unwanted: Callable[[Record], bool]) -> dict[str, int]:
-        """Take records out, so that their samples are pending again.
+    def drop(self, unwanted: Callable[[Record], bool], attempts: RowNumbers | None = None) -> int:
+        """Take records out, so that their samples are pending again; note the attempts made so far in `attempts`.
 
         Returns:
-            The attempts made so far by sample id, of the samples that were dropped.
+            How many went.
         """
-        attempts: dict[str, int] = {}
-        for path in self.files():
-            dropped = {r["sample_id"]: int(r.get("attempts") or 1) for r in read_records(path) if unwanted(r)}
-            if dropped:
-                rewrite(path, lambda record: not unwanted(record))
-            attempts |= dropped
-        return attempts
+
+        def keep(record: Record) -> bool:
+            if not unwanted(record):
+                return True
+            row = row_of(record)
+            if attempts is not None and row is not None:
+                attempts.set(*row, int(record.get("attempts") or 1))
+            return False
+
+        return sum(rewrite(path, keep) for path in self.files() if any(unwanted(r) for r in read_records(path)))
 
     def append(self, stem: str, record: Record) -> None:
         """Write one record as one line, in one system call, to the file of annotation file `stem`.
@@ -267,6 +276,57 @@ class RankResults:
             os.close(lock)
         if failure is not None:
             raise ResultError(f"result files of rank {self.rank} in {self.folder}: {failure.strerror}") from failure
+
+
+class RunLog:
+    """`runs/Rank{rank}_node{node}.jsonl` of a result folder: what the runs of one process took, a line at a time.
+
+    A line names its `run`, and of the lines of a run the last counts: a run that is killed leaves the one before.
+
+    Raises:
+        ResultError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, rank: int, node: int) -> None:
+        self._path = folder / RUNS / f"Rank{rank}_node{node}.jsonl"
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            size = os.fstat(self._file).st_size
+            if size and os.pread(self._file, 1, size - 1) != b"\n":
+                os.write(self._file, b"\n")  # a run was killed while it wrote
+        except OSError as error:
+            raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
+
+    def append(self, run: Record) -> None:
+        """Write the account of a run, which takes the place of its earlier ones.
+
+        Raises:
+            ResultError: the disk is full or the like.
+        """
+        try:
+            _write_whole(self._file, json.dumps(run, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        except OSError as error:
+            raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read_runs(folder: Path) -> list[Record]:
+    """The last account of every run whose results are in `folder`; torn lines are passed over.
+
+    Raises:
+        ResultError: a run log cannot be read.
+    """
+    last: dict[str, Record] = {}
+    for path in sorted((folder / RUNS).glob("Rank*_node*.jsonl")):
+        for line in _lines(path):
+            with suppress(ValueError):
+                run = json.loads(line)
+                if isinstance(run, dict):
+                    last[str(run.get("run"))] = run
+    return list(last.values())
 
 
 def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
@@ -309,13 +369,16 @@ def _write_whole(descriptor: int, line: bytes) -> None:
 
 def _repair(path: Path) -> int:
     """Drop the lines of `path` that are no records; a torn last line is cut off in place. Returns how many went."""
-    broken = [line for _, line, record in read_lines(path) if record is None]
-    if not broken:
+    broken, torn = 0, 0
+    for _, line, record in read_lines(path):
+        if record is None:
+            broken, torn = broken + 1, 0 if line.endswith(b"\n") else len(line)
+    if broken == 0:
         return 0
-    if len(broken) > 1 or broken[0].endswith(b"\n"):
+    if broken > 1 or not torn:
         return rewrite(path, lambda record: True)
     try:
-        os.truncate(path, path.stat().st_size - len(broken[0]))
+        os.truncate(path, path.stat().st_size - torn)
     except OSError as error:
         raise ResultError(f"result file {path}: cannot be repaired: {error.strerror}") from error
     return 1

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,16 +14,16 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from MetaCaptioner import cost, ranks
+from MetaCaptioner.accounting import Run, RunAccount, describe
 from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
-from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
 from MetaCaptioner.plan import read_plan
 from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
-from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample, Tally
+from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
-from MetaCaptioner.results import Record, is_error, result_files
+from MetaCaptioner.results import Record, RunLog, is_error, result_files
 from MetaCaptioner.terminal import say
 from MetaCaptioner.work import (
     CaptionWork,
@@ -71,7 +70,7 @@ def open_plan_work(
     own = [row for row in rows if row.assign_rank in mine]
     retried = planned(own) if options.retry_errors else None
     files = {number: open_results(stack, arguments.output_dir, rank, number, retried) for number in mine}
-    return PlanWork(own, prompts.domains, files, problems)
+    return PlanWork(own, prompts.domains, files, arguments.output_dir, problems)
 
 
 def add_caption_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +95,7 @@ def open_caption_work(
         )
         for number, share in shares.items()
     }
-    return CaptionWork(arguments.data_folder, shares, files, prompts.domains)
+    return CaptionWork(arguments.data_folder, shares, files, output, prompts.domains)
 
 
 def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
@@ -130,58 +129,75 @@ def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, r
             say(f"rank {rank.rank}: error: {problem}")
         total, pending = work.total(), work.pending()
         say(f"rank {rank.rank}: {stage.name}: {total - pending} of {total} samples are done, {pending} to do")
+        if options.max_samples is not None:
+            pending = min(pending, ranks.share(options.max_samples, rank))
         if pending:
-            tally = _work_through(stage, work, pending, options, rank, prompts, stop)
-            say(f"rank {rank.rank}: {describe(tally)}")
-            if tally.stopped:
+            run = _work_through(stage, work, pending, options, rank, prompts, stop)
+            say(f"rank {rank.rank}: {describe(run)}")
+            if run.state == "stopped":
                 raise StoppedEarly(f"stopped by {stop.received}; run the same command again to go on")
     return 1 if work.problems else 0
 
 
 def _work_through(
     stage: Stage, work: Work, pending: int, options: StageOptions, rank: Rank, prompts: Prompts, stop: StopSignal
-) -> Tally:
-    """Load the engine and run the loop over what is pending."""
-    if options.max_samples is not None:
-        pending = min(pending, ranks.share(options.max_samples, rank))
-        if pending == 0:
-            return Tally()
-    gpus = ranks.claim_gpus(rank, options.engine.tensor_parallel_size, os.environ)
-    what = options.engine.model if options.engine.kind == "vllm" else f"the {options.engine.kind} engine"
+) -> Run:
+    """Load the engine and run the loop over what is pending; the account of it is kept in the run log."""
+    model_runs = options.engine.kind == "vllm"
+    gpus = ranks.claim_gpus(rank, options.engine.tensor_parallel_size, os.environ) if model_runs else []
+    what = options.engine.model if model_runs else f"the {options.engine.kind} engine"
     say(f"rank {rank.rank}: loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
+    begun = _begun(stage, options, rank, prompts, gpus)
 
-    async def run() -> Tally:
-        begin = time.monotonic()
+    async def run(account: RunAccount) -> None:
         engine = open_engine(options.engine, on_gpu=bool(gpus))
-        budget = replace(options.budget, pixel_multiple=engine.pixel_multiple)
-        in_flight = options.in_flight or fitting(engine.cache_tokens, cost.resident_tokens(prompts, budget))
-        say(f"rank {rank.rank}: loaded in {time.monotonic() - begin:.0f} s; {in_flight} samples in flight")
+        settings = loop_settings(engine, options, prompts)
+        loaded = f"loaded in {account.run().loading_seconds:.0f} s"
+        say(f"rank {rank.rank}: {loaded}; up to {settings.in_flight} samples in flight")
         stop.interruptible = False
         try:
-            return await loop_over(islice(work.items(), pending), engine, budget, in_flight)
+            await loop_over(islice(work.items(), pending), engine, settings, account)
         finally:
             engine.close()
 
-    async def loop_over(items: Iterator[Item], engine: Engine, budget: MediaBudget, in_flight: int) -> Tally:
-        settings = LoopSettings(
-            budget=budget,
-            in_flight=in_flight,
-            decode_threads=options.decode_threads,
-            grace_seconds=options.grace_seconds,
-            seed=options.engine.seed,
-        )
+    async def loop_over(items: Iterator[Item], engine: Engine, settings: LoopSettings, account: RunAccount) -> None:
         constant: Record = {"model": engine.model, "prompts": prompts.digest()}
         with _bar(stage, rank, pending) as bar:
-            return await RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar).run(items)
+            loop = RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar)
+            account.begin_work(engine.model, loop.tally)
+            await loop.run(items)
 
-    return asyncio.run(run())
+    with RunAccount(RunLog(work.folder, rank.rank, rank.node), begun) as account:
+        asyncio.run(run(account))
+    return account.run()
 
 
-def fitting(cache_tokens: int | None, sample_tokens: float) -> int:
-    """How many samples of `sample_tokens` fit into the engine's cache; 64 where it has no limit."""
-    if cache_tokens is None:
-        return _UNLIMITED_IN_FLIGHT
-    return min(max(int(cache_tokens / sample_tokens), 1), _MOST_IN_FLIGHT)
+def _begun(stage: Stage, options: StageOptions, rank: Rank, prompts: Prompts, gpus: Sequence[str]) -> Run:
+    """The account of this run before there is anything to count."""
+    return Run(
+        stage=stage.name,
+        rank=rank.rank,
+        node=rank.node,
+        model=options.engine.model,
+        prompts=prompts.digest(),
+        gpus=len(gpus),
+        device=ranks.device_name(gpus),
+    )
+
+
+def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts) -> LoopSettings:
+    """The rank loop's settings, with as many samples in flight as the engine's cache holds unless the user says how many."""
+    budget = replace(options.budget, pixel_multiple=engine.pixel_multiple)
+    fitting = _UNLIMITED_IN_FLIGHT
+    if engine.cache_tokens is not None:
+        fitting = min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget)), 1), _MOST_IN_FLIGHT)
+    return LoopSettings(
+        budget=budget,
+        in_flight=options.in_flight or fitting,
+        decode_threads=options.decode_threads,
+        grace_seconds=options.grace_seconds,
+        seed=options.engine.seed,
+    )
 
 
 def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
@@ -196,18 +212,3 @@ def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
         dynamic_ncols=True,
         bar_format=_BAR_FORMAT,
     )
-
-
-def describe(tally: Tally) -> str:
-    """A rank's run in one line."""
-    done = tally.ok + tally.failed
-    parts = [f"{done} samples: {tally.ok} ok, {tally.failed} errors"]
-    if tally.errors:
-        parts[0] += f" ({', '.join(f'{kind} {count}' for kind, count in tally.errors.most_common())})"
-    if tally.truncated:
-        parts.append(f"{tally.truncated} cut at their token budget")
-    seconds = max(tally.seconds, 1e-9)
-    parts.append(f"{tally.seconds:.1f} s, {3600 * done / seconds:,.0f} samples an hour")
-    cached = f" ({100 * tally.cached_tokens / tally.input_tokens:.0f}% cached)" if tally.input_tokens else ""
-    parts.append(f"{tally.input_tokens:,} input tokens{cached}, {tally.output_tokens:,} output tokens")
-    return "; ".join(parts)

@@ -17,7 +17,8 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.ranks import Rank, assigned_ranks
-from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error, read_records, result_files
+from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error, read_records, result_files, row_of
+from MetaCaptioner.rows import RowNumbers
 
 _PROBED_SAMPLES = 20
 _PROBED_CAPTIONS = 1000
@@ -39,6 +40,8 @@ class Item:
 class Work(Protocol):
     """What a stage works through."""
 
+    folder: Path
+    """Where its results go."""
     problems: list[str]
     """One line for each thing that cannot be worked on, such as a plan row out of range."""
 
@@ -61,7 +64,7 @@ class _RankFiles:
 
     results: RankResults
     done: DoneSamples
-    attempts: Mapping[str, int]
+    attempts: RowNumbers
 
 
 def open_results(
@@ -80,7 +83,9 @@ def open_results(
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
     if outdated is not None:
         results.drop(outdated)
-    attempts = results.drop(retried) if retried is not None else {}
+    attempts = RowNumbers(np.int32)
+    if retried is not None:
+        results.drop(retried, attempts)
     return _RankFiles(results, results.done(), attempts)
 
 
@@ -103,17 +108,24 @@ def caption_hash(caption: str) -> str:
 
 def scored_otherwise(captions: Path, rank: int) -> Callable[[Record], bool]:
     """Whether a score record is of a caption that a rank has since replaced by another."""
-    current: dict[str, str] | None = None
+    current: RowNumbers | None = None
 
     def outdated(record: Record) -> bool:
         nonlocal current
         if current is None:  # only once there are scores at all
-            found = (r for path, _ in result_files(captions, rank) for r in read_records(path))
-            current = {r["sample_id"]: caption_hash(r["caption"]) for r in found if not is_error(r) and _is_caption(r)}
-        given = record.get("caption_hash")
-        return given is not None and current.get(record["sample_id"]) != given
+            current = RowNumbers(np.uint64)
+            for path, _ in result_files(captions, rank):
+                for found in _sound_captions(path):
+                    current.set(found["data_name"], found["index"], int(caption_hash(found["caption"]), 16))
+        given, row = record.get("caption_hash"), row_of(record)
+        return given is not None and (row is None or f"{current.get(*row):016x}" != given)
 
     return outdated
+
+
+def _sound_captions(path: Path) -> Iterator[Record]:
+    """The captions of a result file, failed ones left out."""
+    return (record for record in read_records(path) if not is_error(record) and _is_caption(record))
 
 
 def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
@@ -141,6 +153,7 @@ class PlanWork:
     rows: Sequence[PlanRow]
     domains: tuple[Domain, ...]
     files: Mapping[int, _RankFiles]
+    folder: Path
     problems: list[str] = field(default_factory=list)
     _shards: list[tuple[PlanRow, AnnotationFile]] = field(default_factory=list)
 
@@ -184,8 +197,8 @@ class PlanWork:
         for index in range(row.start_idx, row.end_idx):
             if mine.done.has(row.data_name, index):
                 continue
-            sample = self._sample(row, annotation, index)
-            yield Item(sample, mine.results, row.stem, mine.attempts.get(sample.sample_id, 0))
+            attempts = mine.attempts.get(row.data_name, index)
+            yield Item(self._sample(row, annotation, index), mine.results, row.stem, attempts)
 
     def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:
         return sample_from_row(
@@ -239,47 +252,49 @@ class CaptionWork:
     shares: Mapping[int, tuple[int, int]]
     """Rank of the captions -> (this process's turn, number of processes that share it)."""
     files: Mapping[int, _RankFiles]
+    folder: Path
     domains: tuple[Domain, ...]
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._total = self._pending = 0
+        for rank, _, record in self._captions():
+            self._total += 1
+            self._pending += not self.files[rank].done.has(record["data_name"], record["index"])
         probed: dict[tuple[str, Path], list[Sample]] = {}
-        pending = any(True for _ in self.items())
-        for _, _, record in islice(self._captions(), _PROBED_CAPTIONS if pending else 0):
+        for _, _, record in islice(self._captions(), _PROBED_CAPTIONS if self._pending else 0):
             sample = sample_from_record(record)
             probed.setdefault((sample.data_name, sample.root), []).append(sample)
         for (data_name, root), samples in probed.items():
             check_root(data_name, root, samples)
 
     def total(self) -> int:
-        return sum(1 for _ in self._captions())
+        return self._total
 
     def pending(self) -> int:
-        return sum(1 for _ in self.items())
+        return self._pending
 
     def items(self) -> Iterator[Item]:
         for rank, stem, record in self._captions():
             mine = self.files[rank]
             if mine.done.has(record["data_name"], record["index"]):
                 continue
-            sample = sample_from_record(record)
-            yield Item(sample, mine.results, stem, mine.attempts.get(sample.sample_id, 0))
+            attempts = mine.attempts.get(record["data_name"], record["index"])
+            yield Item(sample_from_record(record), mine.results, stem, attempts)
 
     def _captions(self) -> Iterator[tuple[int, str, Record]]:
         """(rank, annotation stem, record) of the captions that are this process's, failed ones left out."""
         for rank, (turn, processes) in self.shares.items():
             number = 0
             for path, name in result_files(self.captions, rank):
-                for record in read_records(path):
-                    if not is_error(record) and _is_caption(record):
-                        if number % processes == turn:
-                            yield rank, name.stem, record
-                        number += 1
+                for record in _sound_captions(path):
+                    if number % processes == turn:
+                        yield rank, name.stem, record
+                    number += 1
 
 
 def _is_caption(record: Record) -> bool:
-    types = {"data_name": str, "index": int, "caption": str}
-    return all(isinstance(record.get(name), kind) for name, kind in types.items())
+    return row_of(record) is not None and isinstance(record.get("caption"), str)
 
 
 def sample_from_record(record: Record) -> Sample:

@@ -14,17 +14,17 @@ from tqdm import tqdm
 
 from benchmarks.dummy_model import ANSWER_LETTERS, Work
 from benchmarks.workload import TASKS, Workload
-from MetaCaptioner import captionpipeline, cost
+from MetaCaptioner import captionpipeline
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.engine.vllm import VllmEngine
-from MetaCaptioner.media import Media, MediaBudget, load_media
+from MetaCaptioner.media import Media, load_media
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.rank_loop import LoopSettings, RankLoop
 from MetaCaptioner.ranks import Rank, StopSignal
 from MetaCaptioner.results import identity
-from MetaCaptioner.stage import fitting, open_plan_work
+from MetaCaptioner.stage import loop_settings, open_plan_work
 from MetaCaptioner.work import Item
 from MetaCaptioner.workflow import Agent, Workflow, base_texts, fill
 
@@ -85,16 +85,9 @@ class Bench:
         return self.prompts.workflows[TASKS[self.workload.modality]]
 
     @property
-    def budget(self) -> MediaBudget:
-        """The media budget in the model's multiples of pixels."""
-        return replace(self.options.budget, pixel_multiple=self.engine.pixel_multiple)
-
-    @property
-    def in_flight(self) -> int:
-        """Samples in the engine at a time, as the stage sets it."""
-        return self.options.in_flight or fitting(
-            self.engine.cache_tokens, cost.resident_tokens(self.prompts, self.budget)
-        )
+    def settings(self) -> LoopSettings:
+        """The rank loop's, as the stage sets them."""
+        return loop_settings(self.engine, self.options, self.prompts)
 
     def items(self, stack: ExitStack, column: str, count: int) -> Iterator[Item]:
         """The first `count` samples of the plan, their records going to a folder of the column's own."""
@@ -137,13 +130,8 @@ async def staged(bench: Bench, count: int) -> None:
 
 async def pipeline(bench: Bench, count: int) -> None:
     """The caption stage: its rank loop, its workflow, its result files."""
-    settings = LoopSettings(
-        budget=bench.budget,
-        in_flight=bench.in_flight,
-        decode_threads=bench.options.decode_threads,
-    )
     with ExitStack() as stack, tqdm(total=count, desc="pipeline", mininterval=10.0) as bar:
-        loop = RankLoop(captionpipeline.run_sample(bench.prompts), bench.engine, settings, StopSignal(), {}, bar)
+        loop = RankLoop(captionpipeline.run_sample(bench.prompts), bench.engine, bench.settings, StopSignal(), {}, bar)
         tally = await loop.run(bench.items(stack, "pipeline", count))
     if tally.failed:
         raise RuntimeError(f"{tally.failed} samples failed: {dict(tally.errors)}")
@@ -176,7 +164,7 @@ async def _load(bench: Bench, items: Sequence[Item]) -> list[Media]:
 
     async def load(item: Item) -> Media:
         async with slots:
-            return await asyncio.to_thread(load_media, item.sample, bench.budget)
+            return await asyncio.to_thread(load_media, item.sample, bench.settings.budget)
 
     return list(await asyncio.gather(*map(load, items)))
 

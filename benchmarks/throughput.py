@@ -87,7 +87,7 @@ async def run_column(bench: Bench, name: str, shape: str, count: int, peak: floa
     flops = sum(language_flops(shape, one) for one in work) + count * _vision_flops(bench.workload, shape)
     return Result(
         column=name,
-        in_flight=bench.in_flight if kind == "pipeline" else None,
+        in_flight=bench.settings.in_flight if kind == "pipeline" else None,
         items=count,
         seconds=meter.seconds,
         items_per_hour=3600 * count / meter.seconds,

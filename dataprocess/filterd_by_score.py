@@ -3,7 +3,8 @@
     python dataprocess/filterd_by_score.py --data-folder ./Output/Caption --min-overall 3 --min-dim-score 3
 
 Writes filtered/kept.jsonl, filtered/rejected.jsonl (each record says why) and filtered/summary.json under the data
-folder. Every caption record ends in exactly one of the two.
+folder. Every caption record ends in exactly one of the two. The summary tells as well what the captions have cost, from
+the run logs beside the results.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import _repository  # noqa: F401
 
+from MetaCaptioner.accounting import Figures, Run, cost_of, describe_rates, runs_of
+from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.inferscore import DIMENSIONS
@@ -53,7 +56,7 @@ class Summary:
             if mark is not None:
                 self.marks[name][str(mark)] += 1
 
-    def content(self, thresholds: Thresholds) -> Record:
+    def content(self, thresholds: Thresholds, runs: Sequence[Run]) -> Record:
         """What is written."""
 
         def group(prefix: str) -> Record:
@@ -69,6 +72,7 @@ class Summary:
             "domains": group("domain: "),
             "datasets": group("dataset: "),
             "scores": {name: dict(sorted(counts.items())) for name, counts in sorted(self.marks.items())},
+            "cost": cost_of(runs, self.kept["all"]),
         }
 
 
@@ -106,8 +110,8 @@ def scored_captions(captions: Path, scores: Path) -> Iterator[tuple[Record, Reco
                 yield record, found.get(record["sample_id"])
 
 
-def filter_captions(captions: Path, scores: Path, output: Path, thresholds: Thresholds) -> Record:
-    """Write the three files.
+def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, thresholds: Thresholds) -> Record:
+    """Write the three files. The routes, which need not be there, only add to what the captions have cost.
 
     Returns:
         The content of summary.json.
@@ -132,10 +136,37 @@ def filter_captions(captions: Path, scores: Path, output: Path, thresholds: Thre
                 record["rejected"] = reasons
             (rejected if reasons else kept).write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             summary.add(record, reasons)
-    content = summary.content(thresholds)
+    content = summary.content(thresholds, runs_of((routes, captions, scores)))
     with atomic_write(output / "summary.json", "output") as file:
         file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
     return content
+
+
+def describe_cost(content: Record) -> list[str]:
+    """What the captions have cost, in lines, from the content of summary.json."""
+    costs, stages = content["cost"], content["cost"]["stages"]
+    if not stages:
+        return ["cost: not known, since there are no run logs beside the results"]
+    if costs["gpu_hours"] is None:
+        head = "cost: no GPU was used"
+    elif costs["gpu_hours_per_thousand_kept"] is None:
+        head = f"cost: {costs['gpu_hours']:,.2f} GPU hours, and no caption was kept"
+    else:
+        per_thousand = costs["gpu_hours_per_thousand_kept"]
+        head = f"cost: {per_thousand:,.2f} GPU hours per thousand kept captions ({costs['gpu_hours']:,.2f} in all)"
+    lines = [head]
+    for name, fields in stages.items():
+        sums = Figures(**fields)
+        parts = [f"{sums.runs} runs, {describe_rates(sums)} a rank"]
+        parts += [f"{sums.gpu_hours:,.2f} GPU hours"] if sums.gpu_hours is not None else []
+        parts += [f"{sums.without_gpu} without a GPU"] if 0 < sums.without_gpu < sums.runs else []
+        parts += [f"{sums.cut_off} killed or going on"] if sums.cut_off else []
+        lines.append(f"  {name}: {'; '.join(parts)}")
+    told = stages.get(CAPTION_STAGE.name, {"images": 0, "videos": 0, "failed": 0})
+    count = told["images"] + told["videos"] + told["failed"]
+    if count < content["total"]:
+        lines.append(f"  the run logs tell of {count} of the {content['total']} captions; the rest cost more than this")
+    return lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,6 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Keep the captions that the judge marked well.")
     parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
     parser.add_argument("--score-folder", type=Path, help="folder of score results (default: DATA_FOLDER/score)")
+    parser.add_argument(
+        "--domain-folder", type=Path, help="route results, whose cost counts too (default: Domain beside DATA_FOLDER)"
+    )
     parser.add_argument("--output-dir", type=Path, help="default: DATA_FOLDER/filtered")
     parser.add_argument("--min-overall", type=float, default=3.0, help="lowest mean of the five marks")
     parser.add_argument("--min-dim-score", type=int, default=3, help="lowest single mark, 1 to 5")
@@ -155,12 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     content = filter_captions(
         options.data_folder,
         options.score_folder or options.data_folder / "score",
+        options.domain_folder or options.data_folder.absolute().parent / "Domain",
         output,
         Thresholds(options.min_overall, options.min_dim_score, options.drop_truncated),
     )
     say(f"{output}: kept {content['kept']} of {content['total']} captions")
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
+    for line in describe_cost(content):
+        say(line)
     return 0
 
 

@@ -24,6 +24,7 @@ from MetaCaptioner.engine.scripted import ScriptedEngine
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
+from MetaCaptioner.results import PATTERN
 from MetaCaptioner.terminal import run_main
 
 Row = dict[str, Any]
@@ -270,10 +271,11 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, whole_lines: int) -> None:
     write, left, halves = os.write, [whole_lines], [1]
 
     def limited(descriptor: int, data: bytes) -> int:
-        if Path(f"/proc/self/fd/{descriptor}").readlink().suffix != ".jsonl":
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.suffix != ".jsonl":
             return write(descriptor, data)
         if left[0] > 0:
-            left[0] -= 1
+            left[0] -= path.match(PATTERN)
             return write(descriptor, data)
         if halves[0] > 0:
             halves[0] -= 1

@@ -7,7 +7,7 @@ import pytest
 
 from MetaCaptioner import ranks
 from MetaCaptioner.errors import StoppedEarly, UserError
-from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks, claim_gpus, share, who_am_i
+from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks, claim_gpus, device_name, share, who_am_i
 
 TORCHRUN = {
     "RANK": "5",
@@ -166,6 +166,21 @@ def test_without_a_driver_nothing_is_hidden(monkeypatch: pytest.MonkeyPatch) -> 
     environment: dict[str, str] = {}
     assert claim_gpus(Rank(), 1, environment) == []
     assert environment == {}
+    assert device_name(["0"]) is None
+
+
+def test_the_device_is_that_of_the_rank_s_first_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def answer(command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, stdout="NVIDIA H200\n")
+
+    monkeypatch.setattr(subprocess, "run", answer)
+    assert device_name(["6", "7"]) == "NVIDIA H200"
+    assert "--id=6" in asked[0]
+    assert device_name([]) is None
+    assert len(asked) == 1
 
 
 # --- signals

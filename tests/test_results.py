@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from MetaCaptioner.metafile import Sample
@@ -15,12 +16,15 @@ from MetaCaptioner.results import (
     Record,
     ResultError,
     ResultName,
+    RunLog,
     identity,
     is_error,
     read_records,
+    read_runs,
     result_files,
     rewrite,
 )
+from MetaCaptioner.rows import RowNumbers
 from tests.helpers import all_records, fill_disk, make_read_only, records
 
 
@@ -295,9 +299,11 @@ def test_error_records_are_dropped_and_their_attempts_told(tmp_path: Path) -> No
         results.append("a", record(1, "error", attempts=3))
         results.append("b", record(2, "error"))
     with opened(tmp_path) as results:
-        assert results.drop(is_error) == {"set/1": 3, "set/2": 1}
+        attempts = RowNumbers(np.int32)
+        assert results.drop(is_error, attempts) == 2
+        assert [attempts.get("set", index) for index in range(4)] == [0, 3, 1, 0]
         assert results.done().count("set", 0, 10) == 1
-        assert results.drop(is_error) == {}
+        assert results.drop(is_error) == 0
     assert list(records(tmp_path)) == ["set/0"]
 
 
@@ -337,3 +343,61 @@ def test_a_process_that_has_all_of_a_rank_and_one_that_shares_it_exclude_each_ot
         RankResults(tmp_path, 0, 0, part=0, parts=2).close()
     with RankResults(tmp_path, 0, 0), pytest.raises(ResultError, match="another process"):
         RankResults(tmp_path, 0, 0, part=1, parts=2)
+
+
+# --- run logs
+
+
+def log(folder: Path, *accounts: Record, rank: int = 0) -> Path:
+    run_log = RunLog(folder, rank, 0)
+    for account in accounts:
+        run_log.append(account)
+    run_log.close()
+    return folder / "runs" / f"Rank{rank}_node0.jsonl"
+
+
+def test_the_last_account_of_each_run_counts(tmp_path: Path) -> None:
+    log(tmp_path, {"run": "a", "images": 1}, {"run": "a", "images": 2})
+    log(tmp_path, {"run": "b", "images": 3})
+    log(tmp_path, {"run": "c", "images": 4}, rank=1)
+    assert read_runs(tmp_path) == [{"run": "a", "images": 2}, {"run": "b", "images": 3}, {"run": "c", "images": 4}]
+    assert read_runs(tmp_path / "absent") == []
+
+
+def test_a_torn_account_costs_neither_the_one_before_nor_the_next_run(tmp_path: Path) -> None:
+    path = log(tmp_path, {"run": "a", "images": 1})
+    with path.open("ab") as file:
+        file.write(b'{"run": "a", "ima')
+    assert read_runs(tmp_path) == [{"run": "a", "images": 1}]
+    log(tmp_path, {"run": "b"})
+    assert read_runs(tmp_path) == [{"run": "a", "images": 1}, {"run": "b"}]
+
+
+def test_a_run_log_is_no_result_file(tmp_path: Path) -> None:
+    log(tmp_path, {"run": "a", "sample_id": "set/0"})
+    assert result_files(tmp_path) == result_files(tmp_path / "runs") == []
+    with opened(tmp_path) as results:
+        assert results.done().count("set", 0, 10) == 0
+
+
+def test_a_run_log_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs").touch()
+    with pytest.raises(ResultError, match=r"run log .*/runs/Rank0_node0.jsonl: cannot be written: "):
+        log(tmp_path)
+    (tmp_path / "runs").unlink()
+    run_log = RunLog(tmp_path, 0, 0)
+    fill_disk(monkeypatch, whole_lines=0)
+    with pytest.raises(ResultError, match="cannot be written: No space left on device"):
+        run_log.append({"run": "a"})
+    assert read_runs(tmp_path) == []
+
+
+# --- recovery of files with much that is broken
+
+
+def test_many_broken_lines_go_and_the_sound_ones_stay(tmp_path: Path) -> None:
+    path = write(tmp_path, 0, 1)
+    path.write_bytes(b"garbage\n" * 1000 + path.read_bytes() + b"more\n" * 1000 + b"torn")
+    with opened(tmp_path) as results:
+        assert results.repaired == 2001
+    assert [r["index"] for r in all_records(tmp_path)] == [0, 1]

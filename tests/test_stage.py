@@ -1,5 +1,8 @@
+import argparse
+import gc
 import os
 import signal
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -7,9 +10,11 @@ import pytest
 
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.options import add_arguments, from_arguments
 from MetaCaptioner.Prompt import PROMPTS_FOLDER, Prompts, load_prompts, system_prompt_map_dict
-from MetaCaptioner.rank_loop import Tally
-from MetaCaptioner.stage import describe
+from MetaCaptioner.results import RankResults
+from MetaCaptioner.stage import loop_settings
+from MetaCaptioner.work import caption_hash
 from tests.helpers import (
     MAPS,
     FakeEngine,
@@ -274,11 +279,81 @@ def test_the_media_budget_reaches_the_engine(tmp_path: Path, run: Runner) -> Non
     assert sizes == {(32, 32)}
 
 
-def test_a_run_is_told_in_one_line() -> None:
-    tally = Tally(ok=90, truncated=3, input_tokens=2000, cached_tokens=1500, output_tokens=700, seconds=10.0)
-    tally.errors.update(media_missing=8, bad_row=2)
-    assert describe(tally) == (
-        "100 samples: 90 ok, 10 errors (media_missing 8, bad_row 2); 3 cut at their token budget; "
-        "10.0 s, 36,000 samples an hour; 2,000 input tokens (75% cached), 700 output tokens"
-    )
-    assert describe(Tally()).startswith("0 samples: 0 ok, 0 errors; ")
+# --- memory
+
+
+def test_what_the_loop_holds_does_not_grow_with_the_samples_done(tmp_path: Path, run: Runner) -> None:
+    """Counted exactly, in one run: the smallest object that is kept for each sample would be above the bound."""
+    early, late, held = 600, 1800, dict[int, int]()
+    one_at_a_time = ("--in-flight", 1, "--decode-threads", 1)
+    asked = 0
+
+    def hook(request: Request) -> None:
+        nonlocal asked
+        asked += agent_of(request) == "summary"
+        if asked in (early, late) and asked not in held:
+            gc.collect()
+            held[asked] = tracemalloc.get_traced_memory()[0]
+
+    class Forgetful(FakeEngine):
+        async def generate(self, request: Request) -> Completion:
+            self.requests.clear()
+            return await super().generate(request)
+
+    rows = [{"id": number, "image": f"{number % 8}.png"} for number in range(late + 100)]
+    picture_rows(tmp_path / "media", 8)
+    plan = small_plan(tmp_path, rows)
+    run.caption(plan, tmp_path / "first", "--max-samples", 100)  # what is imported and cached once is not counted
+    tracemalloc.start()
+    try:
+        assert run.caption(plan, tmp_path / "out", *one_at_a_time, engine=Forgetful(hook)).status == 0
+    finally:
+        tracemalloc.stop()
+    assert held[late] - held[early] < 50 * (late - early)
+
+
+@pytest.mark.parametrize("stage_name", ["caption", "score"])
+def test_what_is_held_to_go_on_with_a_shard_is_some_bytes_a_row(tmp_path: Path, run: Runner, stage_name: str) -> None:
+    """Where each row is, whether it is done, how often it was tried, and which caption it has."""
+    peaks = {}
+    for count in (1_000, 10_000):
+        folder = tmp_path / str(count)
+        picture_rows(folder / "media", 1)
+        plan = small_plan(folder, [{"id": number, "image": "0.png"} for number in range(count)])
+        identity = {"data_name": "set", "image": "0.png", "root": str(folder / "media"), "modality": "image"}
+        with RankResults(folder / "out", 0, 0) as captions, RankResults(folder / "out" / "score", 0, 0) as scores:
+            for number in range(count):
+                sample = {**identity, "sample_id": f"set/{number}", "index": number, "attempts": 1}
+                error = {"status": "error", "error": {"kind": "unexpected", "message": "…"}}
+                failed = stage_name == "caption"
+                captions.append("set", {**sample, "caption": f"{number}", **(error if failed else {"status": "ok"})})
+                scores.append("set", {**sample, **error, "caption_hash": caption_hash(f"{number}")})
+        refused = UserError("this is as far as it goes")
+        tracemalloc.start()
+        try:
+            if stage_name == "caption":
+                outcome = run.caption(plan, folder / "out", "--retry-errors", engine=refused)
+            else:
+                outcome = run.score(folder / "out", "--retry-errors", engine=refused)
+            peaks[count] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert f"0 of {count} samples are done, {count} to do" in outcome.said
+    assert peaks[10_000] - peaks[1_000] < 60 * 9_000
+
+
+@pytest.mark.parametrize(
+    ("cache_tokens", "flags", "in_flight"),
+    [(None, (), 64), (10, (), 1), (10**9, (), 256), (10**9, ("--in-flight", "7"), 7)],
+)
+def test_as_many_samples_are_in_flight_as_the_cache_holds(
+    cache_tokens: int | None, flags: tuple[str, ...], in_flight: int
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    engine = FakeEngine()
+    engine.cache_tokens = cache_tokens
+    options = from_arguments(parser.parse_args(["--model", "m", *flags]))
+    assert loop_settings(engine, options, load_prompts()).in_flight == in_flight
+    engine.cache_tokens = 300_000
+    assert loop_settings(engine, options, load_prompts()).in_flight in (7, *range(60, 130))

@@ -42,6 +42,14 @@ def failed(record: Record, kind: str) -> Record:
     return {**record, "status": "error", "error": {"kind": kind, "message": "…"}}
 
 
+def run_record(**fields: object) -> Record:
+    """A line of the run log: an hour on one GPU."""
+    made = {"run": "r", "started": "2026-01-01T00:00:00+00:00", "state": "done", "stage": "captionpipeline", "rank": 0}
+    made |= {"node": 0, "model": "m", "prompts": "p", "gpus": 1, "device": "NVIDIA H200"}
+    made |= {"loading_seconds": 600.0, "working_seconds": 3000.0, "images": 7, "output_tokens": 6000}
+    return {**made, **fields}
+
+
 WriteLines = Callable[[Path, list[Record]], Path]
 
 

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from tests.dataprocess.conftest import Record, WriteLines, caption_record, failed, score_record
+from tests.dataprocess.conftest import Record, WriteLines, caption_record, failed, run_record, score_record
 from tests.pipeline.commands import run, script, succeed
 
 
@@ -68,3 +68,41 @@ def test_bad_arguments_and_folders_are_told_in_one_line(tmp_path: Path) -> None:
     done = run(script("filterd_by_score", "--data-folder", tmp_path, "--min-overall", "7"))
     assert done.returncode == 2
     assert "--min-overall must be from 1 to 5" in done.stdout
+
+
+def test_the_cost_of_what_was_kept_is_that_of_all_runs(tmp_path: Path, write_lines: WriteLines) -> None:
+    captions = tmp_path / "Caption"
+    make_results(captions, write_lines)
+    early, late = run_record(images=2, working_seconds=10.0, state="working"), run_record()
+    write_lines(captions / "runs" / "Rank0_node0.jsonl", [early, late])
+    write_lines(captions / "score" / "runs" / "Rank0_node0.jsonl", [run_record(run="s", stage="inferscore", images=4)])
+    routed = run_record(run="d", stage="inferdomain", gpus=2, state="working")
+    write_lines(tmp_path / "Domain" / "runs" / "Rank0_node0.jsonl", [routed])
+    said = succeed(script("filterd_by_score", "--data-folder", captions))
+    assert "cost: 2,000.00 GPU hours per thousand kept captions (4.00 in all)" in said
+    assert (
+        "  inferdomain: 1 runs, 8 images an hour, 2 tokens a second a rank; 2.00 GPU hours; 1 killed or going on"
+        in said
+    )
+    assert "  captionpipeline: 1 runs, 8 images an hour, 2 tokens a second a rank; 1.00 GPU hours\n" in said
+    assert "the run logs tell of" not in said
+    cost = json.loads((captions / "filtered" / "summary.json").read_text())["cost"]
+    assert (cost["gpu_hours"], cost["gpu_hours_per_thousand_kept"]) == (4, 2000)
+    assert list(cost["stages"]) == ["inferdomain", "captionpipeline", "inferscore"]
+    assert cost["stages"]["captionpipeline"]["output_tokens"] == 6000
+    elsewhere = script("filterd_by_score", "--data-folder", captions, "--domain-folder", tmp_path / "none")
+    assert "(2.00 in all)" in succeed(elsewhere)
+
+
+def test_what_is_not_known_of_the_cost_is_said(tmp_path: Path, write_lines: WriteLines) -> None:
+    make_results(tmp_path, write_lines)
+    command = script("filterd_by_score", "--data-folder", tmp_path)
+    assert "cost: not known, since there are no run logs beside the results" in succeed(command)
+    write_lines(tmp_path / "runs" / "Rank0_node0.jsonl", [run_record(gpus=0, device=None, images=5)])
+    said = succeed(command)
+    assert "cost: no GPU was used" in said
+    assert "the run logs tell of 5 of the 7 captions; the rest cost more than this" in said
+    write_lines(tmp_path / "runs" / "Rank0_node0.jsonl", [run_record(), run_record(run="cpu", gpus=0)])
+    said = succeed([*command, "--min-overall", "5"])
+    assert "cost: 1.00 GPU hours, and no caption was kept" in said
+    assert "1 without a GPU" in said

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from MetaCaptioner.accounting import runs_of
 from tests.pipeline.commands import environment, module, records, run, sample_ids, script, succeed, write_json
 
 SAMPLES = 40
@@ -96,6 +97,11 @@ def test_kill_9_in_mid_run_on_real_vllm(tmp_path: Path, plan: Path, random_model
     assert {name: after[name] for name in before} == before
     assert sample_ids(output) == sorted(f"crops/{number}" for number in range(SAMPLES))
     assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", output))
+    killed, second = runs_of([output])
+    assert (killed.state, second.state, second.images) == ("working", "done", SAMPLES - len(before))
+    rest = [record for name, record in after.items() if name not in before]
+    assert second.input_tokens == sum(record["input_tokens"] for record in rest) > 0
+    assert all(0 < record["engine_seconds"] <= record["seconds"] for record in rest)
 
     [path] = output.glob("Rank*.jsonl")
     path.write_bytes(path.read_bytes()[:-50])
@@ -124,6 +130,21 @@ def test_kill_9_at_many_moments_with_the_scripted_engine(tmp_path: Path, plan: P
     process.wait()
     succeed(command)
     assert sample_ids(output) == sorted(f"crops/{number}" for number in range(SAMPLES))
+
+
+def test_a_killed_run_leaves_its_account(tmp_path: Path, plan: Path) -> None:
+    output = tmp_path / "Caption"
+    command = scripted(plan, output, "--engine-arg", "delay=0.05", "--in-flight", "3")
+    process = start(command, tmp_path / "log")
+    wait_for_lines(output, 5, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = len(records(output))
+    [killed] = runs_of([output])
+    assert (killed.state, killed.gpus) == ("working", 0)
+    succeed(command)
+    assert [(run.state, run.images) for run in runs_of([output])[1:]] == [("done", SAMPLES - done)]
+    assert len({run.run for run in runs_of([output])}) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -43,6 +43,7 @@ def test_the_real_run_on_one_node(checkout: Path) -> None:
     assert "12 samples of 3 datasets" in log
     assert "complete: 12 samples expected, 12 ok" in log
     assert "kept" in log
+    assert "cost: no GPU was used" in log
     kept = (checkout / "Output/Caption/filtered/kept.jsonl").read_text().splitlines()
     exported = json.loads((checkout / "data/captioned/Metafile.json").read_text())
     assert sum(entry["length"] for entry in exported.values()) == len(kept)

@@ -1,0 +1,29 @@
+"""A small number for each row of each dataset, in a fraction of the memory of a dictionary."""
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class RowNumbers:
+    """Numbers of one NumPy type by dataset and row; 0 where none was set. Takes room up to a dataset's highest row."""
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        self._rows: dict[str, NDArray[np.generic]] = {}
+
+    def set(self, name: str, index: int, number: int) -> None:
+        rows = self._rows.get(name, np.zeros(0, dtype=self._dtype))
+        if index >= len(rows):
+            grown = np.zeros(max(index + 1, 2 * len(rows)), dtype=self._dtype)
+            grown[: len(rows)] = rows
+            rows = self._rows[name] = grown
+        rows[index] = number
+
+    def get(self, name: str, index: int) -> int:
+        rows = self._rows.get(name)
+        return int(rows[index]) if rows is not None and index < len(rows) else 0
+
+    def count(self, name: str, start: int, end: int) -> int:
+        """How many of the rows `start <= index < end` have a number other than 0."""
+        rows = self._rows.get(name)
+        return 0 if rows is None else int(np.count_nonzero(rows[start:end]))
