@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
@@ -163,6 +164,45 @@ class AnnotationRow(BaseModel):
         if "\0" in name:
             raise ValueError(f"'{media[0]}' holds a NUL character")
         return self
+
+
+class PlainRow(msgspec.Struct, gc=False):
+    """The fields of `AnnotationRow`, of a row in which nothing is unusual."""
+
+    id: str | int | float | None = None
+    image: str | None = None
+    video: str | None = None
+    task: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+    @property
+    def media_name(self) -> str:
+        return self.image or self.video or ""
+
+    @property
+    def modality(self) -> Modality:
+        return "image" if self.video is None else "video"
+
+
+_PLAIN_ROW = msgspec.json.Decoder(PlainRow)
+
+
+def glance(text: bytes) -> PlainRow | None:
+    """The row in `text` if it is plainly sound but for its `task`, which is not looked at; else None.
+
+    It is some forty times faster than parsing the row and making a `Sample` of it, which decides where this says None.
+    """
+    try:
+        if not text.isascii():
+            text.decode()  # msgspec does not look into the texts that it passes over
+        row = _PLAIN_ROW.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    name = row.media_name
+    if (row.image is None) == (row.video is None) or not name.strip() or "://" in name or "\0" in name:
+        return None
+    return row
 
 
 def sample_from_row(

@@ -31,9 +31,12 @@ def sample(
 
 
 def costs(prompts: Prompts, *samples: Sample, budget: MediaBudget = BUDGET) -> list[float]:
-    estimator = Estimator(prompts, budget)
+    estimator = Estimator(prompts, budget, Path("/"))
     for one in samples:
-        estimator.add(one)
+        if one.problem is None:
+            estimator.add(one.modality, str(one.media_path), one.task, one.width, one.height)
+        else:
+            estimator.add_bad()
     return [float(value) for value in estimator.costs()]
 
 
