@@ -75,18 +75,18 @@ class AnnotationFile:
     def __len__(self) -> int:
         return int(self._blocks[-1, 0])
 
-    def texts(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-        """(index, the row's own text) for `start <= index < end`."""
+    def blocks(self, start: int, end: int) -> Iterator[tuple[int, list[bytes]]]:
+        """The own texts of the rows `start <= index < end`, many at a time, each time with the index of the first."""
         index = start
         while index < min(end, len(self)):
             first, texts = self._block_of(index)
-            yield from enumerate(texts[index - first : end - first], start=index)
+            yield index, texts[index - first : end - first]
             index = first + len(texts)
 
     def rows(self, start: int, end: int) -> Iterator[tuple[int, object]]:
         """(index, parsed row) for `start <= index < end`; a JSONL line that is no JSON comes as its own text."""
-        for index, text in self.texts(start, end):
-            yield index, parse_row(text)
+        for first, texts in self.blocks(start, end):
+            yield from enumerate(map(parse_row, texts), start=first)
 
     def row(self, index: int) -> object:
         """The parsed row `index`, or the raw text of a line that cannot be parsed.
@@ -192,7 +192,7 @@ def _split_lines(data: bytes) -> list[bytes]:
 def _split_list(data: bytes) -> list[bytes]:
     """The texts of the items in a piece of a JSON list, which ends behind an item."""
     try:
-        return [bytes(row) for row in _ROWS.decode(b"[" + data.rstrip(_BETWEEN_ROWS) + b"]")]
+        return list(map(bytes, _ROWS.decode(b"[" + data.rstrip(_BETWEEN_ROWS) + b"]")))
     except _NOT_PLAIN_JSON:
         return [data[begin:end] for begin, end in _walk(data, is_last=True)[0]]
 

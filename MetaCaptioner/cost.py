@@ -9,15 +9,19 @@ import warnings
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from MetaCaptioner.domains import Modality
 from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.workflow import Workflow
+
+BAD_ROW = ""
+"""In place of a domain: a row that ends as a `bad_row` record."""
+Pixels = TypeVar("Pixels", float, NDArray[np.float64])
 
 PREFILL = 1.0
 VISION = 0.35
@@ -40,28 +44,43 @@ class Estimator:
         self._root = root
         # The length of a clip is not known without opening it: a full one is assumed.
         self._clip = self._pixels_cost(budget.video_pixels * budget.video_frames / _FRAMES_PER_TOKEN_GROUP)
-        self._by_task = {name: _workflow_cost(workflow) for name, workflow in prompts.workflows.items()}
+        by_domain: dict[str | None, float] = {
+            name: _workflow_cost(workflow) for name, workflow in prompts.workflows.items()
+        }
         image_domains = [domain.name for domain in prompts.domains if domain.modality == "image"]
         routing = _prompt_tokens(prompts.router.prompt) * PREFILL
-        self._unrouted = routing + sum(self._by_task[name] for name in image_domains) / len(image_domains)
-        self._media = array("f")
-        self._text = array("f")
+        unrouted = routing + sum(by_domain[name] for name in image_domains) / len(image_domains)
+        self._text_by_domain = {**by_domain, None: unrouted, BAD_ROW: 0.0}
+        self._count = 0
+        self._media: list[NDArray[np.float32]] = []
+        self._text: list[NDArray[np.float32]] = []
         self._unknown = array("q")
         self._headers: list[tuple[int, str]] = []
         self._stride = 1
 
-    def add(self, modality: Modality, media_name: str, task: str | None, width: int | None, height: int | None) -> None:
-        """Note the next row; `task` is the name of a domain, or None where the router decides."""
-        media = self._media_cost(modality, width, height)
-        if media == 0.0:
-            self._note_unknown(len(self._media), media_name)
-        self._media.append(media)
-        self._text.append(self._by_task[task] if task else self._unrouted)
+    def add(
+        self,
+        domains: Sequence[str | None],
+        media_names: Sequence[str],
+        are_videos: Sequence[bool],
+        pixels: Sequence[int],
+    ) -> None:
+        """Note the next rows of the dataset, an entry for each in every list.
 
-    def add_bad(self) -> None:
-        """Note the next row, which is a bad one."""
-        self._media.append(0.0)
-        self._text.append(0.0)
+        A domain is its name, None where the router decides, or `BAD_ROW`. `pixels` are width times height, 0 where that
+        is not known.
+        """
+        text = np.array([self._text_by_domain[domain] for domain in domains], dtype=np.float32)
+        given = np.array(pixels, dtype=np.float64)
+        clipped = np.clip(given, self._budget.min_pixels, self._budget.max_pixels)
+        media = np.where(given > 0, self._pixels_cost(clipped), 0.0).astype(np.float32)
+        media[np.array(are_videos, dtype=np.bool_)] = self._clip
+        media[text == 0] = 0.0
+        for place in np.flatnonzero((media == 0) & (text > 0)).tolist():
+            self._note_unknown(self._count + place, media_names[place])
+        self._media.append(media)
+        self._text.append(text)
+        self._count += len(text)
 
     def _note_unknown(self, place: int, media_name: str) -> None:
         if len(self._unknown) % self._stride == 0:
@@ -73,22 +92,16 @@ class Estimator:
 
     def costs(self) -> NDArray[np.float32]:
         """The estimate of every row added, in order; at least 1 each, since a bad row takes time too."""
-        media = np.array(self._media, dtype=np.float32)
+        none = np.zeros(0, dtype=np.float32)
+        media, text = np.concatenate([none, *self._media]), np.concatenate([none, *self._text])
         if self._headers:
             read = {place: self._from_header(media_name) for place, media_name in self._headers}
             media[np.array(self._unknown)] = sum(read.values()) / len(read)
             media[list(read)] = list(read.values())
-        return np.maximum(media + np.array(self._text, dtype=np.float32), 1.0)
+        costs: NDArray[np.float32] = np.maximum(media + text, 1.0, dtype=np.float32)
+        return costs
 
-    def _media_cost(self, modality: Modality, width: int | None, height: int | None) -> float:
-        """The cost of a picture or clip; 0 where the size is not known."""
-        if modality == "video":
-            return self._clip
-        if not width or not height or width < 0 or height < 0:
-            return 0.0
-        return self._pixels_cost(min(max(width * height, self._budget.min_pixels), self._budget.max_pixels))
-
-    def _pixels_cost(self, pixels: float) -> float:
+    def _pixels_cost(self, pixels: Pixels) -> Pixels:
         return pixels / self._budget.pixel_multiple**2 * (PREFILL + VISION)
 
     def _from_header(self, media_name: str) -> float:
@@ -98,9 +111,10 @@ class Estimator:
                 warnings.catch_warnings(action="ignore"),
                 Image.open(self._root / media_name, formats=IMAGE_FORMATS) as image,
             ):
-                return self._media_cost("image", *image.size)
+                pixels = image.width * image.height
         except (OSError, ValueError, SyntaxError, RuntimeError):
             return 0.0
+        return self._pixels_cost(float(min(max(pixels, self._budget.min_pixels), self._budget.max_pixels)))
 
 
 def _prompt_tokens(prompt: str) -> float:

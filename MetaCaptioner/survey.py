@@ -3,25 +3,27 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.annotation import AnnotationFile, parse_row
-from MetaCaptioner.cost import Estimator
+from MetaCaptioner.cost import BAD_ROW, Estimator
 from MetaCaptioner.domains import ROUTED_TASKS, find_domain
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import MediaBudget
-from MetaCaptioner.metafile import Dataset, Sample, glance, sample_from_row
+from MetaCaptioner.metafile import MOST_PIXELS_A_SIDE, Dataset, PlainRow, Sample, glance, sample_from_row
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.ranks import kill_when_parent_ends
 
 _SIDE_BY_SIDE_FROM_BYTES = 64 * 2**20  # below that, starting processes takes longer than it saves
 _MOST_PROCESSES = 8
+_BAD_TASK = "\0"  # no domain has this name
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,8 @@ def survey(name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget) -
             notes.append(f"length says {dataset.length}, the annotation file has {length} rows")
         selected = length if dataset.sample_count is None else min(dataset.sample_count, length)
         rows = _Rows(name, dataset, prompts, budget, selected)
-        for index, text in annotation.texts(0, selected):
-            rows.add(index, text)
+        for first, texts in annotation.blocks(0, selected):
+            rows.add(first, texts)
     costs, pending = rows.estimate.costs(), np.ones(selected, dtype=np.bool_)
     return DatasetWork(name, dataset, costs, pending, (*notes, *rows.notes()))
 
@@ -112,58 +114,53 @@ class _Rows:
         self._name = name
         self._dataset = dataset
         self._domains = prompts.domains
-        self._tasks: dict[str | None, tuple[str | None, str | None]] = {}
+        self._domain_of = cache(self._find_domain)
         self._ids = np.zeros(count, dtype=np.int64)
         self._has_id = np.zeros(count, dtype=np.bool_)
         self._bad = 0
-        self._first_bad = ""
+        self._first_bad: str | None = None
 
-    def add(self, index: int, text: bytes) -> None:
-        """Take in the row in `text`."""
-        row = glance(text)
-        if row is None:
-            self._add_unusual(index, text)
-            return
-        self._note_id(index, row.id)
-        domain, problem = self._tasks.get(row.task) or self._look_up(row.task)
-        if problem is None:
-            self.estimate.add(row.modality, row.media_name, domain, row.width, row.height)
-        else:
-            self._add_bad(f"row {index}: {problem}")
+    def add(self, first: int, texts: Sequence[bytes]) -> None:
+        """Take in the rows in `texts`, of which the first has the index `first`."""
+        rows = glance(texts) or [self._plain(first + place, text) for place, text in enumerate(texts)]
+        domains = [self._domain_of(row.task) for row in rows]
+        if bad := domains.count(BAD_ROW):
+            place = domains.index(BAD_ROW)
+            self._first_bad = self._first_bad or self._sample(first + place, texts[place]).problem
+            self._bad += bad
+        self.estimate.add(
+            domains,
+            media_names=[row.image or row.video or "" for row in rows],
+            are_videos=[row.video is not None for row in rows],
+            pixels=[(row.width or 0) * (row.height or 0) for row in rows],
+        )
+        # Python gives -1 and -2 the same hash.
+        self._ids[first : first + len(rows)] = [hash(row.id) + (row.id == -1) for row in rows]
+        self._has_id[first : first + len(rows)] = [row.id is not None for row in rows]
 
-    def _add_unusual(self, index: int, text: bytes) -> None:
+    def _plain(self, index: int, text: bytes) -> PlainRow:
+        """The row as a thorough look finds it, put plainly."""
         sample = self._sample(index, text)
-        self._note_id(index, sample.row_id)
-        if sample.problem is None:
-            self.estimate.add(sample.modality, sample.media_name, sample.task, sample.width, sample.height)
-        else:
-            self._add_bad(sample.problem)
+        row_id = sample.row_id if isinstance(sample.row_id, str | int | float) else None
+        if sample.problem is not None:
+            return PlainRow(row_id, task=_BAD_TASK)
+        width, height = (min(max(side or 0, 0), MOST_PIXELS_A_SIDE) for side in (sample.width, sample.height))
+        image, video = (sample.media_name if sample.modality == kind else None for kind in ("image", "video"))
+        return PlainRow(row_id, image, video, sample.task or "auto", width, height)
 
     def _sample(self, index: int, text: bytes) -> Sample:
         of = self._dataset
         return sample_from_row(parse_row(text), self._name, index, of.root, of.modality, of.task, self._domains)
 
-    def _add_bad(self, problem: str) -> None:
-        self.estimate.add_bad()
-        self._first_bad = self._first_bad or problem
-        self._bad += 1
-
-    def _note_id(self, index: int, row_id: object) -> None:
-        if row_id is not None:
-            self._ids[index] = hash(repr(row_id))
-            self._has_id[index] = True
-
-    def _look_up(self, task: str | None) -> tuple[str | None, str | None]:
-        """(domain or None for the router, what is wrong with it) of a row's `task`, remembered."""
+    def _find_domain(self, task: str | None) -> str | None:
+        """The domain of a row with this `task`, None where the router decides, `BAD_ROW` where there is no such."""
         wanted = self._dataset.task if task is None else task
-        domain = problem = None
+        if wanted.strip().casefold() in ROUTED_TASKS:
+            return None
         try:
-            if wanted.strip().casefold() not in ROUTED_TASKS:
-                domain = find_domain(wanted, self._domains).name
-        except ValueError as error:
-            problem = str(error)
-        self._tasks[task] = domain, problem
-        return domain, problem
+            return find_domain(wanted, self._domains).name
+        except ValueError:
+            return BAD_ROW
 
     def notes(self) -> Iterator[str]:
         """What the user should know of the rows."""

@@ -17,12 +17,14 @@ PLAIN_ROWS = [
     b'{"image": "a.jpg", "width": null}',
     b'  {"id": "x", "video": "a.mp4", "more": {"a": [1, {"b": "}"}]}}\r',
     '{"id": -1.5, "image": "日本.jpg", "task": "auto"}'.encode(),
-    b'{"id": 123456789012345678901234567890, "image": "\\ud83d\\ude42.png", "width": -3}',
-    b'{"image": "a", "image": "b.jpg", "width": 100000000000000000000, "height": 1}',
+    b'{"id": 123456789012345678901234567890, "image": "\\ud83d\\ude42.png", "width": 0}',
+    b'{"image": "a", "image": "b.jpg", "width": 1000000000, "height": 1}',
     b'{"id": "\\u0000", "image": "a.jpg"}',
 ]
 ODD_ROWS = [
     *PLAIN_ROWS,
+    b'{"image": "a.jpg", "width": 100000000000000000000, "height": 1}',
+    b'{"image": "a.jpg", "width": -3, "height": -3}',
     b"text", b"", b"[1]", b"null", b"{", b"{}", b'{"id": 1}', b'{"image": "a.jpg"} x',
     b'\xef\xbb\xbf{"image": "a.jpg"}',
     b'{"image": "a.jpg", "video": "b.mp4"}', b'{"image": "", "video": "b.mp4"}', b'{"image": null, "video": "b.mp4"}',
@@ -206,15 +208,22 @@ def test_a_bad_row_keeps_what_identifies_it() -> None:
 
 @pytest.mark.parametrize("text", ODD_ROWS, ids=range(len(ODD_ROWS)))
 def test_a_glance_sees_what_the_thorough_look_sees_or_nothing(text: bytes) -> None:
-    row, made = glance(text), sample(parse_row(text), "auto")
-    assert (row is not None) or text not in PLAIN_ROWS
-    if row is None:
+    rows, made = glance([text]), sample(parse_row(text), "auto")
+    assert (rows is not None) or text not in PLAIN_ROWS
+    if rows is None:
         return
+    [row] = rows
     if row.task == "none such":
         assert made.problem is not None
     else:
         assert made.problem is None
         assert (made.task_source == "row") == (row.task == "medical")
-    assert (row.media_name, row.id) == (made.media_name, made.row_id)
-    if made.problem is None:
-        assert (row.modality, row.width, row.height) == (made.modality, made.width, made.height)
+        assert (row.video is not None, row.width, row.height) == (made.modality == "video", made.width, made.height)
+    assert (row.image or row.video, row.id) == (made.media_name, made.row_id)
+
+
+def test_a_glance_at_many_rows_sees_all_or_nothing() -> None:
+    rows = glance(PLAIN_ROWS)
+    assert rows is not None
+    assert [[row] for row in rows] == [glance([text]) for text in PLAIN_ROWS]
+    assert glance([*PLAIN_ROWS, b'{"image": "a"', *PLAIN_ROWS]) is None

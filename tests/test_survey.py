@@ -6,7 +6,7 @@ import pytest
 
 from MetaCaptioner import survey as survey_module
 from MetaCaptioner.annotation import parse_row
-from MetaCaptioner.cost import Estimator
+from MetaCaptioner.cost import BAD_ROW, Estimator
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Dataset, sample_from_row
 from MetaCaptioner.Prompt import Prompts, load_prompts
@@ -43,23 +43,25 @@ def test_costs_are_those_of_the_samples_that_ranks_will_see(tmp_path: Path, prom
     work = survey("a", Dataset(root=tmp_path, annotation=path, task=task), prompts, BUDGET)
     wanted, problems = Estimator(prompts, BUDGET, tmp_path), []
     for index, text in enumerate(texts):
-        sample = sample_from_row(parse_row(text), "a", index, tmp_path, "image", task, prompts.domains)
-        if sample.problem is None:
-            wanted.add(sample.modality, sample.media_name, sample.task, sample.width, sample.height)
-        else:
-            wanted.add_bad()
-            problems.append(sample.problem)
+        row = sample_from_row(parse_row(text), "a", index, tmp_path, "image", task, prompts.domains)
+        pixels = max(row.width or 0, 0) * max(row.height or 0, 0)
+        domain = row.task if row.problem is None else BAD_ROW
+        wanted.add([domain], [row.media_name], [domain != BAD_ROW and row.modality == "video"], [pixels])
+        problems += [row.problem] if row.problem else []
     assert work.costs.tolist() == wanted.costs().tolist()
     assert f"{len(problems)} rows will end as bad_row records (first: {problems[0]})" in work.notes
 
 
 def test_a_task_that_is_no_domain_is_a_bad_row_each_time(tmp_path: Path, prompts: Prompts) -> None:
-    rows = [{"id": n, "image": "a.jpg", "task": task} for n, task in enumerate(["vqa", "natural", "vqa", "auto"])]
+    rows: list[object] = [
+        {"id": n, "image": "a.jpg", "task": task} for n, task in enumerate(["vqa", "natural", "vqa", "auto"])
+    ]
+    rows += [{"image": "a.jpg", "width": 99, "height": 99, "task": "vqa"}, {"video": "a.mp4", "task": "vqa"}]
     annotation = write_annotation(tmp_path / "a.json", rows)
     work = survey("a", Dataset(root=tmp_path, annotation=annotation), prompts, BUDGET)
     [note] = work.notes
-    assert note.startswith("2 rows will end as bad_row records (first: row 0: task 'vqa' is no domain")
-    assert (work.costs == 1).tolist() == [True, False, True, False]
+    assert note.startswith("4 rows will end as bad_row records (first: row 0: task 'vqa' is no domain")
+    assert (work.costs == 1).tolist() == [True, False, True, False, True, True]
 
 
 def test_side_by_side_comes_to_the_same_as_one_by_one(
