@@ -38,7 +38,7 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of the planner with its helpers: seconds on the clock and of the processors, peak memory; and its plan."""
+    """One run of the planner with its helpers: seconds on the clock and of the processors, peak memory; its plan."""
 
     seconds: float
     processor_seconds: float

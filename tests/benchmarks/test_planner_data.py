@@ -35,4 +35,4 @@ def test_results_are_records_with_holes_that_a_second_plan_fills(tmp_path: Path,
     run.plan(metafile, plan, "--results", tmp_path / "results", num_ranks=3)
     rows = [json.loads(line) for line in plan.read_text().splitlines()]
     assert sum(row["end_idx"] - row["start_idx"] for row in rows) == 2000 - made
-    assert len(rows) > 30
+    assert len(rows) > 15  # 5 without holes
