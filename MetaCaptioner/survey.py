@@ -48,7 +48,7 @@ def survey_all(datasets: Mapping[str, Dataset], prompts: Prompts, budget: MediaB
             yield _survey_or_problem(name, dataset, prompts, budget)
         return
     spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawned, initializer=_begin_helper) as executor:
+    with ProcessPoolExecutor(processes, spawned, initializer=_begin_helper, initargs=(os.getpid(),)) as executor:
         yield from _in_order(executor, datasets, prompts, budget)
 
 
@@ -63,9 +63,9 @@ def _in_order(
         yield running.pop(name).result()
 
 
-def _begin_helper() -> None:
+def _begin_helper(planner: int) -> None:
     """A helper ends with the planner; Ctrl-C is the planner's to answer."""
-    kill_when_parent_ends()
+    kill_when_parent_ends(planner)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
