@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.files import atomic_write, held_alone
+from MetaCaptioner.files import NotWritten, atomic_write, held_alone
 
 INDEXED_FROM_BYTES = 32 * 2**20
 _BLOCK_BYTES = 64 * 2**10
@@ -154,9 +154,7 @@ class AnnotationFile:
                     with atomic_write(place, "index") as file:
                         np.save(file, np.vstack([np.array([fingerprint], dtype=np.int64), blocks]))
                     return blocks
-            except BrokenAnnotation:
-                raise
-            except (OSError, UserError):
+            except (OSError, NotWritten):
                 continue  # a read-only or full folder: the next place, or no index, which costs time only
         return self._scan() if blocks is None else blocks
 

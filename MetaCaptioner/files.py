@@ -12,6 +12,10 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.terminal import say
 
 
+class NotWritten(UserError):
+    """A file cannot be written; an earlier one in its place is untouched."""
+
+
 @contextmanager
 def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` in one step when the block ends without an exception.
@@ -19,7 +23,7 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
     With `sync` it is on the disk by then, whatever happens to the machine; millions of small files are better without.
 
     Raises:
-        UserError: it cannot be written; the message begins with `what`. An earlier file at `path` is then untouched.
+        NotWritten: it cannot be written; the message begins with `what`. An earlier file at `path` is then untouched.
     """
     # Process numbers repeat from machine to machine; the folder may be shared by many.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -32,7 +36,7 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
                 os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"{what} {path}: cannot be written: {error.strerror or error}") from error
+        raise NotWritten(f"{what} {path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

@@ -12,6 +12,7 @@ import pytest
 
 from MetaCaptioner import annotation
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner.errors import StoppedEarly
 from tests.helpers import make_read_only, write_annotation
 
 HARD_ROWS: list[object] = [
@@ -277,6 +278,21 @@ def test_of_many_that_need_an_index_at_once_one_makes_it(
     assert len(scans) == 1
     assert f"waiting for another process that makes an index of {path}" in capsys.readouterr().err
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".a.json.blocks.npy", "a.json"]
+
+
+def test_a_rank_that_is_stopped_while_it_makes_an_index_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always_indexed: Path
+) -> None:
+    def stopped(self: AnnotationFile) -> None:
+        raise StoppedEarly("stopped by SIGTERM")
+
+    path = write_annotation(tmp_path / "a.json", HARD_ROWS)
+    with monkeypatch.context() as patch:
+        patch.setattr(AnnotationFile, "_scan", stopped)
+        with pytest.raises(StoppedEarly):
+            AnnotationFile(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+    assert rows(path) == HARD_ROWS
 
 
 def test_on_a_file_system_without_locks_each_makes_its_own(
