@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -41,15 +42,24 @@ class DatasetWork:
 
 
 def survey_all(datasets: Mapping[str, Dataset], prompts: Prompts, budget: MediaBudget) -> Iterator[DatasetWork | str]:
-    """Every dataset's work in their order, or what is wrong with the dataset."""
+    """Every dataset's work in their order, or what is wrong with the dataset.
+
+    Raises:
+        UserError: a helper process was killed.
+    """
     processes = min(len(os.sched_getaffinity(0)), len(datasets), _MOST_PROCESSES)
     if processes < 2 or sum(map(_file_size, datasets.values())) < _SIDE_BY_SIDE_FROM_BYTES:
         for name, dataset in datasets.items():
             yield _survey_or_problem(name, dataset, prompts, budget)
         return
     spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawned, initializer=_begin_helper, initargs=(os.getpid(),)) as executor:
+    executor = ProcessPoolExecutor(processes, spawned, initializer=_begin_helper, initargs=(os.getpid(),))
+    try:
         yield from _in_order(executor, datasets, prompts, budget)
+    except BrokenProcessPool as error:
+        raise UserError("a helper process of the planner was killed (was the memory used up?)") from error
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _in_order(
@@ -64,9 +74,9 @@ def _in_order(
 
 
 def _begin_helper(planner: int) -> None:
-    """A helper ends with the planner; Ctrl-C is the planner's to answer."""
+    """A helper ends with the planner, and at Ctrl-C without a word."""
     kill_when_parent_ends(planner)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _file_size(dataset: Dataset) -> int:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from MetaCaptioner import survey as survey_module
 from MetaCaptioner.annotation import parse_row
 from MetaCaptioner.cost import BAD_ROW, Estimator
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Dataset, sample_from_row
 from MetaCaptioner.Prompt import Prompts, load_prompts
@@ -87,6 +89,14 @@ def test_side_by_side_comes_to_the_same_as_one_by_one(
     assert one_by_one[0].notes == ("length says 4, the annotation file has 3 rows",)
     assert one_by_one[1] == f"annotation file {tmp_path / 'none.json'}: cannot be read: No such file or directory"
     assert one_by_one[3] == f"root {tmp_path / 'nowhere'} is not a folder"
+
+
+def test_a_helper_that_is_killed_is_one_line(tmp_path: Path, prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey_module, "_SIDE_BY_SIDE_FROM_BYTES", 0)
+    monkeypatch.setattr(survey_module, "_begin_helper", os._exit)
+    datasets = {name: dataset(tmp_path, f"{name}.json", 3) for name in "ab"}
+    with pytest.raises(UserError, match="a helper process of the planner was killed"):
+        list(survey_all(datasets, prompts, BUDGET))
 
 
 def test_many_rows_are_kept_as_arrays(tmp_path: Path, prompts: Prompts) -> None:
