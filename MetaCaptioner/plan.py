@@ -5,7 +5,8 @@ python -m MetaCaptioner.plan --metafile data/Metafile.json --num-ranks 32 --outp
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
@@ -21,6 +22,7 @@ from MetaCaptioner.files import atomic_write
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import first_problem, read_metafile
 from MetaCaptioner.results import RankResults, ResultError, is_error, ranks_at_work, read_glances, result_files
+from MetaCaptioner.side_by_side import side_by_side
 from MetaCaptioner.survey import DatasetWork, survey_all
 from MetaCaptioner.terminal import run_main, say
 
@@ -94,16 +96,31 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
 def mark_processed(works: Sequence[DatasetWork], results: Path) -> set[int]:
     """Clear `pending` for every sample that has a record in `results`; returns the ranks that have torn lines there."""
     pending = {work.name: work.pending for work in works}
-    torn = set()
-    for path, name in result_files(results):
-        for _, _, told in read_glances(path):
-            if told is None:
-                torn.add(name.rank)
-                continue
-            rows, index = pending.get(told.data_name or ""), told.index
-            if rows is not None and index is not None and 0 <= index < len(rows):
-                rows[index] = False
-    return torn
+    lengths = {name: len(rows) for name, rows in pending.items()}
+    files = result_files(results)
+    torn_ranks = set()
+    tasks = [(path, lengths) for path, _ in files]
+    for (_, name), (done, torn) in zip(
+        files, side_by_side(_read_done, tasks, [path for path, _ in files]), strict=True
+    ):
+        for data_name, indices in done.items():
+            pending[data_name][np.frombuffer(indices, dtype=np.int64)] = False
+        if torn:
+            torn_ranks.add(name.rank)
+    return torn_ranks
+
+
+def _read_done(task: tuple[Path, Mapping[str, int]]) -> tuple[dict[str, "array[int]"], int]:
+    """Of one result file and the datasets' lengths: the rows with a record by dataset, and how many lines are torn."""
+    path, lengths = task
+    done: dict[str, array[int]] = {}
+    torn = 0
+    for _, _, told in read_glances(path):
+        if told is None:
+            torn += 1
+        elif told.data_name is not None and told.index is not None and 0 <= told.index < lengths.get(told.data_name, 0):
+            done.setdefault(told.data_name, array("q")).append(told.index)
+    return done, torn
 
 
 def repair(results: Path, ranks: Iterable[int]) -> None:

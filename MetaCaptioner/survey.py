@@ -1,11 +1,6 @@
-"""What every dataset of a Metafile still needs: the cost of each of its rows. Large datasets are read side by side."""
+"""What every dataset of a Metafile still needs: the cost of each of its rows."""
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -20,10 +15,8 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import MOST_PIXELS_A_SIDE, Dataset, PlainRow, Sample, glance, sample_from_row
 from MetaCaptioner.Prompt import Prompts
-from MetaCaptioner.ranks import kill_when_parent_ends
+from MetaCaptioner.side_by_side import side_by_side
 
-_SIDE_BY_SIDE_FROM_BYTES = 64 * 2**20  # below that, starting processes takes longer than it saves
-_MOST_PROCESSES = 8
 _BAD_TASK = "\0"  # no domain has this name
 
 
@@ -42,53 +35,14 @@ class DatasetWork:
 
 
 def survey_all(datasets: Mapping[str, Dataset], prompts: Prompts, budget: MediaBudget) -> Iterator[DatasetWork | str]:
-    """Every dataset's work in their order, or what is wrong with the dataset.
+    """Every dataset's work in their order, or what is wrong with the dataset."""
+    tasks = [(name, dataset, prompts, budget) for name, dataset in datasets.items()]
+    return side_by_side(_survey_or_problem, tasks, [dataset.annotation for dataset in datasets.values()])
 
-    Raises:
-        UserError: a helper process was killed.
-    """
-    processes = min(len(os.sched_getaffinity(0)), len(datasets), _MOST_PROCESSES)
-    if processes < 2 or sum(map(_file_size, datasets.values())) < _SIDE_BY_SIDE_FROM_BYTES:
-        for name, dataset in datasets.items():
-            yield _survey_or_problem(name, dataset, prompts, budget)
-        return
-    spawned = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(processes, spawned, initializer=_begin_helper, initargs=(os.getpid(),))
+
+def _survey_or_problem(task: tuple[str, Dataset, Prompts, MediaBudget]) -> DatasetWork | str:
     try:
-        yield from _in_order(executor, datasets, prompts, budget)
-    except BrokenProcessPool as error:
-        raise UserError("a helper process of the planner was killed (was the memory used up?)") from error
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _in_order(
-    executor: Executor, datasets: Mapping[str, Dataset], prompts: Prompts, budget: MediaBudget
-) -> Iterator[DatasetWork | str]:
-    """Begin with the largest files, so that none is left alone at the end."""
-    running: dict[str, Future[DatasetWork | str]] = {}
-    for name in sorted(datasets, key=lambda name: _file_size(datasets[name]), reverse=True):
-        running[name] = executor.submit(_survey_or_problem, name, datasets[name], prompts, budget)
-    for name in datasets:
-        yield running.pop(name).result()
-
-
-def _begin_helper(planner: int) -> None:
-    """A helper ends with the planner, and at Ctrl-C without a word."""
-    kill_when_parent_ends(planner)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _file_size(dataset: Dataset) -> int:
-    try:
-        return dataset.annotation.stat().st_size
-    except OSError:
-        return 0
-
-
-def _survey_or_problem(name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget) -> DatasetWork | str:
-    try:
-        return survey(name, dataset, prompts, budget)
+        return survey(*task)
     except UserError as error:
         return str(error)
 

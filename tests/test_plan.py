@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MetaCaptioner import side_by_side
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.plan import PlanRow, cut, read_plan
 from MetaCaptioner.results import RankResults
@@ -270,13 +271,19 @@ def done(folder: Path, *indices: int, status: str = "ok") -> None:
             file.write(json.dumps({"sample_id": f"a/{n}", "data_name": "a", "index": n, "status": status}) + "\n")
 
 
-@pytest.mark.parametrize("num_ranks", [1, 2, 5])
-def test_with_results_exactly_what_remains_is_planned(tmp_path: Path, run: Runner, num_ranks: int) -> None:
+@pytest.mark.parametrize(("num_ranks", "from_bytes"), [(1, None), (2, None), (5, None), (5, 0)])
+def test_with_results_exactly_what_remains_is_planned(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, num_ranks: int, from_bytes: int | None
+) -> None:
+    if from_bytes is not None:  # several processes
+        monkeypatch.setattr(side_by_side, "_FROM_BYTES", from_bytes)
     metafile = write_metafile(
         tmp_path, a=dataset(tmp_path, "a", sized_rows(20, 0)), b=dataset(tmp_path, "b", sized_rows(3, 0))
     )
     done(tmp_path / "out", 0, 1, 5, 9, 10, 11, 19)
     done(tmp_path / "out", 12, status="error")
+    done(tmp_path / "out", -1, 20, 10**30)  # of no row of the dataset
+    (tmp_path / "out" / "Rank8_node0_a.jsonl").write_text('{"sample_id": "x/0", "data_name": "x", "index": 0}\n')
     with (tmp_path / "out" / "Rank9_node0_a.jsonl").open("a") as file:
         file.write('{"sample_id": "a/3", "data_name": "a", "index": 3')  # torn: not done
     outcome = run.plan(metafile, tmp_path / "plan.jsonl", "--results", tmp_path / "out", num_ranks=num_ranks)

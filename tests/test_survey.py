@@ -1,14 +1,12 @@
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from MetaCaptioner import survey as survey_module
+from MetaCaptioner import side_by_side
 from MetaCaptioner.annotation import parse_row
 from MetaCaptioner.cost import BAD_ROW, Estimator
-from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Dataset, sample_from_row
 from MetaCaptioner.Prompt import Prompts, load_prompts
@@ -69,7 +67,6 @@ def test_a_task_that_is_no_domain_is_a_bad_row_each_time(tmp_path: Path, prompts
 def test_side_by_side_comes_to_the_same_as_one_by_one(
     tmp_path: Path, prompts: Prompts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(survey_module, "_MOST_PROCESSES", 2)
     datasets = {
         "small": dataset(tmp_path, "small.jsonl", 3, length=4),
         "broken": Dataset(root=tmp_path, annotation=tmp_path / "none.json"),
@@ -77,9 +74,9 @@ def test_side_by_side_comes_to_the_same_as_one_by_one(
         "no root": Dataset(root=tmp_path / "nowhere", annotation=tmp_path / "large.json"),
     }
     one_by_one = list(survey_all(datasets, prompts, BUDGET))
-    monkeypatch.setattr(survey_module, "_SIDE_BY_SIDE_FROM_BYTES", 0)
-    side_by_side = list(survey_all(datasets, prompts, BUDGET))
-    for first, second in zip(one_by_one, side_by_side, strict=True):
+    monkeypatch.setattr(side_by_side, "_FROM_BYTES", 0)
+    in_processes = list(survey_all(datasets, prompts, BUDGET))
+    for first, second in zip(one_by_one, in_processes, strict=True):
         if isinstance(first, DatasetWork) and isinstance(second, DatasetWork):
             assert (first.name, first.notes) == (second.name, second.notes)
             assert first.costs.tolist() == second.costs.tolist()
@@ -89,14 +86,6 @@ def test_side_by_side_comes_to_the_same_as_one_by_one(
     assert one_by_one[0].notes == ("length says 4, the annotation file has 3 rows",)
     assert one_by_one[1] == f"annotation file {tmp_path / 'none.json'}: cannot be read: No such file or directory"
     assert one_by_one[3] == f"root {tmp_path / 'nowhere'} is not a folder"
-
-
-def test_a_helper_that_is_killed_is_one_line(tmp_path: Path, prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey_module, "_SIDE_BY_SIDE_FROM_BYTES", 0)
-    monkeypatch.setattr(survey_module, "_begin_helper", os._exit)
-    datasets = {name: dataset(tmp_path, f"{name}.json", 3) for name in "ab"}
-    with pytest.raises(UserError, match="a helper process of the planner was killed"):
-        list(survey_all(datasets, prompts, BUDGET))
 
 
 def test_many_rows_are_kept_as_arrays(tmp_path: Path, prompts: Prompts) -> None:
