@@ -1,27 +1,42 @@
 """Random access to the rows of an annotation file, without reading the rest of it.
 
-A file is scanned once for where each row begins and ends. For a large file the result is kept beside it (or in the
-user's cache, where the folder is read-only) and used again as long as the file's size and time stay the same.
+One pass over a file cuts it into blocks of whole rows, some 64 KiB each, and notes which row and which byte every block
+begins with. For a large file that index is kept beside it (or in the user's cache, where the folder is read-only) and
+used again as long as the file's size and time stay the same. A row is read by way of its block.
 """
 
 import hashlib
 import json
-import mmap
 import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.files import NotWritten, atomic_write, held_alone
 
 INDEXED_FROM_BYTES = 32 * 2**20
-_CHUNK_BYTES = 4 * 2**20
-_GAP = re.compile(r"[\s,]*")
+_BLOCK_BYTES = 64 * 2**10
+_HEAD_BYTES = 4 * 2**10
+_LONGEST_ROW_BYTES = 64 * 2**20
+_CUT_GUESSES = 4
+_BOM = b"\xef\xbb\xbf"
+_BETWEEN_ROWS = b" \t\r\n,"
+_FIRST_KEY = re.compile(rb'\{\s*("(?:[^"\\]|\\.)*")')
+_NEXT_ROW = re.compile(rb"\}(\s*,\s*\{\s*)$")
+_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+_NOT_PLAIN_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises; the standard library's parser then decides, which takes NaN and lone surrogates too."""
+
+Read = Callable[[int, int], bytes]
+"""(number of bytes, offset) -> bytes; fewer at the end of the file."""
+Block = tuple[int, int, int]
+"""(number of rows, offset of the first byte, offset behind the last)."""
 
 
 class BrokenAnnotation(UserError):
@@ -44,115 +59,246 @@ class AnnotationFile:
             raise BrokenAnnotation(f"annotation file {path}: cannot be read: {error.strerror}") from error
         if status.st_size == 0:
             raise BrokenAnnotation(f"annotation file {path}: is empty")
-        fingerprint = (status.st_size, status.st_mtime_ns)
-        self._spans = self._load_index(fingerprint) if status.st_size >= INDEXED_FROM_BYTES else self._scan()
+        self._size = status.st_size
+        head = self._read(_HEAD_BYTES, 0)
+        self._begin = len(_BOM) if head.startswith(_BOM) else 0
+        begin_of_text = head[self._begin :].lstrip()
+        if begin_of_text.split(b"\n", 1)[0].strip() == b"{":
+            raise BrokenAnnotation(f"annotation file {path}: is one JSON object; it must be a list of rows, or JSONL")
+        self._is_list = begin_of_text.startswith(b"[")
+        # (blocks + 1, 2): the row and the byte that each block begins with; last, the number of rows and the end.
+        self._blocks = (
+            self._index((status.st_size, status.st_mtime_ns)) if self._size >= INDEXED_FROM_BYTES else self._scan()
+        )
+        self._last_read: tuple[int, list[bytes]] = (-1, [])
 
     def __len__(self) -> int:
-        return len(self._spans)
+        return int(self._blocks[-1, 0])
+
+    def blocks(self, start: int, end: int) -> Iterator[tuple[int, list[bytes]]]:
+        """The own texts of the rows `start <= index < end`, many at a time, each time with the index of the first."""
+        index = start
+        while index < min(end, len(self)):
+            first, texts = self._block_of(index)
+            yield index, texts[index - first : end - first]
+            index = first + len(texts)
 
     def rows(self, start: int, end: int) -> Iterator[tuple[int, object]]:
         """(index, parsed row) for `start <= index < end`; a JSONL line that is no JSON comes as its own text."""
-        for index in range(start, end):
-            yield index, self.row(index)
+        for first, texts in self.blocks(start, end):
+            yield from enumerate(map(parse_row, texts), start=first)
 
     def row(self, index: int) -> object:
-        """The parsed row `index`, or the raw text of a line that cannot be parsed."""
-        begin, end = self._spans[index].tolist()
-        text = os.pread(self._file.fileno(), end - begin, begin)
-        try:
-            parsed: Any = json.loads(text)
-        except (ValueError, RecursionError):
-            return text.decode("utf-8", "replace")
-        return parsed
+        """The parsed row `index`, or the raw text of a line that cannot be parsed.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)}")
+        first, texts = self._block_of(index)
+        return parse_row(texts[index - first])
 
     def close(self) -> None:
         self._file.close()
 
-    def _scan(self) -> NDArray[np.int64]:
-        """(rows, 2) byte offsets: where each row begins and ends."""
-        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            head = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
-            if head.split(b"\n", 1)[0].strip() == b"{":
-                raise BrokenAnnotation(
-                    f"annotation file {self.path}: is one JSON object; it must be a list of rows, or JSONL"
-                )
-            spans = _list_spans(data, self.path) if head.startswith(b"[") else _line_spans(data)
-            flat = np.fromiter((offset for span in spans for offset in span), dtype=np.int64)
-        return flat.reshape(-1, 2)
+    def _read(self, count: int, offset: int) -> bytes:
+        try:
+            return os.pread(self._file.fileno(), count, offset)
+        except OSError as error:
+            raise BrokenAnnotation(f"annotation file {self.path}: cannot be read: {error.strerror}") from error
 
-    def _load_index(self, fingerprint: tuple[int, int]) -> NDArray[np.int64]:
-        """The kept index if it still fits the file, else a new one, which is kept for the next time."""
-        for place in self._index_places():
+    def _block_of(self, index: int) -> tuple[int, list[bytes]]:
+        """(index of the first row, texts of all rows) of the block with row `index`; the last one read is kept.
+
+        Raises:
+            BrokenAnnotation: the file is no longer what it was when it was opened.
+        """
+        number = int(np.searchsorted(self._blocks[:, 0], index, side="right")) - 1
+        (first, begin), (behind, end) = self._blocks[number].tolist(), self._blocks[number + 1].tolist()
+        if self._last_read[0] != first:
+            data = self._read(end - begin, begin)
+            texts = _split_list(data) if self._is_list else _split_lines(data)
+            if len(texts) != behind - first:
+                raise BrokenAnnotation(f"annotation file {self.path}: has changed while it was worked on")
+            self._last_read = (first, texts)
+        return self._last_read
+
+    def _scan(self) -> NDArray[np.int64]:
+        """Cut the file into blocks, reading all of it."""
+        blocks = _list_blocks if self._is_list else _line_blocks
+        found, rows, last_end = [], 0, self._begin
+        for count, begin, end in blocks(self._read, self._begin, self._size, self.path):
+            found.append((rows, begin))
+            rows, last_end = rows + count, end
+        return np.array([*found, (rows, last_end)], dtype=np.int64)
+
+    def _index(self, fingerprint: tuple[int, int]) -> NDArray[np.int64]:
+        """The kept index if it still fits the file, else a new one, which is kept for the next time.
+
+        Of many processes that need it at once, one makes it and the others wait. Where no place can be written, or the
+        file system knows no locks, each makes its own.
+        """
+        places = self._index_places()
+        for place in places:
+            if (kept := _load_index(place, fingerprint)) is not None:
+                return kept
+        blocks: NDArray[np.int64] | None = None
+        for place in places:
             try:
-                stored: NDArray[np.int64] = np.load(place, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError):
-                continue
-            if stored.ndim == 2 and len(stored) and tuple(stored[0].tolist()) == fingerprint:
-                return stored[1:]
-        spans = self._scan()
-        self._keep_index(np.vstack([np.array([fingerprint], dtype=np.int64), spans]))
-        return spans
+                with held_alone(place.with_name(f"{place.name}.lock"), f"an index of {self.path}"):
+                    kept = _load_index(place, fingerprint)  # made by another while we waited
+                    if kept is not None:
+                        return kept
+                    blocks = self._scan() if blocks is None else blocks
+                    with atomic_write(place, "index") as file:
+                        np.save(file, np.vstack([np.array([fingerprint], dtype=np.int64), blocks]))
+                    return blocks
+            except (OSError, NotWritten):
+                continue  # a read-only or full folder: the next place, or no index, which costs time only
+        return self._scan() if blocks is None else blocks
 
     def _index_places(self) -> tuple[Path, Path]:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metacaptioner"
         name = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:24]
-        return self.path.with_name(f".{self.path.name}.index.npy"), cache / f"{name}.index.npy"
+        return self.path.with_name(f".{self.path.name}.blocks.npy"), cache / f"{name}.blocks.npy"
 
-    def _keep_index(self, index: NDArray[np.int64]) -> None:
-        for place in self._index_places():
-            temporary = place.with_name(f"{place.name}.{os.getpid()}.tmp")
-            try:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with temporary.open("wb") as file:
-                    np.save(file, index)
-                temporary.replace(place)
-            except OSError:
-                with suppress(OSError):
-                    temporary.unlink()
-                continue  # a read-only or full folder: the next place, or no index, which costs time only
+
+def parse_row(text: bytes) -> object:
+    """The row in `text`; where that is no JSON, the text itself."""
+    try:
+        parsed: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.decode("utf-8", "replace")
+    return parsed
+
+
+def _load_index(place: Path, fingerprint: tuple[int, int]) -> NDArray[np.int64] | None:
+    """The index kept at `place`, a line with the file's size and time (ns) then the blocks; None if it does not fit."""
+    try:
+        stored: NDArray[np.int64] = np.load(place, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = stored.ndim == 2 and len(stored) > 1 and tuple(stored[0].tolist()) == fingerprint
+    return stored[1:] if fits else None
+
+
+def _split_lines(data: bytes) -> list[bytes]:
+    return [line for line in data.split(b"\n") if line.strip()]
+
+
+def _split_list(data: bytes) -> list[bytes]:
+    """The texts of the items in a piece of a JSON list, which ends behind an item."""
+    try:
+        return list(map(bytes, _ROWS.decode(b"[" + data.rstrip(_BETWEEN_ROWS) + b"]")))
+    except _NOT_PLAIN_JSON:
+        return [data[begin:end] for begin, end in _walk(data, is_last=True)[0]]
+
+
+def _line_blocks(read: Read, begin: int, size: int, path: Path) -> Iterator[Block]:
+    """The blocks of a JSONL file; blank lines are no rows.
+
+    Raises:
+        BrokenAnnotation: a line is longer than any row can be.
+    """
+    wanted = _BLOCK_BYTES
+    while data := read(wanted, begin):
+        at_end = begin + len(data) >= size
+        length = len(data) if at_end else data.rfind(b"\n") + 1
+        if length:
+            if count := len(_split_lines(data[:length])):
+                yield count, begin, begin + length
+            begin, wanted = begin + length, _BLOCK_BYTES
+        elif wanted >= _LONGEST_ROW_BYTES:
+            raise BrokenAnnotation(f"annotation file {path}: the line at byte {begin} of {size} does not end")
+        else:
+            wanted *= 2
+
+
+def _list_blocks(read: Read, begin: int, size: int, path: Path) -> Iterator[Block]:
+    """The blocks of a JSON list.
+
+    Raises:
+        BrokenAnnotation: the list breaks off, or a row is nested too deep; the message names row and byte.
+    """
+    begin += read(_HEAD_BYTES, begin).find(b"[") + 1
+    rows, wanted = 0, _BLOCK_BYTES
+    while True:
+        chunk = read(wanted, begin)
+        is_last = not chunk or begin + len(chunk) >= size or wanted >= _LONGEST_ROW_BYTES
+        data = chunk.lstrip(_BETWEEN_ROWS)
+        begin += len(chunk) - len(data)
+        if data.startswith(b"]"):
             return
+        count, length = _guess_cut(data) or _walk_to_cut(
+            data, is_last, f"annotation file {path}: row {rows}", begin, size
+        )
+        if count:
+            yield count, begin, begin + length
+        rows, begin = rows + count, begin + length
+        wanted = _BLOCK_BYTES if count or not data else wanted * 2
 
 
-def _line_spans(data: mmap.mmap) -> Iterator[tuple[int, int]]:
-    """Byte spans of the non-blank lines of a JSONL file."""
-    begin, size = 0, len(data)
-    while begin < size:
-        newline = data.find(b"\n", begin)
-        end = size if newline < 0 else newline
-        if data[begin:end].strip():
-            yield begin, end
-        begin = end + 1
+def _guess_cut(data: bytes) -> tuple[int, int] | None:
+    """(number, length) of the whole rows that `data` begins with, if they are easily found.
+
+    Rows that are objects mostly begin with the same key: where that stands behind `}, {`, a row should begin. What lies
+    before is then parsed as a list. Parsing succeeds only if the cut is between two items, so the guess is proven.
+    """
+    key = _FIRST_KEY.match(data)
+    place, guesses = len(data), 0
+    while key and guesses < _CUT_GUESSES and (place := data.rfind(key[1], 0, place)) > 0:
+        if gap := _NEXT_ROW.search(data[max(0, place - 64) : place]):
+            guesses += 1
+            length = place - len(gap[1])
+            try:
+                return len(_ROWS.decode(b"[" + data[:length] + b"]")), length
+            except _NOT_PLAIN_JSON:
+                continue
+    return None
 
 
-def _list_spans(data: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
-    """Byte spans of the items of a JSON list.
+def _walk_to_cut(data: bytes, is_last: bool, row: str, begin: int, size: int) -> tuple[int, int]:
+    """(number, length) of the whole rows that `data` begins with; (0, 0) if there is none and more must be read.
+
+    Raises:
+        BrokenAnnotation: there is none, and no more to read.
+    """
+    try:
+        spans, problem = _walk(data, is_last)
+    except RecursionError as error:
+        raise BrokenAnnotation(f"{row} is nested too deep") from error
+    if is_last and not spans and problem is not None:
+        where = f"byte {begin + problem.pos} of {size}"
+        raise BrokenAnnotation(f"{row} is broken at {where}: {problem.msg} (was the file cut off?)")
+    return len(spans), spans[-1][1] if spans else 0
+
+
+def _walk(data: bytes, is_last: bool) -> tuple[list[tuple[int, int]], json.JSONDecodeError | None]:
+    """Where the whole items in `data` begin and end, one by one, and what ended the walk (None: the list's end).
 
     Decoding as Latin-1 makes a character of every byte, so that positions in the text are positions in the file.
+    Unless `is_last`, an item that reaches the end of `data` may go on behind it and is left out.
+
+    Raises:
+        RecursionError: the first item is nested too deep.
     """
-    decoder = json.JSONDecoder()
-    base = data.find(b"[") + 1
-    text, position, rows, chunk = "", 0, 0, _CHUNK_BYTES
+    decoder, gap = json.JSONDecoder(), re.compile(r"[ \t\r\n,]*")
+    text, place = data.decode("latin-1"), 0
+    spans: list[tuple[int, int]] = []
     while True:
-        position = _GAP.match(text, position).end()  # type: ignore[union-attr]
-        at_end = base + len(text) >= len(data)
-        if position < len(text) and text[position] == "]":
-            return
+        place = gap.match(text, place).end()  # type: ignore[union-attr]
+        if text.startswith("]", place):
+            return spans, None
         try:
-            _, stop = decoder.raw_decode(text, position)
-            if stop == len(text) and not at_end:
-                raise json.JSONDecodeError("the value may go on", text, stop)
-        except RecursionError as error:
-            raise BrokenAnnotation(f"annotation file {path}: row {rows} is nested too deep") from error
+            _, stop = decoder.raw_decode(text, place)
         except json.JSONDecodeError as error:
-            if at_end:
-                where = base + error.pos
-                raise BrokenAnnotation(
-                    f"annotation file {path}: row {rows} is broken at byte {where} of {len(data)}: {error.msg} "
-                    "(was the file cut off?)"
-                ) from error
-            chunk = chunk * 2 if position == 0 and text else _CHUNK_BYTES
-            base, position = base + position, 0
-            text = data[base : base + chunk].decode("latin-1")
-            continue
-        yield base + position, base + stop
-        position, rows = stop, rows + 1
+            return spans, error
+        except RecursionError:
+            if not spans:
+                raise
+            return spans, None
+        if stop == len(text) and not is_last:
+            return spans, json.JSONDecodeError("the value may go on", text, stop)
+        spans.append((place, stop))
+        place = stop

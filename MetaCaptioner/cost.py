@@ -8,6 +8,8 @@ of a prefilled token each; and a decoded token, bound by memory, worth about two
 import warnings
 from array import array
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,12 @@ from PIL import Image
 
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget
-from MetaCaptioner.metafile import Sample
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.workflow import Workflow
+
+BAD_ROW = ""
+"""In place of a domain: a row that ends as a `bad_row` record."""
+Pixels = TypeVar("Pixels", float, NDArray[np.float64])
 
 PREFILL = 1.0
 VISION = 0.35
@@ -29,72 +34,88 @@ _HEADER_READS = 2000  # of more pictures of unknown size than twice this, evenly
 
 
 class Estimator:
-    """Collects the samples of a dataset in order, then gives their costs.
+    """Collects the rows of a dataset in order, then gives their costs.
 
-    Sizes come from the row; where it has none, from the picture's header. In a large dataset without sizes every n-th
-    header is read and their mean stands for the others.
+    Sizes come from the row; where it has none, from the picture's header below `root`. In a large dataset without sizes
+    every n-th header is read and their mean stands for the others.
     """
 
-    def __init__(self, prompts: Prompts, budget: MediaBudget) -> None:
+    def __init__(self, prompts: Prompts, budget: MediaBudget, root: Path) -> None:
         self._budget = budget
-        self._by_task = {name: _workflow_cost(workflow) for name, workflow in prompts.workflows.items()}
+        self._root = root
+        # The length of a clip is not known without opening it: a full one is assumed.
+        self._clip = self._pixels_cost(budget.video_pixels * budget.video_frames / _FRAMES_PER_TOKEN_GROUP)
+        by_domain: dict[str | None, float] = {
+            name: _workflow_cost(workflow) for name, workflow in prompts.workflows.items()
+        }
         image_domains = [domain.name for domain in prompts.domains if domain.modality == "image"]
         routing = _prompt_tokens(prompts.router.prompt) * PREFILL
-        self._unrouted = routing + sum(self._by_task[name] for name in image_domains) / len(image_domains)
-        self._media = array("f")
-        self._text = array("f")
+        unrouted = routing + sum(by_domain[name] for name in image_domains) / len(image_domains)
+        self._text_by_domain = {**by_domain, None: unrouted, BAD_ROW: 0.0}
+        self._count = 0
+        self._media: list[NDArray[np.float32]] = []
+        self._text: list[NDArray[np.float32]] = []
         self._unknown = array("q")
-        self._headers: list[tuple[int, Sample]] = []
+        self._headers: list[tuple[int, str]] = []
         self._stride = 1
 
-    def add(self, sample: Sample) -> None:
-        """Note the next sample of the dataset."""
-        media = text = 0.0
-        if sample.problem is None:
-            text = self._by_task[sample.task] if sample.task else self._unrouted
-            media = self._media_cost(sample.modality, sample.width, sample.height)
-            if media == 0.0:
-                self._note_unknown(len(self._media), sample)
+    def add(
+        self,
+        domains: Sequence[str | None],
+        media_names: Sequence[str],
+        are_videos: Sequence[bool],
+        pixels: Sequence[int],
+    ) -> None:
+        """Note the next rows of the dataset, an entry for each in every list.
+
+        A domain is its name, None where the router decides, or `BAD_ROW`. `pixels` are width times height, 0 where that
+        is not known.
+        """
+        text = np.array([self._text_by_domain[domain] for domain in domains], dtype=np.float32)
+        given = np.array(pixels, dtype=np.float64)
+        clipped = np.clip(given, self._budget.min_pixels, self._budget.max_pixels)
+        media = np.where(given > 0, self._pixels_cost(clipped), 0.0).astype(np.float32)
+        media[np.array(are_videos, dtype=np.bool_)] = self._clip
+        media[text == 0] = 0.0
+        for place in np.flatnonzero((media == 0) & (text > 0)).tolist():
+            self._note_unknown(self._count + place, media_names[place])
         self._media.append(media)
         self._text.append(text)
+        self._count += len(text)
 
-    def _note_unknown(self, place: int, sample: Sample) -> None:
+    def _note_unknown(self, place: int, media_name: str) -> None:
         if len(self._unknown) % self._stride == 0:
-            self._headers.append((place, sample))
+            self._headers.append((place, media_name))
             if len(self._headers) > 2 * _HEADER_READS:
                 self._headers = self._headers[::2]
                 self._stride *= 2
         self._unknown.append(place)
 
     def costs(self) -> NDArray[np.float32]:
-        """The estimate of every sample added, in order; at least 1 each, since a bad row takes time too."""
-        media = np.array(self._media, dtype=np.float32)
+        """The estimate of every row added, in order; at least 1 each, since a bad row takes time too."""
+        none = np.zeros(0, dtype=np.float32)
+        media, text = np.concatenate([none, *self._media]), np.concatenate([none, *self._text])
         if self._headers:
-            read = {place: self._from_header(sample) for place, sample in self._headers}
+            read = {place: self._from_header(media_name) for place, media_name in self._headers}
             media[np.array(self._unknown)] = sum(read.values()) / len(read)
             media[list(read)] = list(read.values())
-        return np.maximum(media + np.array(self._text, dtype=np.float32), 1.0)
+        costs: NDArray[np.float32] = np.maximum(media + text, 1.0, dtype=np.float32)
+        return costs
 
-    def _media_cost(self, modality: Modality, width: int | None, height: int | None) -> float:
-        per_token = PREFILL + VISION
-        square = self._budget.pixel_multiple**2
-        if modality == "video":  # the length is not known without opening it: a full clip is assumed
-            return media_tokens(self._budget, modality) * per_token
-        if not width or not height or width < 0 or height < 0:
-            return 0.0
-        pixels = min(max(width * height, self._budget.min_pixels), self._budget.max_pixels)
-        return pixels / square * per_token
+    def _pixels_cost(self, pixels: Pixels) -> Pixels:
+        return pixels / self._budget.pixel_multiple**2 * (PREFILL + VISION)
 
-    def _from_header(self, sample: Sample) -> float:
+    def _from_header(self, media_name: str) -> float:
         """The cost by the picture's own size; 0 where it cannot be read, which the caption stage will report."""
         try:
             with (
                 warnings.catch_warnings(action="ignore"),
-                Image.open(sample.media_path, formats=IMAGE_FORMATS) as image,
+                Image.open(self._root / media_name, formats=IMAGE_FORMATS) as image,
             ):
-                return self._media_cost("image", *image.size)
+                pixels = image.width * image.height
         except (OSError, ValueError, SyntaxError, RuntimeError):
             return 0.0
+        return self._pixels_cost(float(min(max(pixels, self._budget.min_pixels), self._budget.max_pixels)))
 
 
 def resident_tokens(prompts: Prompts, budget: MediaBudget) -> float:

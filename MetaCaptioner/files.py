@@ -1,12 +1,19 @@
 """Files that are there whole or not at all."""
 
+import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.terminal import say
+
+
+class NotWritten(UserError):
+    """A file cannot be written; an earlier one in its place is untouched."""
 
 
 @contextmanager
@@ -16,9 +23,10 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
     With `sync` it is on the disk by then, whatever happens to the machine; millions of small files are better without.
 
     Raises:
-        UserError: it cannot be written; the message begins with `what`. An earlier file at `path` is then untouched.
+        NotWritten: it cannot be written; the message begins with `what`. An earlier file at `path` is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Process numbers repeat from machine to machine; the folder may be shared by many.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -28,7 +36,35 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
                 os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"{what} {path}: cannot be written: {error.strerror or error}") from error
+        raise NotWritten(f"{what} {path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def held_alone(lock: Path, what: str) -> Iterator[None]:
+    """Be the only process in the block, of all that share the file system; `what` tells the user what is waited for.
+
+    The file `lock` is gone afterwards. Whoever was let in must look again at what it came for: it may have been made
+    meanwhile. On a file system without locks nobody waits.
+
+    Raises:
+        OSError: the lock cannot be made, as in a read-only folder.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for another process that makes {what}")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                lock.unlink()
+    finally:
+        os.close(descriptor)

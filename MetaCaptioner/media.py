@@ -181,7 +181,12 @@ def _what_it_is(content: bytes) -> str:
     return f"is no image format that is read here ({', '.join(IMAGE_FORMATS)})"
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits, as `Media.content_hash` and a record's `media_hash` have it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_HASH_BLOCK_BYTES):
@@ -215,7 +220,7 @@ def _load_video(path: Path, budget: MediaBudget) -> Media:
         frames, times = video.decode(path, indices, width, height)
     except video.VideoError as error:
         raise SampleError("media_corrupt", f"{path}: {error}") from error
-    content_hash = _hash_file(path)
+    content_hash = hash_file(path)
     return Media(
         modality="video",
         data=frames,

@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
@@ -163,6 +164,42 @@ class AnnotationRow(BaseModel):
         if "\0" in name:
             raise ValueError(f"'{media[0]}' holds a NUL character")
         return self
+
+
+MOST_PIXELS_A_SIDE = 2**31
+_Side = Annotated[int, msgspec.Meta(ge=0, le=MOST_PIXELS_A_SIDE)]
+
+
+class PlainRow(msgspec.Struct, gc=False):
+    """The fields of `AnnotationRow`, of a row in which nothing is unusual."""
+
+    id: str | int | float | None = None
+    image: str | None = None
+    video: str | None = None
+    task: str | None = None
+    width: _Side | None = None
+    height: _Side | None = None
+
+
+_PLAIN_ROW = msgspec.json.Decoder(PlainRow)
+
+
+def glance(texts: Sequence[bytes]) -> list[PlainRow] | None:
+    """The rows in `texts` if all are plainly sound (but for `task`, which is not looked at); else None.
+
+    It is some twenty times faster than parsing each and making a `Sample` of it, which decides where this says None.
+    """
+    try:
+        for text in texts:
+            if not text.isascii():
+                text.decode()  # msgspec does not look into the texts that it passes over
+        rows = [_PLAIN_ROW.decode(text) for text in texts]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    names = [row.image if row.video is None else row.video if row.image is None else None for row in rows]
+    named = [name for name in names if name and name.strip()]
+    joined = "\n".join(named)
+    return rows if len(named) == len(rows) and "://" not in joined and "\0" not in joined else None
 
 
 def sample_from_row(

@@ -5,9 +5,9 @@ python -m MetaCaptioner.plan --metafile data/Metafile.json --num-ranks 32 --outp
 
 import argparse
 import json
-import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -15,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from MetaCaptioner import Prompt, cost
-from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner import Prompt
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.media import MediaBudget
-from MetaCaptioner.metafile import Dataset, first_problem, read_metafile, sample_from_row
-from MetaCaptioner.results import RankResults, is_error, read_records, result_files
+from MetaCaptioner.metafile import first_problem, read_metafile
+from MetaCaptioner.results import RankResults, ResultError, is_error, ranks_at_work, read_glances, result_files
+from MetaCaptioner.side_by_side import side_by_side
+from MetaCaptioner.survey import DatasetWork, survey_all
 from MetaCaptioner.terminal import run_main, say
-
-log = logging.getLogger(__name__)
 
 
 class PlanRow(BaseModel):
@@ -75,6 +74,7 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"plan {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     folder = path.resolve().parent
+    absolute = cache(lambda given: str(folder / given))
     rows: list[PlanRow] = []
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -85,75 +85,52 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
         except ValidationError as error:
             problems.append(f"plan {path}: line {number}: {first_problem(error)}")
             continue
-        absolute = {"json_url": str(folder / row.json_url), "root": str(folder / row.root)}
-        rows.append(row.model_copy(update=absolute))
+        places = {"json_url": absolute(row.json_url), "root": absolute(row.root)}
+        moved = places != {"json_url": row.json_url, "root": row.root}
+        rows.append(row.model_copy(update=places) if moved else row)
     if problems and not rows:
         raise UserError(f"{problems[0]} (no line of the plan can be used)")
     return rows, problems
 
 
-@dataclass(frozen=True)
-class DatasetWork:
-    """What one dataset still needs: its cost row by row, zero where it is done.
-
-    `costs` and `pending` have one entry for each selected row of the annotation file.
-    """
-
-    name: str
-    dataset: Dataset
-    costs: NDArray[np.float32]
-    pending: NDArray[np.bool_]
-
-
-def survey(name: str, dataset: Dataset, prompts: Prompt.Prompts, budget: MediaBudget) -> DatasetWork:
-    """Read a dataset's annotation file and estimate what each selected row costs.
-
-    Raises:
-        BrokenAnnotation: the file cannot be used.
-    """
-    annotation = AnnotationFile(dataset.annotation)
-    selected = len(annotation) if dataset.sample_count is None else min(dataset.sample_count, len(annotation))
-    if dataset.length is not None and dataset.length != len(annotation):
-        say(f"note: dataset '{name}': length says {dataset.length}, the annotation file has {len(annotation)} rows")
-    estimate = cost.Estimator(prompts, budget)
-    bad_rows, first_bad = 0, ""
-    ids, given = np.zeros(selected, dtype=np.int64), np.zeros(selected, dtype=np.bool_)
-    for index, row in annotation.rows(0, selected):
-        sample = sample_from_row(row, name, index, dataset.root, dataset.modality, dataset.task, prompts.domains)
-        estimate.add(sample)
-        if sample.problem is not None:
-            first_bad = first_bad or sample.problem
-            bad_rows += 1
-        ids[index] = hash(repr(sample.row_id))
-        given[index] = sample.row_id is not None
-    annotation.close()
-    if bad_rows:
-        say(f"note: dataset '{name}': {bad_rows} rows will end as bad_row records (first: {first_bad})")
-    _warn_of_duplicates(name, ids, given)
-    return DatasetWork(name, dataset, estimate.costs(), np.ones(selected, dtype=np.bool_))
+def mark_processed(works: Sequence[DatasetWork], results: Path) -> set[int]:
+    """Clear `pending` for every sample that has a record in `results`; returns the ranks that have torn lines there."""
+    pending = {work.name: work.pending for work in works}
+    lengths = {name: len(rows) for name, rows in pending.items()}
+    files = result_files(results)
+    torn_ranks = set()
+    tasks = [(path, lengths) for path, _ in files]
+    for (_, name), (done, torn) in zip(
+        files, side_by_side(_read_done, tasks, [path for path, _ in files]), strict=True
+    ):
+        for data_name, indices in done.items():
+            pending[data_name][np.frombuffer(indices, dtype=np.int64)] = False
+        if torn:
+            torn_ranks.add(name.rank)
+    return torn_ranks
 
 
-def _warn_of_duplicates(name: str, ids: NDArray[np.int64], given: NDArray[np.bool_]) -> None:
-    """Say once if rows share an `id`: harmless here, since a sample is its row, but often a sign of a bad merge."""
-    _, first, counts = np.unique(ids[given], return_index=True, return_counts=True)
-    doubled = int((counts > 1).sum())
-    if doubled:
-        row = int(np.flatnonzero(given)[first[counts > 1].min()])
-        say(
-            f"note: dataset '{name}': {doubled} ids occur more than once (first in row {row}); "
-            "each row counts by itself"
-        )
+def _read_done(task: tuple[Path, Mapping[str, int]]) -> tuple[dict[str, "array[int]"], int]:
+    """Of one result file and the datasets' lengths: the rows with a record by dataset, and how many lines are torn."""
+    path, lengths = task
+    done: dict[str, array[int]] = {}
+    torn = 0
+    for _, _, told in read_glances(path):
+        if told is None:
+            torn += 1
+        elif told.data_name is not None and told.index is not None and 0 <= told.index < lengths.get(told.data_name, 0):
+            done.setdefault(told.data_name, array("q")).append(told.index)
+    return done, torn
 
 
-def mark_processed(works: Sequence[DatasetWork], results: Path) -> None:
-    """Clear `pending` for every sample that has a record in `results`."""
-    by_name = {work.name: work for work in works}
-    for path, _ in result_files(results):
-        for record in read_records(path):
-            work = by_name.get(str(record.get("data_name")))
-            index = record.get("index")
-            if work is not None and isinstance(index, int) and 0 <= index < len(work.pending):
-                work.pending[index] = False
+def repair(results: Path, ranks: Iterable[int]) -> None:
+    """Drop the torn lines of some ranks, which may have no part in the next run. What cannot be repaired is told."""
+    for rank in sorted(ranks):
+        try:
+            with RankResults(results, rank, node=0) as files:
+                say(f"note: {files.repaired} torn lines of rank {rank} are dropped; their samples are planned again")
+        except ResultError as error:
+            say(f"note: {error}")
 
 
 def drop_errors(results: Path) -> int:
@@ -261,33 +238,55 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the plan. Status 1 where a dataset had to be left out; the plan then holds the others."""
-    options = _parse(arguments)
+def _survey_metafile(options: argparse.Namespace) -> tuple[list[DatasetWork], list[str]]:
+    """The work of every sound dataset, and a line for each broken one; tells the user of both.
+
+    Raises:
+        UserError: there is no sound dataset.
+    """
     prompts = Prompt.load_prompts(options.prompts_dir)
     datasets, problems = read_metafile(options.metafile, prompts.domains)
     works: list[DatasetWork] = []
-    for name, dataset in datasets.items():
-        if dataset.model_extra:
-            say(f"note: dataset '{name}': unknown entries are left alone: {', '.join(dataset.model_extra)}")
-        try:
-            if not dataset.root.is_dir():
-                raise UserError(f"root {dataset.root} is not a folder")
-            works.append(survey(name, dataset, prompts, MediaBudget()))
-        except (BrokenAnnotation, UserError) as error:
-            problems.append(f"Metafile {options.metafile}: dataset '{name}': {error}")
+    for name, found in zip(datasets, survey_all(datasets, prompts, MediaBudget()), strict=True):
+        if isinstance(found, str):
+            problems.append(f"Metafile {options.metafile}: dataset '{name}': {found}")
+            continue
+        works.append(found)
+        for note in found.notes:
+            say(f"note: dataset '{name}': {note}")
     for problem in problems:
         say(f"error: {problem}")
     if not works:
         raise UserError(f"Metafile {options.metafile}: no dataset can be planned")
+    return works, problems
+
+
+def _take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors: bool) -> None:
+    """Clear what has a record in `results`; with `retry_errors` failures are taken out of there first.
+
+    Raises:
+        UserError: there is no such folder, or a rank is at work in it.
+    """
+    if not results.is_dir():
+        raise UserError(f"--results {results}: there is no such folder")
+    if busy := ranks_at_work(results):
+        raise UserError(
+            f"--results {results}: {len(busy)} ranks are at work there (such as rank {busy[0]}); what they finish from "
+            "now on would be done twice: stop that run first, then plan again"
+        )
+    if retry_errors:
+        say(f"{drop_errors(results)} failed samples will be tried again")
+    if not result_files(results):
+        say(f"note: {results} holds no results (Rank*_node*_*.jsonl): everything is planned")
+    repair(results, mark_processed(works, results))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the plan. Status 1 where a dataset had to be left out; the plan then holds the others."""
+    options = _parse(arguments)
+    works, problems = _survey_metafile(options)
     if options.results:
-        if not options.results.is_dir():
-            raise UserError(f"--results {options.results}: there is no such folder")
-        if options.retry_errors:
-            say(f"{drop_errors(options.results)} failed samples will be tried again")
-        if not result_files(options.results):
-            say(f"note: {options.results} holds no results (Rank*_node*_*.jsonl): everything is planned")
-        mark_processed(works, options.results)
+        _take_off_results(works, options.results, options.retry_errors)
     rows = cut(works, options.num_ranks)
     write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")

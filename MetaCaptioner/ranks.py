@@ -174,14 +174,17 @@ class StopSignal:
             raise StoppedEarly(f"stopped by {self.received}; run the same command again to go on")
 
 
-def kill_when_parent_ends() -> None:
+def kill_when_parent_ends(parent: int | None = None) -> None:
     """Have the kernel kill this process when its parent dies, however that happens.
+
+    `parent` is the parent's process id, from who knows it; without, a parent that is process 1 counts as dead already,
+    which is wrong for the first process of a container.
 
     Source: prctl(2), PR_SET_PDEATHSIG. Linux only; elsewhere nothing is done.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() == 1:  # the parent died before we asked
+        if os.getppid() == 1 if parent is None else os.getppid() != parent:  # it died before we asked
             os._exit(1)
 
 

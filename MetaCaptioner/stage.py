@@ -186,7 +186,7 @@ def _begun(stage: Stage, options: StageOptions, rank: Rank, prompts: Prompts, gp
 
 
 def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts) -> LoopSettings:
-    """The rank loop's settings, with as many samples in flight as the engine's cache holds unless the user says how many."""
+    """The rank loop's settings. Unless the user says so, as many samples are in flight as the engine's cache holds."""
     budget = replace(options.budget, pixel_multiple=engine.pixel_multiple)
     fitting = _UNLIMITED_IN_FLIGHT
     if engine.cache_tokens is not None:

@@ -138,7 +138,8 @@ def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
     for place, row in sorted(enumerate(rows), key=lambda entry: (entry[1].start_idx, entry[0])):
         start = max(row.start_idx, covered.get(row.data_name, 0))
         covered[row.data_name] = max(covered.get(row.data_name, 0), row.end_idx)
-        cut[place] = row.model_copy(update={"start_idx": min(start, row.end_idx)})
+        overlaps = start > row.start_idx
+        cut[place] = row.model_copy(update={"start_idx": min(start, row.end_idx)}) if overlaps else row
     return [cut[place] for place in range(len(rows))]
 
 

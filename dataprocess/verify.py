@@ -3,12 +3,14 @@
     python dataprocess/verify.py --plan data/split_plan.jsonl --data-folder Output/Caption
 
 Exit status 0 if complete, 1 if not. Error records count as records (that is what they are for); --fail-on-errors
-makes them count as missing. --scores asks for one score of every caption as well.
+makes them count as missing. --scores asks for one score of every caption as well. --check-media N looks at N records
+drawn by chance: whether the file that the annotation row names now is the one that the caption was made from.
 """
 
 import argparse
+import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +18,25 @@ import _repository  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.media import hash_file
 from MetaCaptioner.plan import PlanRow, read_plan
-from MetaCaptioner.results import is_error, read_lines, read_records, result_files
+from MetaCaptioner.results import (
+    Record,
+    is_error,
+    parse_record,
+    read_glances,
+    read_lines,
+    read_records,
+    result_files,
+)
 from MetaCaptioner.terminal import run_main, say
 from MetaCaptioner.work import caption_hash
 
 _EXAMPLES = 5
+# Legal: results of an earlier plan, and samples that one rank took over from another.
+_ELSEWHERE = "records in the file of another rank than the plan's (no fault)"
 
 
 @dataclass
@@ -39,49 +53,127 @@ class Findings:
             self.examples[kind].append(example)
 
 
-def expected_rows(rows: Sequence[PlanRow]) -> dict[str, NDArray[np.bool_]]:
-    """By dataset, which rows must have a record: those of the plan's shards, and those done before it was made."""
+@dataclass(frozen=True)
+class Expected:
+    """Of every row of a dataset: whether it must have a record, and the rank that the plan gives it to (-1: none)."""
+
+    recorded: NDArray[np.bool_]
+    ranks: NDArray[np.int32]
+
+
+def expected_rows(rows: Sequence[PlanRow]) -> dict[str, Expected]:
+    """By dataset, the rows that must have a record: those of the plan's shards, and those done before it was made."""
     by_name: dict[str, list[PlanRow]] = defaultdict(list)
     for row in rows:
         by_name[row.data_name].append(row)
     expected = {}
     for name, shards in by_name.items():
-        mask = np.zeros(max(max(shard.total, shard.end_idx) for shard in shards), dtype=np.bool_)
+        ranks = np.full(max(max(shard.total, shard.end_idx) for shard in shards), -1, dtype=np.int32)
         for shard in shards:
-            mask[shard.start_idx : shard.end_idx] = True
-        if int(mask.sum()) + shards[0].processed >= len(mask):
-            mask[:] = True
-        expected[name] = mask
+            ranks[shard.start_idx : shard.end_idx] = shard.assign_rank
+        recorded = ranks >= 0
+        if int(recorded.sum()) + shards[0].processed >= len(recorded):
+            recorded[:] = True
+        expected[name] = Expected(recorded, ranks)
     return expected
 
 
-def check_records(folder: Path, expected: dict[str, NDArray[np.bool_]], findings: Findings) -> int:
+def check_records(
+    folder: Path, expected: Mapping[str, Expected], findings: Findings, canary: "MediaCanary | None" = None
+) -> int:
     """Compare the result files with what is expected; returns the number of captions, routes or scores that are ok."""
-    seen = {name: np.zeros(len(mask), dtype=np.uint8) for name, mask in expected.items()}
+    seen = {name: np.zeros(len(rows.recorded), dtype=np.bool_) for name, rows in expected.items()}
     sound = 0
-    for path, _ in result_files(folder):
-        for number, _, record in read_lines(path):
-            if record is None:
+    for path, file in result_files(folder):
+        for number, line, told in read_glances(path):
+            if told is None:
                 findings.add("torn or broken lines", f"{path.name}:{number}")
                 continue
-            name, index, sample_id = record.get("data_name"), record.get("index"), record["sample_id"]
-            counts = seen.get(name) if isinstance(name, str) else None
-            if counts is None or not isinstance(index, int) or not 0 <= index < len(counts):
-                findings.add("stray records", f"{sample_id} in {path.name}")
+            name, index, where = told.data_name, told.index, f"{told.sample_id} in {path.name}"
+            of_plan = name is not None and index is not None and 0 <= index < len(seen.get(name, ()))
+            if name is None or index is None or not of_plan or told.sample_id != f"{name}/{index}":
+                findings.add("stray records", where)
                 continue
-            if counts[index]:
-                findings.add("duplicate records", f"{sample_id} in {path.name}")
-            counts[index] = 1
-            if is_error(record):
-                findings.add("failed samples", f"{sample_id}: {record.get('error', {}).get('kind')}")
-            else:
-                sound += 1
-    for name, mask in expected.items():
-        missing = np.flatnonzero(mask & (seen[name] == 0))
+            if seen[name][index]:
+                findings.add("duplicate records", where)
+            seen[name][index] = True
+            if expected[name].ranks[index] not in (-1, file.rank):
+                findings.add(_ELSEWHERE, where)
+            if told.status != "ok":
+                findings.add("failed samples", f"{told.sample_id}: {_error_kind(line)}")
+                continue
+            sound += 1
+            if canary is not None:
+                canary.offer(line)
+    for name, rows in expected.items():
+        missing = np.flatnonzero(rows.recorded & ~seen[name])
         for index in missing[:_EXAMPLES]:
             findings.add("missing samples", f"{name}/{index}")
         findings.counts["missing samples"] += max(0, len(missing) - _EXAMPLES)
     return sound
+
+
+def _error_kind(line: bytes) -> object:
+    error = (parse_record(line) or {}).get("error")
+    return error.get("kind") if isinstance(error, dict) else None
+
+
+class MediaCanary:
+    """Looks whether captions belong to their media, on records that are drawn evenly from all.
+
+    Source of the drawing: Vitter, "Random sampling with a reservoir" (1985), algorithm R.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.lines: list[bytes] = []
+        self._count = count
+        self._random = random.Random(seed)
+        self._offered = 0
+
+    def offer(self, line: bytes) -> None:
+        """Perhaps keep the line of a record that is ok."""
+        self._offered += 1
+        if len(self.lines) < self._count:
+            self.lines.append(line)
+        elif (place := self._random.randrange(self._offered)) < self._count:
+            self.lines[place] = line
+
+    def check(self, rows: Sequence[PlanRow], findings: Findings) -> None:
+        """Compare the drawn records with the annotation rows, and with the files that those name now."""
+        datasets = {row.data_name: row for row in rows}
+        opened: dict[str, AnnotationFile] = {}
+        for record in map(parse_record, self.lines):
+            if record is None:
+                continue
+            dataset = datasets[record["data_name"]]
+            try:
+                if dataset.json_url not in opened:
+                    opened[dataset.json_url] = AnnotationFile(Path(dataset.json_url))
+                row = opened[dataset.json_url].row(record["index"])
+            except (BrokenAnnotation, IndexError) as error:
+                findings.add("records whose annotation row is gone", f"{record['sample_id']}: {error}")
+                continue
+            _compare_media(record, row, Path(dataset.root), findings)
+
+
+def _compare_media(record: Record, row: object, root: Path, findings: Findings) -> None:
+    """Note it where a record tells of another medium than its annotation row names, or of other content."""
+    modality, sample_id = str(record.get("modality")), record["sample_id"]
+    name = row.get(modality) if isinstance(row, dict) else None
+    if name != record.get(modality):
+        findings.add(
+            "records of another medium than their row names", f"{sample_id}: {record.get(modality)}, now {name}"
+        )
+    if isinstance(name, str):
+        try:
+            same = hash_file(root / name) == record.get("media_hash")
+        except (OSError, ValueError) as error:
+            findings.add(
+                "media that cannot be read", f"{sample_id}: {getattr(error, 'strerror', None) or error}: {name}"
+            )
+        else:
+            if not same:
+                findings.add("records of other content than their media have", f"{sample_id}: {root / name}")
 
 
 def check_scores(captions: Path, findings: Findings) -> None:
@@ -109,29 +201,42 @@ def check_scores(captions: Path, findings: Findings) -> None:
         findings.add("scores without a caption", sample_id)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Say what was found; status 1 unless complete."""
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Prove that every sample of a plan has exactly one record.")
     parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
     parser.add_argument("--data-folder", type=Path, required=True, help="folder of route or caption results")
     parser.add_argument("--scores", action="store_true", help="ask for a score of every caption too")
     parser.add_argument("--fail-on-errors", action="store_true", help="error records are not enough")
+    parser.add_argument("--check-media", type=int, default=0, metavar="N", help="compare N records with their media")
+    parser.add_argument("--seed", type=int, default=0, help="which records --check-media draws")
     options = parser.parse_args(arguments)
+    if options.check_media < 0:
+        raise BadArguments("--check-media must not be negative")
+    if not options.data_folder.is_dir():
+        raise UserError(f"data folder {options.data_folder}: there is no such folder")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Say what was found; status 1 unless complete."""
+    options = _parse(arguments)
     rows, problems = read_plan(options.plan)
     findings = Findings()
     for problem in problems:
         findings.add("broken plan lines", problem)
     expected = expected_rows(rows)
-    if not options.data_folder.is_dir():
-        raise UserError(f"data folder {options.data_folder}: there is no such folder")
-    sound = check_records(options.data_folder, expected, findings)
+    canary = MediaCanary(options.check_media, options.seed) if options.check_media else None
+    sound = check_records(options.data_folder, expected, findings, canary)
     if options.scores:
         check_scores(options.data_folder, findings)
-    total = sum(int(mask.sum()) for mask in expected.values())
-    tolerated = set() if options.fail_on_errors else {"failed samples"}
+    if canary is not None:
+        canary.check(rows, findings)
+    total = sum(int(of.recorded.sum()) for of in expected.values())
+    tolerated = {_ELSEWHERE} if options.fail_on_errors else {_ELSEWHERE, "failed samples"}
     complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)
     verdict = "complete" if complete else "NOT complete"
-    say(f"{options.data_folder}: {verdict}: {total} samples expected, {sound} ok")
+    looked_at = f", the media of {len(canary.lines)} looked at" if canary is not None else ""
+    say(f"{options.data_folder}: {verdict}: {total} samples expected, {sound} ok{looked_at}")
     for kind, count in findings.counts.items():
         if count:
             say(f"  {count:>7}  {kind}: {'; '.join(findings.examples[kind])}{' …' if count > _EXAMPLES else ''}")

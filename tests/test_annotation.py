@@ -1,4 +1,10 @@
+import errno
+import fcntl
 import json
+import os
+import random
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +12,7 @@ import pytest
 
 from MetaCaptioner import annotation
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner.errors import StoppedEarly
 from tests.helpers import make_read_only, write_annotation
 
 HARD_ROWS: list[object] = [
@@ -42,7 +49,7 @@ def always_indexed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_rows_come_back_whatever_the_chunk_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, chunk: int
 ) -> None:
-    monkeypatch.setattr(annotation, "_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(annotation, "_BLOCK_BYTES", chunk)
     assert rows(write_annotation(tmp_path / name, HARD_ROWS)) == HARD_ROWS
 
 
@@ -84,6 +91,84 @@ def test_a_row_nested_too_deep_spoils_no_other(tmp_path: Path) -> None:
     assert (found[0], found[2]) == ({"id": 0}, {"id": 2})
 
 
+def random_rows(seed: int, count: int) -> list[object]:
+    """Rows of a few keys, with lists of objects that begin with the same key, and texts that look like row ends."""
+    chance = random.Random(seed)
+    tricky = ['}, {"id": 3', '"}]', '\\"}, {"id', "}", "日本", "\ud800", "plain words", ""]
+
+    def value(depth: int) -> object:
+        kind = chance.randrange(7 if depth < 3 else 4)
+        if kind < 3:
+            return chance.choice(tricky)
+        if kind == 3:
+            return chance.choice([0, -1.5, None, True, float("inf"), 10**30])
+        return [{"id": value(depth + 1), "x": 1} for _ in range(chance.randrange(4))]
+
+    return [{"id": n, "image": chance.choice(tricky), "more": value(0)} for n in range(count)]
+
+
+@pytest.mark.parametrize("block", [1, 33, 200, 1000, 2**16])
+@pytest.mark.parametrize("layout", ["lines", "one line", "indent", "jsonl", "tight"])
+def test_random_rows_come_back_from_any_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, layout: str
+) -> None:
+    monkeypatch.setattr(annotation, "_BLOCK_BYTES", block)
+    for seed in range(6):
+        made, path = random_rows(seed, 60), tmp_path / "a.json"
+        texts = [json.dumps(row, ensure_ascii=seed % 2 == 0, indent=1 if layout == "indent" else None) for row in made]
+        separator = {"lines": ",\n", "one line": ", ", "indent": ",\n\n ", "jsonl": "\n", "tight": ","}[layout]
+        whole = separator.join(texts) if layout == "jsonl" else f"[{separator.join(texts)} ]\n"
+        path.write_bytes(whole.encode("utf-8", "surrogatepass"))
+        file = AnnotationFile(path)
+        assert [row for _, row in file.rows(0, len(file))] == made
+        assert [file.row(index) for index in (59, 0, 31, 30)] == [made[index] for index in (59, 0, 31, 30)]
+        assert list(file.rows(17, 23)) == list(zip(range(17, 23), made[17:23], strict=True))
+
+
+def test_rows_beyond_the_end_are_not_there(tmp_path: Path) -> None:
+    file = AnnotationFile(write_annotation(tmp_path / "a.json", HARD_ROWS))
+    assert list(file.rows(len(HARD_ROWS) - 1, 99)) == [(len(HARD_ROWS) - 1, HARD_ROWS[-1])]
+    for index in (len(HARD_ROWS), -1):
+        with pytest.raises(IndexError):
+            file.row(index)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_file_that_changes_while_it_is_worked_on_is_noticed(tmp_path: Path, name: str) -> None:
+    path = write_annotation(tmp_path / name, [{"id": n} for n in range(9)])
+    file = AnnotationFile(path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(BrokenAnnotation, match="has changed while it was worked on"):
+        file.row(0)
+
+
+@pytest.mark.parametrize(("broken", "row"), [(b'{"id": 4321, "x": nul}', 4321), (b'{"id": 4321', 4321)])
+def test_a_list_that_is_broken_in_the_middle_names_the_row(tmp_path: Path, broken: bytes, row: int) -> None:
+    texts = [json.dumps({"id": n, "x": [{"id": 1}, {"id": 2}]}).encode() for n in range(6000)]
+    texts[4321] = broken
+    path = tmp_path / "a.json"
+    path.write_bytes(b"[" + b",\n".join(texts) + b"]")
+    with pytest.raises(BrokenAnnotation, match=f"row {row} is broken at byte "):
+        AnnotationFile(path)
+
+
+def test_a_list_with_a_row_nested_too_deep_names_the_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"id": 0}, {"id": 1}, ' + "[" * 200_000 + "]" * 200_000 + "]")
+    with pytest.raises(BrokenAnnotation, match="row 2 is nested too deep"):
+        AnnotationFile(path)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_row_without_end_is_not_read_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(annotation, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(annotation, "_LONGEST_ROW_BYTES", 1024)
+    path = tmp_path / name
+    path.write_text(("[" if name == "a.json" else "") + '{"id": 0, "text": "' + "x" * 9000 + '"}\n')
+    with pytest.raises(BrokenAnnotation, match=r"row 0 is broken at byte|the line at byte 0 of 9\d+ does not end"):
+        AnnotationFile(path)
+
+
 def test_any_row_can_be_read_alone(tmp_path: Path) -> None:
     file = AnnotationFile(write_annotation(tmp_path / "a.json", [{"id": n} for n in range(1000)]))
     assert file.row(998) == {"id": 998}
@@ -101,7 +186,7 @@ def test_a_file_without_rows_is_no_error(tmp_path: Path, content: bytes) -> None
 def test_a_list_that_breaks_off_names_file_row_and_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, cut: int
 ) -> None:
-    monkeypatch.setattr(annotation, "_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(annotation, "_BLOCK_BYTES", chunk)
     path = tmp_path / "a.json"
     whole = b'[{"id": 10},\n{"id": 11}]'
     path.write_bytes(whole[:-1] if cut == 24 else whole[:cut])
@@ -128,10 +213,97 @@ def test_a_large_file_is_scanned_once(
 ) -> None:
     path = write_annotation(tmp_path / name, HARD_ROWS)
     assert rows(path) == HARD_ROWS
-    assert (tmp_path / f".{name}.index.npy").exists()
+    assert (tmp_path / f".{name}.blocks.npy").exists()
     assert not always_indexed.exists()
     monkeypatch.setattr(AnnotationFile, "_scan", lambda self: pytest.fail("scanned again"))
     assert rows(path) == HARD_ROWS
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_a_slice_is_read_without_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always_indexed: Path, name: str
+) -> None:
+    made = [{"id": n, "text": "words " * 20} for n in range(20_000)]
+    path = write_annotation(tmp_path / name, made)
+    AnnotationFile(path).close()
+    assert (tmp_path / f".{name}.blocks.npy").stat().st_size < path.stat().st_size / 500
+    read, lengths = os.pread, []
+
+    def counted(descriptor: int, count: int, offset: int) -> bytes:
+        lengths.append(count)
+        return read(descriptor, count, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    file = AnnotationFile(path)
+    assert list(file.rows(11_000, 11_500)) == [(n, made[n]) for n in range(11_000, 11_500)]
+    assert sum(lengths) < path.stat().st_size / 10
+
+
+@pytest.mark.parametrize("separator", [", ", ",\n", ","])
+def test_a_large_list_is_cut_without_walking_over_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separator: str
+) -> None:
+    walked, walk = [], annotation._walk
+
+    def counted(data: bytes, is_last: bool) -> object:
+        walked.append(len(data))
+        return walk(data, is_last)
+
+    monkeypatch.setattr(annotation, "_walk", counted)
+    made = [{"id": n, "x": [{"from": "a", "id": 1}, {"from": "b", "id": 2}]} for n in range(20_000)]
+    path = tmp_path / "a.json"
+    path.write_text(f"[{separator.join(map(json.dumps, made))}]")
+    assert rows(path) == made
+    assert sum(walked) < path.stat().st_size / 10
+
+
+def test_of_many_that_need_an_index_at_once_one_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always_indexed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, scans, found = write_annotation(tmp_path / "a.json", HARD_ROWS), [], []
+    scan = AnnotationFile._scan
+
+    def slow_scan(self: AnnotationFile) -> object:
+        scans.append(1)
+        time.sleep(0.3)
+        return scan(self)
+
+    monkeypatch.setattr(AnnotationFile, "_scan", slow_scan)
+    threads = [threading.Thread(target=lambda: found.append(rows(path))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [HARD_ROWS] * 6
+    assert len(scans) == 1
+    assert f"waiting for another process that makes an index of {path}" in capsys.readouterr().err
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".a.json.blocks.npy", "a.json"]
+
+
+def test_a_rank_that_is_stopped_while_it_makes_an_index_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always_indexed: Path
+) -> None:
+    def stopped(self: AnnotationFile) -> None:
+        raise StoppedEarly("stopped by SIGTERM")
+
+    path = write_annotation(tmp_path / "a.json", HARD_ROWS)
+    with monkeypatch.context() as patch:
+        patch.setattr(AnnotationFile, "_scan", stopped)
+        with pytest.raises(StoppedEarly):
+            AnnotationFile(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+    assert rows(path) == HARD_ROWS
+
+
+def test_on_a_file_system_without_locks_each_makes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always_indexed: Path
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert rows(write_annotation(tmp_path / "a.json", HARD_ROWS)) == HARD_ROWS
+    assert (tmp_path / ".a.json.blocks.npy").exists()
 
 
 def test_the_index_is_renewed_when_the_file_changes(tmp_path: Path, always_indexed: Path) -> None:
@@ -145,17 +317,17 @@ def test_the_index_is_renewed_when_the_file_changes(tmp_path: Path, always_index
 def test_a_damaged_index_is_made_again(tmp_path: Path, always_indexed: Path, damage: bytes) -> None:
     path = write_annotation(tmp_path / "a.json", HARD_ROWS)
     rows(path)
-    (tmp_path / ".a.json.index.npy").write_bytes(damage)
+    (tmp_path / ".a.json.blocks.npy").write_bytes(damage)
     assert rows(path) == HARD_ROWS
 
 
 def test_an_index_cut_short_is_made_again(tmp_path: Path, always_indexed: Path) -> None:
     path = write_annotation(tmp_path / "a.json", HARD_ROWS)
     rows(path)
-    index = tmp_path / ".a.json.index.npy"
+    index = tmp_path / ".a.json.blocks.npy"
     index.write_bytes(index.read_bytes()[:-8])
     assert rows(path) == HARD_ROWS
-    assert np.load(index).shape == (len(HARD_ROWS) + 1, 2)
+    assert np.load(index)[-1, 0] == len(HARD_ROWS)
 
 
 def test_in_a_read_only_folder_the_index_goes_to_the_users_cache(
@@ -165,7 +337,7 @@ def test_in_a_read_only_folder_the_index_goes_to_the_users_cache(
     path = write_annotation(tmp_path / "data" / "a.json", HARD_ROWS)
     make_read_only(monkeypatch, tmp_path / "data")
     assert rows(path) == HARD_ROWS
-    assert len(list(always_indexed.glob("*.index.npy"))) == 1
+    assert len(list(always_indexed.glob("*.blocks.npy"))) == 1
     monkeypatch.setattr(AnnotationFile, "_scan", lambda self: pytest.fail("scanned again"))
     assert rows(path) == HARD_ROWS
 

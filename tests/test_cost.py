@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from MetaCaptioner import cost
-from MetaCaptioner.cost import Estimator
+from MetaCaptioner.cost import BAD_ROW, Estimator
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Sample
@@ -31,9 +31,13 @@ def sample(
 
 
 def costs(prompts: Prompts, *samples: Sample, budget: MediaBudget = BUDGET) -> list[float]:
-    estimator = Estimator(prompts, budget)
-    for one in samples:
-        estimator.add(one)
+    estimator = Estimator(prompts, budget, Path("/"))
+    estimator.add(
+        [BAD_ROW if one.problem else one.task for one in samples],
+        [str(one.media_path) for one in samples],
+        [one.modality == "video" for one in samples],
+        [max(one.width or 0, 0) * max(one.height or 0, 0) for one in samples],
+    )
     return [float(value) for value in estimator.costs()]
 
 

@@ -4,11 +4,41 @@ from typing import Any
 
 import pytest
 
+from MetaCaptioner.annotation import parse_row
 from MetaCaptioner.domains import DOMAINS
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.metafile import Sample, read_metafile, sample_from_row
+from MetaCaptioner.metafile import Sample, glance, read_metafile, sample_from_row
 
 ENTRY = {"root": "/data/a", "annotation": "/data/a.json"}
+
+
+PLAIN_ROWS = [
+    b'{"id": 0, "image": "a.jpg", "width": 1024, "height": 768, "conversations": [{"from": "human", "value": "?"}]}',
+    b'{"image": "a.jpg", "width": null}',
+    b'  {"id": "x", "video": "a.mp4", "more": {"a": [1, {"b": "}"}]}}\r',
+    '{"id": -1.5, "image": "日本.jpg", "task": "auto"}'.encode(),
+    b'{"id": 123456789012345678901234567890, "image": "\\ud83d\\ude42.png", "width": 0}',
+    b'{"image": "a", "image": "b.jpg", "width": 1000000000, "height": 1}',
+    b'{"id": "\\u0000", "image": "a.jpg"}',
+]
+ODD_ROWS = [
+    *PLAIN_ROWS,
+    b'{"image": "a.jpg", "width": 100000000000000000000, "height": 1}',
+    b'{"image": "a.jpg", "width": -3, "height": -3}',
+    b"text", b"", b"[1]", b"null", b"{", b"{}", b'{"id": 1}', b'{"image": "a.jpg"} x',
+    b'\xef\xbb\xbf{"image": "a.jpg"}',
+    b'{"image": "a.jpg", "video": "b.mp4"}', b'{"image": "", "video": "b.mp4"}', b'{"image": null, "video": "b.mp4"}',
+    b'{"image": " "}', b'{"image": 3}', b'{"image": "a\\u0000"}', b'{"image": "s3://a/b.jpg"}', b'{"image": ["a.jpg"]}',
+    b'{"image": "a.jpg", "width": 12.0}', b'{"image": "a.jpg", "width": true}', b'{"image": "a.jpg", "height": "3"}',
+    b'{"image": "a.jpg", "task": 3}', b'{"image": "a.jpg", "task": "medical"}',
+    b'{"image": "a.jpg", "task": "none such"}',
+    b'{"image": "a.jpg", "id": true}', b'{"image": "a.jpg", "id": [1]}', b'{"image": "a.jpg", "id": 1e999}',
+    b'{"image": "a.jpg", "id": NaN}', b'{"image": "a.jpg", "score": NaN}', b'{"image": "a.jpg", "score": -Infinity}',
+    b'{"image": "a.jpg", "text": "\\ud800"}', b'{"image": "\\ud800.jpg"}', b'{"image": "a.jpg", "text": "\xff"}',
+    b'{"image": "\xed\xa0\x80.jpg"}', b'{"image": "a.jpg", "n": 012}', b'{"image": "a.jpg", "text": "\t"}',
+    b'{"image": "a.jpg", "deep": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+]  # fmt: skip
+"""Rows as they stand in files, with everything in them that a parser may see otherwise than another."""
 
 
 def read(tmp_path: Path, content: object) -> tuple[dict[str, Any], list[str]]:
@@ -174,3 +204,26 @@ def test_a_bad_row_says_what_is_wrong_with_it(row: object, complaint: str) -> No
 def test_a_bad_row_keeps_what_identifies_it() -> None:
     made = sample({"id": "x9", "image": "a.jpg", "width": "12"})
     assert (made.sample_id, made.row_id, made.media_name) == ("set/7", "x9", "a.jpg")
+
+
+@pytest.mark.parametrize("text", ODD_ROWS, ids=range(len(ODD_ROWS)))
+def test_a_glance_sees_what_the_thorough_look_sees_or_nothing(text: bytes) -> None:
+    rows, made = glance([text]), sample(parse_row(text), "auto")
+    assert (rows is not None) or text not in PLAIN_ROWS
+    if rows is None:
+        return
+    [row] = rows
+    if row.task == "none such":
+        assert made.problem is not None
+    else:
+        assert made.problem is None
+        assert (made.task_source == "row") == (row.task == "medical")
+        assert (row.video is not None, row.width, row.height) == (made.modality == "video", made.width, made.height)
+    assert (row.image or row.video, row.id) == (made.media_name, made.row_id)
+
+
+def test_a_glance_at_many_rows_sees_all_or_nothing() -> None:
+    rows = glance(PLAIN_ROWS)
+    assert rows is not None
+    assert [[row] for row in rows] == [glance([text]) for text in PLAIN_ROWS]
+    assert glance([*PLAIN_ROWS, b'{"image": "a"', *PLAIN_ROWS]) is None

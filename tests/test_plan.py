@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MetaCaptioner import side_by_side
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.plan import PlanRow, cut, read_plan, survey
+from MetaCaptioner.plan import PlanRow, cut, read_plan
+from MetaCaptioner.results import RankResults
+from MetaCaptioner.survey import DatasetWork
 from tests.helpers import (
     PLAN_KEYS,
     FakeEngine,
@@ -268,13 +271,19 @@ def done(folder: Path, *indices: int, status: str = "ok") -> None:
             file.write(json.dumps({"sample_id": f"a/{n}", "data_name": "a", "index": n, "status": status}) + "\n")
 
 
-@pytest.mark.parametrize("num_ranks", [1, 2, 5])
-def test_with_results_exactly_what_remains_is_planned(tmp_path: Path, run: Runner, num_ranks: int) -> None:
+@pytest.mark.parametrize(("num_ranks", "from_bytes"), [(1, None), (2, None), (5, None), (5, 0)])
+def test_with_results_exactly_what_remains_is_planned(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, num_ranks: int, from_bytes: int | None
+) -> None:
+    if from_bytes is not None:  # several processes
+        monkeypatch.setattr(side_by_side, "_FROM_BYTES", from_bytes)
     metafile = write_metafile(
         tmp_path, a=dataset(tmp_path, "a", sized_rows(20, 0)), b=dataset(tmp_path, "b", sized_rows(3, 0))
     )
     done(tmp_path / "out", 0, 1, 5, 9, 10, 11, 19)
     done(tmp_path / "out", 12, status="error")
+    done(tmp_path / "out", -1, 20, 10**30)  # of no row of the dataset
+    (tmp_path / "out" / "Rank8_node0_a.jsonl").write_text('{"sample_id": "x/0", "data_name": "x", "index": 0}\n')
     with (tmp_path / "out" / "Rank9_node0_a.jsonl").open("a") as file:
         file.write('{"sample_id": "a/3", "data_name": "a", "index": 3')  # torn: not done
     outcome = run.plan(metafile, tmp_path / "plan.jsonl", "--results", tmp_path / "out", num_ranks=num_ranks)
@@ -332,6 +341,97 @@ def test_a_plan_made_again_with_other_ranks_completes_the_first(tmp_path: Path, 
     assert error_kinds(out) == {}
     run.plan(metafile, plan, "--results", out, num_ranks=4)
     assert covered(read(plan)) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_planned_again_and_again_over_results_with_gaps_each_sample_is_done_once(
+    tmp_path: Path, run: Runner, seed: int
+) -> None:
+    """Ranks die at random places with samples out of order, torn lines and failures; each plan has other ranks."""
+    random = np.random.default_rng(seed)
+    sizes = {"a": 23, "b": 1, "c": 14}
+    metafile = write_metafile(
+        tmp_path, **{k: dataset(tmp_path, k, picture_rows(tmp_path / "media", n)) for k, n in sizes.items()}
+    )
+    (tmp_path / "media" / "3.png").write_bytes(b"no picture")
+    out, plan, everything = (
+        tmp_path / "out",
+        tmp_path / "plan.jsonl",
+        {f"{k}/{n}" for k in sizes for n in range(sizes[k])},
+    )
+    out.mkdir()
+    for num_ranks in (3, 5, 1, 2, 7):
+        assert run.plan(metafile, plan, "--results", out, num_ranks=num_ranks).status == 0
+        before = set(records(out))
+        planned = [f"{name}/{index}" for name, index in covered(read(plan))]
+        assert sorted(planned) == sorted(everything - before)
+        engine = FakeEngine()
+        for rank in random.permutation(num_ranks)[: max(1, num_ranks - 1)].tolist():
+            run.caption(plan, out, "--max-samples", 3 * num_ranks, rank=(rank, num_ranks), engine=engine)
+        assert engine.samples.isdisjoint(before)
+        lose_some(out, random)
+    assert run.plan(metafile, plan, "--results", out, num_ranks=4).status == 0
+    for rank in range(4):
+        run.caption(plan, out, rank=(rank, 4))
+    assert set(records(out)) == everything
+    assert error_kinds(out) == {"a/3": "media_corrupt", "c/3": "media_corrupt"}
+    assert run.plan(metafile, plan, "--results", out).status == 0
+    assert covered(read(plan)) == []
+
+
+def lose_some(folder: Path, random: np.random.Generator) -> None:
+    """As if some samples in the middle had not been finished when the ranks died: their lines go."""
+    for path in sorted(folder.glob("Rank*.jsonl")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(line for line in lines if random.random() < 0.7))
+
+
+@pytest.mark.parametrize("num_ranks", [1, 3])
+def test_a_torn_line_is_dropped_and_planned_again_though_its_rank_may_be_no_more(
+    tmp_path: Path, run: Runner, num_ranks: int
+) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", picture_rows(tmp_path / "media", 6)))
+    out, plan = tmp_path / "out", tmp_path / "plan.jsonl"
+    run.plan(metafile, plan, num_ranks=2)
+    for rank in range(2):
+        run.caption(plan, out, rank=(rank, 2))
+    last = out / "Rank1_node0_a.jsonl"
+    last.write_bytes(last.read_bytes()[:-20])
+    outcome = run.plan(metafile, plan, "--results", out, num_ranks=num_ranks)
+    assert "note: 1 torn lines of rank 1 are dropped; their samples are planned again" in outcome.said
+    assert covered(read(plan)) == [("a", 5)]
+    assert set(records(out)) == names(5, "a")
+    engine = FakeEngine()
+    for rank in range(num_ranks):
+        run.caption(plan, out, rank=(rank, num_ranks), engine=engine)
+    assert engine.samples == {"a/5"}
+    assert set(records(out)) == names(6, "a")
+
+
+def test_torn_lines_that_cannot_be_dropped_do_not_keep_from_planning(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(3, 0)))
+    done(tmp_path / "out", 0, 1)
+    with (tmp_path / "out" / "Rank9_node0_a.jsonl").open("a") as file:
+        file.write('{"sample_id": "a/2"')
+    make_read_only(monkeypatch, tmp_path / "out")
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl", "--results", tmp_path / "out")
+    assert outcome.status == 0
+    assert f"note: output folder {tmp_path / 'out'}: cannot be written: Read-only file system" in outcome.said
+    assert covered(read(tmp_path / "plan.jsonl")) == [("a", 2)]
+
+
+def test_while_ranks_are_at_work_what_remains_is_not_planned(tmp_path: Path, run: Runner) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(5, 0)))
+    out, plan = tmp_path / "out", tmp_path / "plan.jsonl"
+    with RankResults(out, 7, node=0), RankResults(out, 9, node=0):
+        outcome = run.plan(metafile, plan, "--results", out)
+    assert outcome.status == 1
+    [error] = outcome.errors
+    assert error.startswith(f"error: --results {out}: 2 ranks are at work there (such as rank 7); ")
+    assert not plan.exists()
+    assert run.plan(metafile, plan, "--results", out).status == 0
 
 
 # --- reading plans
@@ -403,7 +503,6 @@ def test_any_name_survives_the_plan(tmp_path: Path, run: Runner, name: str) -> N
 def test_shards_of_many_gaps_and_datasets_stay_exact() -> None:
     """The cutter alone, on random costs and gaps."""
     from MetaCaptioner.metafile import Dataset
-    from MetaCaptioner.plan import DatasetWork
 
     random = np.random.default_rng(5)
     for num_ranks in (1, 2, 3, 8, 50):
@@ -418,18 +517,6 @@ def test_shards_of_many_gaps_and_datasets_stay_exact() -> None:
         wanted = [(work.name, int(n)) for work in works for n in np.flatnonzero(work.pending)]
         assert found == wanted
         assert all(0 <= row.assign_rank < num_ranks for row in rows)
-
-
-def test_a_survey_of_rows_without_pictures_gives_a_cost_each(tmp_path: Path) -> None:
-    from MetaCaptioner.media import MediaBudget
-    from MetaCaptioner.metafile import Dataset
-    from MetaCaptioner.Prompt import load_prompts
-
-    annotation = write_annotation(tmp_path / "a.json", sized_rows(9, 0))
-    work = survey("a", Dataset(root=tmp_path, annotation=annotation), load_prompts(), MediaBudget())
-    assert work.costs.shape == work.pending.shape == (9,)
-    assert (work.costs > 0).all()
-    assert work.pending.all()
 
 
 def test_bad_rows_are_counted_when_planned(tmp_path: Path, run: Runner) -> None:

@@ -1,6 +1,7 @@
 import os
 import signal
 import subprocess
+import sys
 from itertools import chain
 
 import pytest
@@ -208,3 +209,9 @@ def test_during_set_up_the_first_signal_ends_the_process() -> None:
     with pytest.raises(StoppedEarly, match="stopped by SIGTERM") as raised:
         os.kill(os.getpid(), signal.SIGTERM)
     assert raised.value.exit_status == 3
+
+
+@pytest.mark.parametrize(("parent", "status"), [("os.getppid()", 0), ("1 if os.getppid() != 1 else 2", 1)])
+def test_a_process_whose_parent_has_gone_before_it_asked_ends(parent: str, status: int) -> None:
+    code = f"import os; from MetaCaptioner.ranks import kill_when_parent_ends as kill; kill({parent})"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == status

@@ -17,8 +17,12 @@ from MetaCaptioner.results import (
     ResultError,
     ResultName,
     RunLog,
+    Told,
+    glance,
     identity,
     is_error,
+    parse_record,
+    ranks_at_work,
     read_records,
     read_runs,
     result_files,
@@ -316,10 +320,52 @@ def test_rewrite_tells_how_many_lines_went(tmp_path: Path) -> None:
 # --- what is done
 
 
+def told(of: Record) -> Told:
+    found = glance(json.dumps(of).encode() + b"\n")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"sample_id": "set/0", "data_name": "set", "index": 0, "status": "ok", "caption": "x"}',
+        '{"sample_id": "é/0", "data_name": "é", "index": 0, "status": "error", "more": {"a": ["}"]}}'.encode(),
+        b'{"sample_id": "set/0"}',
+        b'{"sample_id": "set/0", "index": "0", "data_name": 3, "status": null}',
+        b'{"sample_id": "set/0", "index": 1.0, "data_name": "set"}',
+        b'{"sample_id": "set/0", "index": -1, "data_name": "set", "seconds": NaN}',
+        b'{"sample_id": "set/0", "index": 5, "data_name": "set", "caption": "\\ud800"}',
+        b'{"sample_id": "set/0", "index": 5, "data_name": "set", "caption": "\xff"}',
+        b'{"sample_id": "set/0", "index": 5, "data_name": "set", "caption": "\xed\xa0\x80"}',
+        b'{"sample_id": "set/0", "index": 5, "data_na',
+        b'{"sample_id": "set/0", "index": 5}{"sample_id": "set/1", "index": 6}',
+        b'{"sample_id": 3}', b'{"index": 3}', b'{}', b'[]', b'null', b'', b'x', b'{"sample_id": "set/0", "n": 01}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_a_glance_at_a_line_comes_to_the_same_as_its_record(line: bytes, end: bytes) -> None:
+    seen, parsed = glance(line + end), parse_record(line + end)
+    assert (seen is None) == (parsed is None)
+    if seen is None or parsed is None:
+        return
+    types = {"sample_id": str, "data_name": str, "index": int, "status": str}
+    expected = {key: parsed.get(key) if isinstance(parsed.get(key), kind) else None for key, kind in types.items()}
+    assert {key: getattr(seen, key) for key in types} == expected
+
+
+def test_ranks_at_work_are_told(tmp_path: Path) -> None:
+    assert ranks_at_work(tmp_path) == []
+    with opened(tmp_path, 3), opened(tmp_path, 12):
+        assert ranks_at_work(tmp_path) == [3, 12]
+        opened(tmp_path, 4).close()
+    assert ranks_at_work(tmp_path) == []
+
+
 def test_done_samples_are_counted_by_dataset_and_range() -> None:
     done = DoneSamples()
     for index in (0, 5, 5, 1000):
-        done.add(record(index))
+        done.add(told(record(index)))
     done.mark("other", 3)
     assert [done.has("set", index) for index in (0, 1, 5, 1000, 1001)] == [True, False, True, True, False]
     assert (done.count("set", 0, 2000), done.count("set", 1, 6), done.count("other", 0, 9)) == (3, 1, 1)
@@ -330,7 +376,7 @@ def test_done_samples_are_counted_by_dataset_and_range() -> None:
 @pytest.mark.parametrize("fields", [{"index": -1}, {"index": "1"}, {"data_name": 3}, {"index": None}])
 def test_a_record_without_a_sound_identity_counts_for_nothing(fields: Record) -> None:
     done = DoneSamples()
-    done.add(record(0) | fields)
+    done.add(told(record(0) | fields))
     assert done.count("set", 0, 10) == 0
 
 

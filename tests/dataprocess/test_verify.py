@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -50,6 +51,94 @@ def test_missing_duplicate_torn_and_stray(tmp_path: Path, plan: Path, write_line
     assert "2  stray records: photos/9 in Rank1_node0_photos.jsonl; other/0" in text
 
 
+def test_an_id_that_is_not_that_of_its_row_is_stray(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    captions = [caption_record(index) for index in range(5)]
+    write_lines(out / "Rank0_node0_photos.jsonl", [*captions, caption_record(5, sample_id="photos/4")])
+    status, text = verify(plan, out)
+    assert status == 1
+    assert "1  stray records: photos/4 in Rank0_node0_photos.jsonl" in text
+    assert "1  missing samples: photos/5" in text
+
+
+def test_records_in_the_file_of_another_rank_are_told_of_and_no_fault(
+    tmp_path: Path, plan: Path, write_lines: WriteLines
+) -> None:
+    out = tmp_path / "out"
+    write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in (0, 1, 2, 3)])
+    write_lines(out / "Rank1_node0_photos.jsonl", [caption_record(index) for index in (4, 5)])
+    status, text = verify(plan, out)
+    assert status == 0
+    assert "1  records in the file of another rank than the plan's (no fault): photos/3 in Rank0_node0_photos" in text
+
+
+# --- the media of records
+
+
+MEDIA = {number: bytes([number]) * 100 for number in range(6)}
+
+
+@pytest.fixture
+def captioned(tmp_path: Path, write_lines: WriteLines) -> tuple[Path, Path]:
+    """(plan, result folder): six captions with the hashes of their files, one of them a failure without a file."""
+    media = tmp_path / "media"
+    media.mkdir()
+    for number, content in MEDIA.items():
+        (media / f"{number}.png").write_bytes(content)
+    (media / "5.png").unlink()
+    rows = [{"id": number, "image": f"{number}.png"} for number in MEDIA]
+    (tmp_path / "photos.json").write_text(json.dumps(rows))
+    row = {"data_name": "photos", "json_url": "photos.json", "root": "media", "task": "", "modality": "image",
+           "total": 6, "processed": 0, "remain": 6, "shard_index": 0, "num_shards": 1, "start_idx": 0, "end_idx": 6,
+           "anno_file_key": "photos.json", "assign_rank": 0}  # fmt: skip
+    plan = write_lines(tmp_path / "plan.jsonl", [row])
+    captions = [caption_record(n, media_hash=hashlib.sha256(MEDIA[n]).hexdigest()) for n in range(5)]
+    write_lines(tmp_path / "out" / "Rank0_node0_photos.jsonl", [*captions, failed(caption_record(5), "media_missing")])
+    return plan, tmp_path / "out"
+
+
+def test_captions_that_belong_to_their_media(captioned: tuple[Path, Path]) -> None:
+    status, text = verify(*captioned, "--check-media", "100")
+    assert status == 0
+    assert "complete: 6 samples expected, 5 ok, the media of 5 looked at" in text
+    assert "the media of 2 looked at" in verify(*captioned, "--check-media", "2")[1]
+
+
+def test_swapped_files_are_found(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+    media = tmp_path / "media"
+    (media / "1.png").write_bytes(MEDIA[2])
+    (media / "2.png").write_bytes(MEDIA[1])
+    (media / "4.png").unlink()
+    assert verify(*captioned)[0] == 0
+    status, text = verify(*captioned, "--check-media", "100")
+    assert status == 1
+    assert (
+        f"2  records of other content than their media have: photos/1: {media}/1.png; photos/2: {media}/2.png" in text
+    )
+    assert "1  media that cannot be read: photos/4: No such file or directory: 4.png" in text
+
+
+def test_swapped_rows_are_found(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+    rows = [{"id": n, "image": f"{n}.png"} for n in (0, 2, 1, 3)]
+    (tmp_path / "photos.json").write_text(json.dumps(rows))
+    status, text = verify(*captioned, "--check-media", "100")
+    assert status == 1
+    assert "2  records of another medium than their row names: photos/1: 1.png, now 2.png; photos/2" in text
+    assert "2  records of other content than their media have: photos/1" in text
+    assert "1  records whose annotation row is gone: photos/4: row 4 of 4" in text
+
+
+def test_the_draw_is_even_and_the_same_for_a_seed(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+    for number in MEDIA:
+        (tmp_path / "media" / f"{number}.png").write_bytes(b"changed")
+    drawn = []
+    for seed in (0, 1, 2, 3, 0):
+        text = verify(*captioned, "--check-media", "1", "--seed", str(seed))[1]
+        drawn.append(text.split("content than their media have: ")[1].split(":")[0])
+    assert drawn[0] == drawn[-1]
+    assert len(set(drawn)) > 1
+
+
 def test_many_missing_are_counted_not_listed(tmp_path: Path, write_lines: WriteLines) -> None:
     row = {"data_name": "big", "json_url": "b.json", "root": "m", "task": "", "modality": "image", "total": 1000,
            "processed": 0, "remain": 1000, "shard_index": 0, "num_shards": 1, "start_idx": 0, "end_idx": 1000,
@@ -85,3 +174,8 @@ def test_a_missing_folder_or_plan_is_one_line(tmp_path: Path, plan: Path) -> Non
         assert status == 1
         assert text.startswith("error: ")
         assert text.count("\n") == 1
+
+
+def test_a_negative_number_is_a_bad_argument(tmp_path: Path, plan: Path) -> None:
+    status, text = verify(plan, tmp_path, "--check-media", "-1")
+    assert (status, text) == (2, "error: --check-media must not be negative\n")

@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MetaCaptioner import side_by_side
+from MetaCaptioner.annotation import parse_row
+from MetaCaptioner.cost import BAD_ROW, Estimator
+from MetaCaptioner.media import MediaBudget
+from MetaCaptioner.metafile import Dataset, sample_from_row
+from MetaCaptioner.Prompt import Prompts, load_prompts
+from MetaCaptioner.survey import DatasetWork, survey, survey_all
+from tests.helpers import write_annotation
+from tests.test_metafile import ODD_ROWS
+
+BUDGET = MediaBudget()
+
+
+@pytest.fixture(scope="module")
+def prompts() -> Prompts:
+    return load_prompts()
+
+
+def dataset(folder: Path, name: str, count: int, **entry: object) -> Dataset:
+    rows = [{"id": n, "image": f"{n}.jpg", "width": 100 + n, "height": 200} for n in range(count)]
+    return Dataset(root=folder, annotation=write_annotation(folder / name, rows), **entry)  # type: ignore[arg-type]
+
+
+def test_a_survey_gives_a_cost_for_each_selected_row(tmp_path: Path, prompts: Prompts) -> None:
+    work = survey("a", dataset(tmp_path, "a.json", 9, sample_count=7), prompts, BUDGET)
+    assert work.costs.shape == work.pending.shape == (7,)
+    assert (np.diff(work.costs) > 0).all()
+    assert work.pending.all()
+    assert work.notes == ()
+
+
+@pytest.mark.parametrize("task", ["auto", "Natural"])
+def test_costs_are_those_of_the_samples_that_ranks_will_see(tmp_path: Path, prompts: Prompts, task: str) -> None:
+    """However odd a row: the fast look at it and the thorough one come to the same."""
+    path, texts = tmp_path / "a.jsonl", [text for text in ODD_ROWS if text]
+    path.write_bytes(b"\n".join(texts) + b"\n")
+    work = survey("a", Dataset(root=tmp_path, annotation=path, task=task), prompts, BUDGET)
+    wanted, problems = Estimator(prompts, BUDGET, tmp_path), []
+    for index, text in enumerate(texts):
+        row = sample_from_row(parse_row(text), "a", index, tmp_path, "image", task, prompts.domains)
+        pixels = max(row.width or 0, 0) * max(row.height or 0, 0)
+        domain = row.task if row.problem is None else BAD_ROW
+        wanted.add([domain], [row.media_name], [domain != BAD_ROW and row.modality == "video"], [pixels])
+        problems += [row.problem] if row.problem else []
+    assert work.costs.tolist() == wanted.costs().tolist()
+    assert f"{len(problems)} rows will end as bad_row records (first: {problems[0]})" in work.notes
+
+
+def test_a_task_that_is_no_domain_is_a_bad_row_each_time(tmp_path: Path, prompts: Prompts) -> None:
+    rows: list[object] = [
+        {"id": n, "image": "a.jpg", "task": task} for n, task in enumerate(["vqa", "natural", "vqa", "auto"])
+    ]
+    rows += [{"image": "a.jpg", "width": 99, "height": 99, "task": "vqa"}, {"video": "a.mp4", "task": "vqa"}]
+    annotation = write_annotation(tmp_path / "a.json", rows)
+    work = survey("a", Dataset(root=tmp_path, annotation=annotation), prompts, BUDGET)
+    [note] = work.notes
+    assert note.startswith("4 rows will end as bad_row records (first: row 0: task 'vqa' is no domain")
+    assert (work.costs == 1).tolist() == [True, False, True, False, True, True]
+
+
+def test_side_by_side_comes_to_the_same_as_one_by_one(
+    tmp_path: Path, prompts: Prompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = {
+        "small": dataset(tmp_path, "small.jsonl", 3, length=4),
+        "broken": Dataset(root=tmp_path, annotation=tmp_path / "none.json"),
+        "large": dataset(tmp_path, "large.json", 500),
+        "no root": Dataset(root=tmp_path / "nowhere", annotation=tmp_path / "large.json"),
+    }
+    one_by_one = list(survey_all(datasets, prompts, BUDGET))
+    monkeypatch.setattr(side_by_side, "_FROM_BYTES", 0)
+    in_processes = list(survey_all(datasets, prompts, BUDGET))
+    for first, second in zip(one_by_one, in_processes, strict=True):
+        if isinstance(first, DatasetWork) and isinstance(second, DatasetWork):
+            assert (first.name, first.notes) == (second.name, second.notes)
+            assert first.costs.tolist() == second.costs.tolist()
+        else:
+            assert first == second
+    assert isinstance(one_by_one[0], DatasetWork)
+    assert one_by_one[0].notes == ("length says 4, the annotation file has 3 rows",)
+    assert one_by_one[1] == f"annotation file {tmp_path / 'none.json'}: cannot be read: No such file or directory"
+    assert one_by_one[3] == f"root {tmp_path / 'nowhere'} is not a folder"
+
+
+def test_many_rows_are_kept_as_arrays(tmp_path: Path, prompts: Prompts) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        "".join(json.dumps({"id": n // 2, "image": "a.jpg", "width": 9, "height": 9}) + "\n" for n in range(5000))
+    )
+    work = survey("a", Dataset(root=tmp_path, annotation=path, task="Natural"), prompts, BUDGET)
+    assert work.costs.nbytes + work.pending.nbytes == 5 * 5000
+    assert work.notes == ("2500 ids occur more than once (first in row 0); each row counts by itself",)
