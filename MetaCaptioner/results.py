@@ -88,6 +88,26 @@ def read_records(path: Path) -> Iterator[Record]:
     return (record for _, _, record in read_lines(path) if record is not None)
 
 
+def read_runs(folder: Path) -> list[Record]:
+    """The accounts of the runs whose results are in `folder` (runs/Rank*_node*.jsonl), of each run the last one.
+
+    Raises:
+        ResultError: a run log cannot be read.
+    """
+    last: dict[str, Record] = {}
+    for path in sorted((folder / "runs").glob("Rank*_node*.jsonl")):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise ResultError(f"run log {path}: cannot be read: {error.strerror}") from error
+        for line in lines:
+            with suppress(ValueError):  # torn: the run's line before counts
+                run = json.loads(line)
+                if isinstance(run, dict):
+                    last[str(run.get("run"))] = run
+    return list(last.values())
+
+
 def is_error(record: Record) -> bool:
     """Whether a record tells of a failure."""
     return record.get("status") != "ok"
