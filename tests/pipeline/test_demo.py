@@ -45,7 +45,7 @@ def test_the_demo_runs_and_a_second_time_finds_all_done(tmp_path: Path) -> None:
     assert all(record["status"] == "ok" for record in records(demo / "Domain") + records(demo / "Caption"))
     assert first.stdout.count(": complete:") == 2
     check_captions(demo)
-    for made in ("split_plan.jsonl", "Domain", "Caption", "Caption/score", "Caption/filtered"):
+    for made in ("split_plan.jsonl", "Domain", "Caption", "Caption/score", "Caption/filtered", "Caption/report.html"):
         assert f"{demo}/{made}" in first.stdout
         assert (demo / made).exists()
 
