@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -156,16 +157,28 @@ def test_the_named_domain_is_held_against_the_routers(tmp_path: Path, write_line
     assert elsewhere["runs"][0]["groups"] == report(tmp_path / "Caption")["runs"][0]["groups"]
 
 
-def test_the_gallery_is_bounded_and_shows_every_domain_and_level(tmp_path: Path, write_lines: WriteLines) -> None:
-    captions = [caption_record(n, task="Natural" if n else "Medical & Bio-Imaging") for n in range(3000)]
-    scores = [score_record(n, accuracy=1 if n == 77 else 4, fluency=1 if n == 77 else 4) for n in range(3000)]
+def test_the_gallery_is_bounded_and_gives_every_domain_and_level_its_share(
+    tmp_path: Path, write_lines: WriteLines
+) -> None:
+    common = ["Natural"] * 4 + ["Code & Programming"] * 4 + ["Medical & Bio-Imaging"] * 2
+    tasks = ["UI & Interaction" if n == 1234 else common[n % 10] for n in range(3000)]
+    captions = [caption_record(n, task=tasks[n]) for n in range(3000)]
+    scores = [score_record(n, **dict.fromkeys(marks_of(0), 1 + n // 7 % 5)) for n in range(3000)]
     write_lines(tmp_path / "Rank0_node0_photos.jsonl", captions)
     write_lines(tmp_path / "score/Rank0_node0_photos.jsonl", scores)
-    data = report(tmp_path, "--gallery", "20")
-    ids = [sample["id"] for sample in data["gallery"]]
-    assert len(ids) == len(set(ids)) == 20
-    assert {"photos/0", "photos/77"} <= set(ids)
-    assert ids == [sample["id"] for sample in report(tmp_path, "--gallery", "20")["gallery"]]
+    strata = Counter((tasks[n], int(scores[n]["overall"])) for n in range(3000))
+    data = report(tmp_path, "--gallery", "125")
+    chosen = [int(sample["id"].split("/")[1]) for sample in data["gallery"]]
+    shares = Counter((tasks[n], int(scores[n]["overall"])) for n in chosen)
+    assert len(chosen) == len(set(chosen)) == 125
+    assert len(strata) == len(shares) == 16
+    taken_whole = {stratum for stratum in strata if shares[stratum] == strata[stratum]}
+    assert 0 < len(taken_whole) < len(strata)
+    others = [share for stratum, share in shares.items() if stratum not in taken_whole]
+    assert max(others) - min(others) <= 1
+    assert max(strata[stratum] for stratum in taken_whole) <= max(others)
+    again = [sample["id"] for sample in report(tmp_path, "--gallery", "125")["gallery"]]
+    assert again == [sample["id"] for sample in data["gallery"]]
     assert sum(cell["count"] for cell in cells(data["runs"][0])) == 3000
 
 

@@ -44,6 +44,7 @@ def test_the_real_run_on_one_node(checkout: Path) -> None:
     assert "complete: 12 samples expected, 12 ok" in log
     assert "kept" in log
     kept = (checkout / "Output/Caption/filtered/kept.jsonl").read_text().splitlines()
+    assert (checkout / "Output/Caption/report.html").stat().st_size > 300_000
     exported = json.loads((checkout / "data/captioned/Metafile.json").read_text())
     assert sum(entry["length"] for entry in exported.values()) == len(kept)
 
