@@ -1,4 +1,4 @@
-"""Small pictures of media, as text that goes into the page."""
+"""Small pictures of media, as text that goes into the page. Loads no model libraries."""
 
 import base64
 import io
@@ -12,15 +12,15 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from MetaCaptioner import video
-from MetaCaptioner.errors import SampleError
-from MetaCaptioner.media import MediaBudget, fit, load_media
+from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget, to_rgb
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.results import Record
 from MetaCaptioner.work import sample_from_record
 
-# Tried in this order until the picture fits: pixels of a square of the same area, WebP quality.
-_ATTEMPTS = ((420, 75), (420, 55), (320, 50), (224, 40), (128, 30))
-_BUDGET = MediaBudget(max_pixels=_ATTEMPTS[0][0] ** 2, min_pixels=1, pixel_multiple=2)
+# Tried in this order until the picture fits: its longer side in pixels, WebP quality.
+_ATTEMPTS = ((480, 70), (480, 50), (360, 50), (240, 40), (140, 30))
+_SIDE = _ATTEMPTS[0][0]
+_MAX_SOURCE_PIXELS = MediaBudget().max_source_pixels
 _VIDEO_FRAMES = 4
 _GAP = 4
 
@@ -35,16 +35,43 @@ class Picture:
     problem: str | None = None
 
 
+class _NoPictureError(Exception):
+    """Why there is none, without the file's name."""
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > _MAX_SOURCE_PIXELS:
+        raise _NoPictureError(f"{width}x{height} pixels are too many to decode")
+
+
+def _fitted(width: int, height: int, side: int) -> tuple[int, int]:
+    """The size that has no side longer than `side`; never larger than it was."""
+    scale = min(1.0, side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _image(path: Path) -> Image.Image:
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            _check_size(image.width, image.height)
+            image.draft("RGB", _fitted(image.width, image.height, _SIDE))
+            small = to_rgb(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
+        raise _NoPictureError(f"cannot be decoded: {error}") from error
+    small.thumbnail((_SIDE, _SIDE))
+    return small
+
+
 def _frames(path: Path) -> Image.Image:
     """Four frames of a clip from its beginning to its end, in reading order, on one picture."""
-    if not path.is_file():
-        raise SampleError("media_missing", f"{path}: there is no such file")
-    facts = video.probe(path)
-    if facts.width * facts.height > _BUDGET.max_source_pixels:
-        raise SampleError("media_too_large", f"{path}: {facts.width}x{facts.height} pixels")
-    width, height = fit(facts.width, facts.height, _BUDGET.max_pixels // _VIDEO_FRAMES, _BUDGET)
-    indices = [int(index) for index in np.linspace(0, facts.frames - 1, _VIDEO_FRAMES).round()]
-    frames, _ = video.decode(path, indices, width, height)
+    try:
+        facts = video.probe(path)
+        _check_size(facts.width, facts.height)
+        width, height = _fitted(facts.width, facts.height, _SIDE // 2)
+        indices = [int(index) for index in np.linspace(0, facts.frames - 1, _VIDEO_FRAMES).round()]
+        frames, _ = video.decode(path, indices, width, height)
+    except video.VideoError as error:
+        raise _NoPictureError(str(error)) from error
     sheet = Image.new("RGBA", (2 * width + _GAP, 2 * height + _GAP))
     for number, frame in enumerate(frames):
         sheet.paste(Image.fromarray(frame), ((number % 2) * (width + _GAP), (number // 2) * (height + _GAP)))
@@ -53,22 +80,19 @@ def _frames(path: Path) -> Image.Image:
 
 def _decoded(sample: Sample) -> Image.Image:
     if not sample.media_name:
-        raise SampleError("bad_row", "the row names no media file")
-    if sample.modality == "video":
-        return _frames(sample.media_path)
-    data = load_media(sample, _BUDGET).data
-    assert isinstance(data, Image.Image)
-    return data
+        raise _NoPictureError("the row names no media file")
+    if not os.path.isfile(sample.media_path):  # noqa: PTH113 Path.is_file fails on odd names
+        raise _NoPictureError("there is no such file")
+    return _frames(sample.media_path) if sample.modality == "video" else _image(sample.media_path)
 
 
 def _encoded(picture: Image.Image, most_bytes: int) -> bytes:
     """WebP of at most `most_bytes`, or the smallest that is made at all."""
     content = b""
     for side, quality in _ATTEMPTS:
-        scale = side / _ATTEMPTS[0][0]
-        small = picture if scale == 1 else ImageOps.scale(picture, scale)
+        small = picture if side == _SIDE else ImageOps.scale(picture, side / _SIDE)
         buffer = io.BytesIO()
-        small.save(buffer, "WEBP", quality=quality, method=2)
+        small.save(buffer, "WEBP", quality=quality, method=1)
         content = buffer.getvalue()
         if len(content) <= most_bytes:
             break
@@ -78,9 +102,7 @@ def _encoded(picture: Image.Image, most_bytes: int) -> bytes:
 def _picture(sample: Sample, most_bytes: int) -> Picture:
     try:
         picture = _decoded(sample)
-    except SampleError as error:
-        return Picture(problem=error.message)
-    except video.VideoError as error:
+    except _NoPictureError as error:
         return Picture(problem=f"{sample.media_path}: {error}")
     uri = "data:image/webp;base64," + base64.b64encode(_encoded(picture, most_bytes)).decode()
     return Picture(uri, picture.width, picture.height)
