@@ -86,19 +86,16 @@ class Entry:
 
 def tokens_of(record: Record) -> Tokens:
     """What the record says was spent on its sample: its own figures, or else those of its agents; zeros without any."""
-    own = record.get("tokens")
-    if isinstance(own, dict):
-        return _tokens(own, "")
     if "output_tokens" in record:
-        return _tokens(record, "_tokens")
+        return _tokens(record)
     agents = record.get("agents") or {}
-    spent = [_tokens(agent, "_tokens") for agent in agents.values()]
-    return Tokens(*map(sum, zip(*spent, strict=True)))
+    return Tokens(*map(sum, zip(*map(_tokens, agents.values()), strict=True)))
 
 
-def _tokens(figures: Mapping[str, int | None], suffix: str) -> Tokens:
-    input_, cached, output = (figures.get(name + suffix) for name in Tokens._fields)
-    return Tokens(input_ or 0, cached or 0, output or 0)
+def _tokens(figures: Mapping[str, int | None]) -> Tokens:
+    return Tokens(
+        figures.get("input_tokens") or 0, figures.get("cached_tokens") or 0, figures.get("output_tokens") or 0
+    )
 
 
 def seconds_of(record: Record) -> float:
