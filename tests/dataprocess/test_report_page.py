@@ -78,6 +78,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     run_stages(
         *(("inferscore", ["--data-folder", folder / name, "--max-pixels", most]) for name, most in pixels.items())
     )
+    log = folder / "Caption/runs/Rank9_node0.jsonl"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text(json.dumps({"run": "a", "gpus": 4, "loading_seconds": 100, "working_seconds": 800}) + "\n")
     report = script("report", "--data-folder", folder / "Caption")
     succeed([*report, "--min-overall", "1", "--min-dim-score", "1"])
     succeed([*report, "--compare", folder / "Smaller", "--output", folder / "compare.html"])
@@ -124,6 +127,8 @@ def test_sliders_say_at_once_what_the_filter_would_keep(runs: Runs) -> None:
             passed = kept(runs.captions, "--min-overall", overall, "--min-dim-score", lowest)
             assert opened.text("#kept-count") == str(len(passed))
             assert f"--min-overall {overall} --min-dim-score {lowest}" in opened.text("#command")
+            hours = f"{1000 / len(passed):.2f}" if passed else "–"
+            assert f"GPU hours for 1,000 kept captions\t{hours}" in opened.text("#cost-of-kept")
             cards = show_all(opened)
             assert {name for name, text in cards.items() if "\nKept\n" in text} == {one["sample_id"] for one in passed}
         assert "Overall too low\t3" in opened.text("#cost-of-kept")
@@ -236,3 +241,15 @@ def test_the_page_fits_its_window_and_follows_the_theme(runs: Runs, width: int, 
         assert (sum(map(int, re.findall(r"\d+", opened.page.evaluate(background)))) < 200) != dark
         opened.page.locator("#copy").click()
         assert opened.page.evaluate("navigator.clipboard.readText()") == opened.text("#command")
+
+
+def test_captions_that_nobody_has_marked_yet_are_shown_without_marks(runs: Runs) -> None:
+    folder = runs.folder / "unmarked"
+    folder.mkdir()
+    for path in runs.captions.glob("Rank*"):
+        shutil.copy(path, folder)
+    succeed(script("report", "--data-folder", folder))
+    with runs.open("unmarked/report.html") as opened:
+        assert "captions of 36 samples, none marked yet" in opened.text("#kept-of")
+        assert not opened.page.locator("#min-overall, #marks, #cost-panel, #level").filter(visible=True).count()
+        assert "No marks" in show_all(opened)["natural_scenes/1"]

@@ -6,7 +6,8 @@ function routeText(caption) {
   const place = [caption.domain, caption.subdomain].filter(Boolean).join(" › ");
   const by = { router: "the router", metafile: "the Metafile", row: "the annotation" }[caption.source];
   const confidence = caption.confidence === null ? "" : ` with ${percent(caption.confidence, 1)} confidence`;
-  if (caption.source === "router") return `${place}, by the router${confidence}`;
+  const next = caption.runnerUp ? `, before ${caption.runnerUp.task} with ${percent(caption.runnerUp.task_confidence, 1)}` : "";
+  if (caption.source === "router") return `${place}, by the router${confidence}${next}`;
   const said = caption.routed === null ? "" : caption.routed === caption.domain ? `; the router agrees${confidence}` : `; the router says ${caption.routed}${confidence}`;
   return `${place}${by ? `, by ${by}` : ""}${said}`;
 }

@@ -24,7 +24,7 @@ function startControls() {
   read("domain", "domain", (input) => Number(input.value));
   read("dataset", "dataset", (input) => Number(input.value));
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
-  for (const slider of document.querySelectorAll("label.slider")) slider.hidden = !hasMarks;
+  for (const control of document.querySelectorAll(".slider, .controls .check")) control.hidden = !hasMarks;
 }
 
 // Begins as the reader's system is set, and follows it until the button is pressed.

@@ -245,6 +245,7 @@ function updateOverview() {
 function startOverview() {
   when("marks", hasMarks);
   when("threshold-panel", hasMarks);
+  when("cost-panel", hasMarks);
   overview.overall = new Plot(byId("overall-plot"), "Captions by overall mark, kept and rejected", { x: "Overall mark", y: "Captions" });
   overview.domain = new Plot(byId("domain-plot"), "Marks by domain", { horizontal: true, shares: true });
   overview.dimension = new Plot(byId("dimension-plot"), "Marks by dimension", { horizontal: true, shares: true });
