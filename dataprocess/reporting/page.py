@@ -11,7 +11,7 @@ from MetaCaptioner.results import Record
 
 _HERE = Path(__file__).parent
 _LIBRARY = _HERE / "vendor" / "chart.umd.min.js"
-_SCRIPTS = ("data.js", "dom.js", "charts.js", "overview.js", "comparison.js", "gallery.js", "detail.js", "main.js")
+_PARTS = ("data", "dom", "charts", "routing", "account", "overview", "comparison", "gallery", "detail", "main")
 _SLOT = re.compile(r"\{\{ (\w+) \}\}")
 _SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 
@@ -32,7 +32,7 @@ def _hash(content: str) -> str:
 def render(data: Record, title: str) -> bytes:
     """The page. Its policy lets nothing run but the scripts and styles that are put in here, and nothing be fetched."""
     library = _SOURCE_MAP.sub("", _LIBRARY.read_text(encoding="utf-8"))
-    own = "\n".join((_HERE / "web" / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    own = "\n".join((_HERE / "web" / f"{name}.js").read_text(encoding="utf-8") for name in _PARTS)
     program = f'(() => {{\n"use strict";\n{own}\n}})();\n'
     style = (_HERE / "web" / "page.css").read_text(encoding="utf-8")
     slots = {

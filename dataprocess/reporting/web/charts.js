@@ -34,7 +34,12 @@ class Plot {
     this.canvas = element("canvas", { role: "img", "aria-label": label });
     this.box.append(this.canvas);
     this.table = element("table", {});
-    this.details = element("details", { class: "figures" }, element("summary", {}, "Figures"), element("div", { class: "scroll" }, this.table));
+    this.details = element(
+      "details",
+      { class: "figures" },
+      element("summary", {}, "Figures"),
+      element("div", { class: "scroll" }, this.table),
+    );
     this.details.addEventListener("toggle", () => this.writeTable());
     fill(host, this.box, this.details);
     const value = horizontal ? "x" : "y";
@@ -53,7 +58,9 @@ class Plot {
     });
     const axis = this.chart.options.scales[value];
     axis.beginAtZero = true;
-    axis.ticks = shares ? { callback: (tick) => `${tick}%`, maxTicksLimit: 6 } : { callback: (tick) => compact(tick), precision: 0, maxTicksLimit: 6 };
+    axis.ticks = shares
+      ? { callback: (tick) => `${tick}%`, maxTicksLimit: 6 }
+      : { callback: (tick) => compact(tick), precision: 0, maxTicksLimit: 6 };
     if (shares) axis.max = 100;
     if (!horizontal) this.chart.options.scales.x.ticks = { maxRotation: 0, autoSkipPadding: 12 };
     plots.push(this);
@@ -78,7 +85,8 @@ class Plot {
     const rows = this.horizontal ? Math.max(this.height, 64 + 30 * labels.length) : this.height;
     this.box.style.height = `${rows}px`;
     const all = labels.map((_, place) => sum(series.map((one) => one.values[place])));
-    const drawn = (one) => (this.shares ? one.values.map((number, place) => (all[place] ? (100 * number) / all[place] : 0)) : one.values);
+    const drawn = (one) =>
+      this.shares ? one.values.map((number, place) => (all[place] ? (100 * number) / all[place] : 0)) : one.values;
     const { scales, plugins } = this.chart.options;
     for (const axis of [scales.x, scales.y]) {
       axis.grid.color = colour("line");

@@ -61,7 +61,17 @@ function byDomain(groups) {
 
 // Sums over the cells of groups: captions by status, and tokens of all and of the kept ones.
 function totals(groups) {
-  const sums = { count: 0, kept: 0, rejected: 0, unmarked: 0, failed: 0, truncated: 0, overall: 0, words: 0, seconds: 0 };
+  const sums = {
+    count: 0,
+    kept: 0,
+    rejected: 0,
+    unmarked: 0,
+    failed: 0,
+    truncated: 0,
+    overall: 0,
+    words: 0,
+    seconds: 0,
+  };
   Object.assign(sums, { input: 0, cached: 0, output: 0, keptTokens: 0, lowOverall: 0, lowMark: 0 });
   for (const group of groups) {
     for (const cell of group.cells) {
@@ -107,7 +117,8 @@ function meanMark(counts) {
 
 function wordsOf(groups) {
   const counts = new Map();
-  for (const group of groups) for (const [words, count] of group.words) counts.set(words, (counts.get(words) ?? 0) + count);
+  for (const group of groups)
+    for (const [words, count] of group.words) counts.set(words, (counts.get(words) ?? 0) + count);
   return [...counts].sort((one, other) => one[0] - other[0]);
 }
 

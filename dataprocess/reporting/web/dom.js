@@ -38,7 +38,10 @@ const shortDomains = data.domains.map((name, place) =>
 );
 
 function options(select, entries, chosen) {
-  fill(select, ...entries.map(([value, text]) => element("option", { value, selected: String(value) === String(chosen) }, text)));
+  fill(
+    select,
+    ...entries.map(([value, text]) => element("option", { value, selected: String(value) === String(chosen) }, text)),
+  );
 }
 
 // A table of rows of cells; a cell is text, a number with its text as {value, text}, or an element.
@@ -50,7 +53,19 @@ function table(host, heads, rows, { numbers = true } = {}) {
   };
   fill(
     host,
-    element("thead", {}, element("tr", {}, ...heads.map((head, place) => (head === "" ? element("td") : element("th", { scope: "col", class: numbers && place ? "number" : null }, head))))),
+    element(
+      "thead",
+      {},
+      element(
+        "tr",
+        {},
+        ...heads.map((head, place) =>
+          head === ""
+            ? element("td")
+            : element("th", { scope: "col", class: numbers && place ? "number" : null }, head),
+        ),
+      ),
+    ),
     element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map(cell)))),
   );
 }
@@ -59,9 +74,18 @@ function table(host, heads, rows, { numbers = true } = {}) {
 function factTable(host, rows) {
   fill(
     host,
-    element("tbody", {}, ...rows.map(([name, ...values]) =>
-      element("tr", {}, element("th", { scope: "row" }, name), ...values.map((value) => element("td", { class: "number" }, value))),
-    )),
+    element(
+      "tbody",
+      {},
+      ...rows.map(([name, ...values]) =>
+        element(
+          "tr",
+          {},
+          element("th", { scope: "row" }, name),
+          ...values.map((value) => element("td", { class: "number" }, value)),
+        ),
+      ),
+    ),
   );
 }
 

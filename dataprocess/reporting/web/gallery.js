@@ -28,7 +28,13 @@ const LEVELS = { "": "any", 1: "1 to under 2", 2: "2 to under 3", 3: "3 to under
 const CHANGES = { better: "B is better", worse: "A is better", same: "The same overall" };
 
 function textOf(sample) {
-  return (sample.text ??= [sample.id, sample.media, ...sample.captions.filter(Boolean).flatMap((one) => [one.caption, one.reason ?? "", ...one.agents.map((agent) => agent.text)])]
+  return (sample.text ??= [
+    sample.id,
+    sample.media,
+    ...sample.captions
+      .filter(Boolean)
+      .flatMap((one) => [one.caption, one.reason ?? "", ...one.agents.map((agent) => agent.text)]),
+  ]
     .join("\n")
     .toLowerCase());
 }
@@ -36,7 +42,12 @@ function textOf(sample) {
 function hasStatus(sample, status) {
   if (status === "" || statusOf(here(sample)) === status) return true;
   const [a, b] = sample.captions;
-  return status in CHANGES && a !== null && b !== null && changeOf({ ...a, kind: a.state }, { ...b, kind: b.state }) === status;
+  return (
+    status in CHANGES &&
+    a !== null &&
+    b !== null &&
+    changeOf({ ...a, kind: a.state }, { ...b, kind: b.state }) === status
+  );
 }
 
 function findSamples() {
@@ -57,10 +68,20 @@ function findSamples() {
 
 function picture(sample, large = false) {
   if (!sample.picture) {
-    return element("div", { class: "picture missing" }, element("span", {}, "No picture"), large && element("small", {}, sample.problem ?? ""));
+    return element(
+      "div",
+      { class: "picture missing" },
+      element("span", {}, "No picture"),
+      large && element("small", {}, sample.problem ?? ""),
+    );
   }
   const alternative = `${sample.modality === "video" ? "Four frames of" : "Picture"} ${sample.id}`;
-  return element("div", { class: "picture" }, element("img", { src: sample.picture, alt: alternative, width: sample.width, height: sample.height }), sample.modality === "video" && element("span", { class: "badge" }, "video"));
+  return element(
+    "div",
+    { class: "picture" },
+    element("img", { src: sample.picture, alt: alternative, width: sample.width, height: sample.height }),
+    sample.modality === "video" && element("span", { class: "badge" }, "video"),
+  );
 }
 
 function pill(caption) {
@@ -69,7 +90,9 @@ function pill(caption) {
 }
 
 function overallBadge(caption) {
-  return caption.overall === null ? null : element("span", { class: "overall", title: "Overall mark" }, caption.overall.toFixed(1));
+  return caption.overall === null
+    ? null
+    : element("span", { class: "overall", title: "Overall mark" }, caption.overall.toFixed(1));
 }
 
 function captionText(caption) {
@@ -88,14 +111,32 @@ function card(sample) {
     "article",
     { class: "card", "data-id": sample.id },
     picture(sample),
-    element("div", { class: "card-body" }, element("div", { class: "card-head" }, opener(sample), pill(caption), overallBadge(caption)), captionText(caption), element("p", { class: "muted" }, caption.domain)),
+    element(
+      "div",
+      { class: "card-body" },
+      element("div", { class: "card-head" }, opener(sample), pill(caption), overallBadge(caption)),
+      captionText(caption),
+      element("p", { class: "muted" }, caption.domain),
+    ),
   );
 }
 
 function side(caption, place) {
-  const head = element("div", { class: "card-head" }, element("span", { class: `run run-${place}` }, "AB"[place]), caption && pill(caption), caption && overallBadge(caption));
+  const head = element(
+    "div",
+    { class: "card-head" },
+    element("span", { class: `run run-${place}` }, "AB"[place]),
+    caption && pill(caption),
+    caption && overallBadge(caption),
+  );
   if (!caption) return element("div", { class: "side" }, head, element("p", { class: "muted" }, "Not in this run."));
-  return element("div", { class: "side" }, head, captionText(caption), caption.reason && element("p", { class: "reason" }, caption.reason));
+  return element(
+    "div",
+    { class: "side" },
+    head,
+    captionText(caption),
+    caption.reason && element("p", { class: "reason" }, caption.reason),
+  );
 }
 
 function pairCard(sample) {
@@ -104,7 +145,17 @@ function pairCard(sample) {
   return element(
     "article",
     { class: "card pair", "data-id": sample.id },
-    element("div", {}, picture(sample), element("div", { class: "card-body" }, element("div", { class: "card-head" }, opener(sample)), element("p", { class: "muted" }, note))),
+    element(
+      "div",
+      {},
+      picture(sample),
+      element(
+        "div",
+        { class: "card-body" },
+        element("div", { class: "card-head" }, opener(sample)),
+        element("p", { class: "muted" }, note),
+      ),
+    ),
     ...sample.captions.map(side),
   );
 }
@@ -118,7 +169,8 @@ function showCards() {
   when("more", left > 0);
   when("no-cards", gallery.found.length === 0);
   byId("more").textContent = `Show more (${plural(left, "sample")} left)`;
-  byId("gallery-note").textContent = `${count(gallery.found.length)} of ${plural(data.gallery.length, "sample")} chosen from all domains and levels of marks.`;
+  byId("gallery-note").textContent =
+    `${count(gallery.found.length)} of ${plural(data.gallery.length, "sample")} chosen from all domains and levels of marks.`;
 }
 
 function updateGallery() {
@@ -129,8 +181,18 @@ function updateGallery() {
 function startGallery() {
   const changes = comparing ? Object.entries(CHANGES) : [];
   options(byId("status"), [["", "any"], ...Object.entries(STATUS_NAMES), ...changes], "");
-  options(byId("level"), Object.entries(LEVELS).sort((one, other) => one[0].localeCompare(other[0])), "");
-  options(byId("sort"), Object.entries(SORTS).filter(([, sort]) => comparing || !sort[2]).map(([name, sort]) => [name, sort[0]]), "mixed");
+  options(
+    byId("level"),
+    Object.entries(LEVELS).sort((one, other) => one[0].localeCompare(other[0])),
+    "",
+  );
+  options(
+    byId("sort"),
+    Object.entries(SORTS)
+      .filter(([, sort]) => comparing || !sort[2])
+      .map(([name, sort]) => [name, sort[0]]),
+    "mixed",
+  );
   when("beside-label", comparing);
   byId("level").parentElement.hidden = !hasMarks;
   for (const id of ["search", "status", "level", "sort", "beside"]) {

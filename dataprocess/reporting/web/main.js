@@ -5,10 +5,28 @@ function writeHead() {
   byId("title").textContent = comparing ? `${first.folder} and ${data.runs[1].folder}` : first.folder;
   const samples = sum(first.groups.map((group) => sum(group.cells.map((cell) => cell.count))));
   const prompts = first.prompts.length ? `prompts ${first.prompts.join(", ")}` : null;
-  const facts = [plural(samples, "sample"), plural(data.datasets.length, "dataset"), comparing ? null : first.models.join(", "), comparing ? null : prompts, `made ${data.made}`];
+  const facts = [
+    plural(samples, "sample"),
+    plural(data.datasets.length, "dataset"),
+    comparing ? null : first.models.join(", "),
+    comparing ? null : prompts,
+    `made ${data.made}`,
+  ];
   byId("facts").textContent = facts.filter(Boolean).join(" · ");
-  const sections = [["overview", "Overview"], ["comparison", "A and B"], ["domains", "Domains"], ["marks", "Marks"], ["gallery", "Samples"], ["routing", "Routing"], ["lengths", "Lengths"], ["errors", "Errors"]];
-  fill(byId("sections"), ...sections.filter(([id]) => !byId(id).hidden).map(([id, name]) => element("a", { href: `#${id}` }, name)));
+  const sections = [
+    ["overview", "Overview"],
+    ["comparison", "A and B"],
+    ["domains", "Domains"],
+    ["marks", "Marks"],
+    ["gallery", "Samples"],
+    ["routing", "Routing"],
+    ["lengths", "Lengths"],
+    ["errors", "Errors"],
+  ];
+  fill(
+    byId("sections"),
+    ...sections.filter(([id]) => !byId(id).hidden).map(([id, name]) => element("a", { href: `#${id}` }, name)),
+  );
 }
 
 function startControls() {
@@ -17,7 +35,8 @@ function startControls() {
   options(byId("dataset"), named(data.datasets), -1);
   byId("min-overall").value = state.overall;
   byId("min-dim-score").value = state.lowest;
-  const read = (id, name, value) => byId(id).addEventListener("input", (event) => change({ [name]: value(event.target) }));
+  const read = (id, name, value) =>
+    byId(id).addEventListener("input", (event) => change({ [name]: value(event.target) }));
   read("min-overall", "overall", (input) => Number(input.value));
   read("min-dim-score", "lowest", (input) => Number(input.value));
   read("whole", "whole", (input) => input.checked);

@@ -1,7 +1,9 @@
-// Totals, thresholds and what they cost, domains, marks, routing, lengths, errors: all of one run, over all its records.
+// Totals, thresholds and what they cost, domains and marks: all of one run, over all its records.
 
 const run = () => data.runs[state.run];
-const hasMarks = data.runs.some((one) => one.groups.some((group) => group.cells.some((cell) => cell.kind === "marked")));
+const hasMarks = data.runs.some((one) =>
+  one.groups.some((group) => group.cells.some((cell) => cell.kind === "marked")),
+);
 const hasTokens = data.runs.some((one) => Object.values(one.stages).some((stage) => stage.input + stage.output > 0));
 const STEP = 1 / data.dimensions.length; // overall marks are means of whole ones
 
@@ -10,7 +12,14 @@ const gpuHoursOf = (one) => sum(Object.values(one.stages).map((stage) => stage.g
 const overview = {};
 
 function tile(name, figure, note, extra) {
-  return element("div", { class: "tile" }, element("p", { class: "muted" }, name), element("p", { class: "figure" }, figure), element("p", { class: "muted" }, note), extra);
+  return element(
+    "div",
+    { class: "tile" },
+    element("p", { class: "muted" }, name),
+    element("p", { class: "figure" }, figure),
+    element("p", { class: "muted" }, note),
+    extra,
+  );
 }
 
 function writeTiles(sums) {
@@ -24,13 +33,18 @@ function writeTiles(sums) {
     tile("Failed", compact(sums.failed), percent(sums.failed, sums.count)),
     tile("Cut short", compact(sums.truncated), "ended at their token budget"),
     hasTokens && tile("Tokens", compact(sums.tokens), `${compact(sums.output)} of them written`),
-    gpuHours > 0 && state.domain < 0 && state.dataset < 0 && tile("GPU hours", fixed(gpuHours, gpuHours < 10 ? 2 : 0), "of all stages and ranks"),
+    gpuHours > 0 &&
+      state.domain < 0 &&
+      state.dataset < 0 &&
+      tile("GPU hours", fixed(gpuHours, gpuHours < 10 ? 2 : 0), "of all stages and ranks"),
   );
 }
 
 function writeLive(sums) {
   byId("kept-count").textContent = count(hasMarks ? sums.kept : sums.captions);
-  byId("kept-of").textContent = hasMarks ? `of ${count(sums.count)} stay (${percent(sums.kept, sums.count)})` : `captions of ${count(sums.count)} samples, none marked yet`;
+  byId("kept-of").textContent = hasMarks
+    ? `of ${count(sums.count)} stay (${percent(sums.kept, sums.count)})`
+    : `captions of ${count(sums.count)} samples, none marked yet`;
   byId("overall-value").textContent = state.overall.toFixed(1);
   byId("lowest-value").textContent = String(state.lowest);
 }
@@ -71,27 +85,49 @@ function showOverall(groups) {
     }
   }
   const labels = kept.map((_, place) => (1 + place * STEP).toFixed(1));
-  const series = [{ name: "Kept", values: kept, colour: "kept" }, { name: "Rejected", values: rejected, colour: "rejected" }];
+  const series = [
+    { name: "Kept", values: kept, colour: "kept" },
+    { name: "Rejected", values: rejected, colour: "rejected" },
+  ];
   overview.overall.show({ labels, series });
 }
 
-const markSeries = (rows) => MARK_COLOURS.map((name, place) => ({ name: `${place + 1}`, values: rows.map((row) => row[place]), colour: name }));
+const markSeries = (rows) =>
+  MARK_COLOURS.map((name, place) => ({ name: `${place + 1}`, values: rows.map((row) => row[place]), colour: name }));
 
 function showMarks(groups) {
   const dimension = byId("dimension").value;
   const domains = byDomain(groups);
-  overview.domain.show({ labels: domains.map(([domain]) => data.domains[domain]), series: markSeries(domains.map(([, members]) => marksOf(members, dimension))) });
-  overview.dimension.show({ labels: data.dimensions.map(capital), series: markSeries(data.dimensions.map((name) => marksOf(groups, name))) });
+  overview.domain.show({
+    labels: domains.map(([domain]) => data.domains[domain]),
+    series: markSeries(domains.map(([, members]) => marksOf(members, dimension))),
+  });
+  overview.dimension.show({
+    labels: data.dimensions.map(capital),
+    series: markSeries(data.dimensions.map((name) => marksOf(groups, name))),
+  });
 }
 
 function weakest(groups) {
-  const means = data.dimensions.map((name) => [meanMark(marksOf(groups, name)), name]).filter(([mean]) => mean !== null);
+  const means = data.dimensions
+    .map((name) => [meanMark(marksOf(groups, name)), name])
+    .filter(([mean]) => mean !== null);
   means.sort((one, other) => one[0] - other[0]);
   return means.length && means[0][0] < means[means.length - 1][0] ? `${means[0][1]} ${fixed(means[0][0], 1)}` : "–";
 }
 
 function writeDomains(groups) {
-  const heads = ["Domain", "Samples", "Kept", "Mean overall", "Weakest dimension", "Median words", "Tokens a sample", "Failed", "Cut short"];
+  const heads = [
+    "Domain",
+    "Samples",
+    "Kept",
+    "Mean overall",
+    "Weakest dimension",
+    "Median words",
+    "Tokens a sample",
+    "Failed",
+    "Cut short",
+  ];
   const rows = byDomain(groups).map(([domain, members]) => {
     const sums = totals(members);
     return [
@@ -107,7 +143,11 @@ function writeDomains(groups) {
     ];
   });
   const used = heads.map((head, place) => !((!hasMarks && [2, 3, 4].includes(place)) || (!hasTokens && place === 6)));
-  sortableTable(byId("domain-table"), heads.filter((_, place) => used[place]), rows.map((row) => row.filter((_, place) => used[place])));
+  sortableTable(
+    byId("domain-table"),
+    heads.filter((_, place) => used[place]),
+    rows.map((row) => row.filter((_, place) => used[place])),
+  );
 }
 
 // A table whose heads are buttons that sort it; the order stays when the rows change.
@@ -115,7 +155,8 @@ function sortableTable(host, heads, rows) {
   const order = (host.order ??= { place: 0, down: false, first: true });
   const value = (content) => (content && typeof content === "object" ? content.value : content);
   const compare = (one, other) => (typeof one === "number" ? one - other : String(one).localeCompare(String(other)));
-  if (!order.first) rows.sort((one, other) => (order.down ? -1 : 1) * compare(value(one[order.place]), value(other[order.place])));
+  if (!order.first)
+    rows.sort((one, other) => (order.down ? -1 : 1) * compare(value(one[order.place]), value(other[order.place])));
   table(host, heads, rows);
   host.querySelectorAll("thead tr > *").forEach((head, place) => {
     const sorted = !order.first && order.place === place;
@@ -125,105 +166,16 @@ function sortableTable(host, heads, rows) {
       sortableTable(host, heads, rows);
       host.querySelectorAll("thead button")[place].focus();
     };
-    fill(head, element("button", { type: "button", onclick: sort }, heads[place], element("span", { "aria-hidden": "true" }, sorted ? (order.down ? " ↓" : " ↑") : "")));
+    fill(
+      head,
+      element(
+        "button",
+        { type: "button", onclick: sort },
+        heads[place],
+        element("span", { "aria-hidden": "true" }, sorted ? (order.down ? " ↓" : " ↑") : ""),
+      ),
+    );
   });
-}
-
-function writeRouting(groups) {
-  const named = byDomain(groups.filter((group) => group.routed.length));
-  const rows = named.map(([domain, members]) => {
-    const counts = new Map();
-    for (const group of members) for (const [task, number] of group.routed) counts.set(task, (counts.get(task) ?? 0) + number);
-    return { domain, counts, total: sum([...counts.values()]) };
-  });
-  const tasks = data.domains.filter((name, place) => rows.some((row) => row.counts.has(name) || row.domain === place));
-  const right = sum(rows.map((row) => row.counts.get(data.domains[row.domain]) ?? 0));
-  const all = sum(rows.map((row) => row.total));
-  when("confusion-panel", rows.length);
-  byId("confusion-note").textContent = `Rows: what the annotation or the Metafile says. Columns: what the router says. They agree on ${count(right)} of ${count(all)} (${percent(right, all)}).`;
-  const cells = rows.map((row) => [data.domains[row.domain], ...tasks.map((task) => heat(row.counts.get(task) ?? 0, row.total, task === data.domains[row.domain]))]);
-  table(byId("confusion"), ["", ...tasks.map((task) => element("abbr", { title: task }, shortDomains[data.domains.indexOf(task)]))], cells);
-  showConfidence(groups);
-}
-
-function heat(number, total, agrees) {
-  const strength = number === 0 ? "" : 2 * number > total ? "much" : "some";
-  const cell = element("span", { class: `heat ${agrees ? "agrees" : "differs"} ${strength}` }, number ? count(number) : "·");
-  cell.style.setProperty("--share", total ? `${Math.round((100 * number) / total)}%` : "0%");
-  return cell;
-}
-
-function showConfidence(groups) {
-  const kinds = { agrees: ["Agrees with the named domain", "kept"], unnamed: ["No domain was named", "neutral"], differs: ["Differs from it", "alarm"] };
-  const series = Object.entries(kinds).map(([kind, [name, paint]]) => {
-    const values = Array(data.confidenceBins).fill(0);
-    for (const group of groups) (group.confidence[kind] ?? []).forEach((number, place) => (values[place] += number));
-    return { name, values, colour: paint };
-  });
-  const present = series.filter((one) => sum(one.values) > 0);
-  when("confidence-panel", present.length);
-  const width = 100 / data.confidenceBins;
-  overview.confidence.show({ labels: Array.from({ length: data.confidenceBins }, (_, place) => `${Math.round(place * width)}–${Math.round((place + 1) * width)}%`), series: present });
-}
-
-function showLengths(groups) {
-  const counts = wordsOf(groups);
-  const longest = Math.max(1, quantile(counts, 0.995) ?? 1);
-  const width = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].find((size) => longest / size <= 24) ?? Math.ceil(longest / 24);
-  const bins = Math.floor(longest / width) + 1;
-  const values = Array(bins).fill(0);
-  for (const [words, number] of counts) values[Math.min(bins - 1, Math.floor(words / width))] += number;
-  const more = counts.length && counts[counts.length - 1][0] >= bins * width;
-  const label = (place) => (more && place === bins - 1 ? `${place * width}+` : width === 1 ? `${place}` : `${place * width}–${(place + 1) * width - 1}`);
-  overview.length.show({ labels: values.map((_, place) => label(place)), series: [{ name: "Captions", values, colour: "accent" }] });
-  const [low, median, high] = [0.1, 0.5, 0.9].map((part) => quantile(counts, part) ?? 0);
-  byId("length-note").textContent = `Half have at most ${plural(median, "word")}; eight in ten have ${count(low)} to ${count(high)}.`;
-}
-
-function showTokens(groups) {
-  when("token-panel", hasTokens);
-  const domains = byDomain(groups).map(([domain, members]) => [data.domains[domain], totals(members)]);
-  const each = (name) => domains.map(([, sums]) => Math.round((name === "fresh" ? sums.input - sums.cached : sums[name]) / sums.count));
-  const series = [{ name: "Read", values: each("fresh"), colour: "accent" }, { name: "Read from the cache", values: each("cached"), colour: "neutral" }, { name: "Written", values: each("output"), colour: "warm" }];
-  overview.tokens.show({ labels: domains.map(([name]) => name), series: series.filter((one) => sum(one.values) > 0) });
-}
-
-function writeErrors(groups) {
-  const kinds = new Map();
-  for (const group of groups) {
-    for (const [stage, kind, number] of group.errors) {
-      const key = JSON.stringify([stage, kind]);
-      const found = kinds.get(key) ?? { stage, kind, total: 0, datasets: new Map() };
-      found.total += number;
-      found.datasets.set(group.dataset, (found.datasets.get(group.dataset) ?? 0) + number);
-      kinds.set(key, found);
-    }
-  }
-  const sorted = [...kinds.values()].sort((one, other) => other.total - one.total);
-  when("no-errors", sorted.length === 0);
-  byId("error-table").hidden = sorted.length === 0;
-  const rows = sorted.map(({ stage, kind, total, datasets }) => {
-    const [most] = [...datasets].sort((one, other) => other[1] - one[1]);
-    const [, , examples] = run().examples.find((entry) => entry[0] === stage && entry[1] === kind) ?? [null, null, []];
-    const shown = element("details", {}, element("summary", {}, `${data.datasets[most[0]]} (${count(most[1])})`), ...examples.map((one) => element("p", { class: "message" }, element("strong", {}, one.id), ` ${one.message}`)));
-    return [element("code", {}, kind), stage, count(total), shown];
-  });
-  table(byId("error-table"), ["Kind", "Stage", "Samples", "Most in dataset"], rows, { numbers: false });
-}
-
-function writeStages() {
-  const names = { route: "Route", caption: "Caption", score: "Score" };
-  const stages = ["route", "caption", "score"].filter((name) => run().stages[name]).map((name) => [name, run().stages[name]]);
-  const columns = [
-    ["Records", (stage) => count(stage.records), () => true],
-    ["Tokens read", (stage) => compact(stage.input), (stage) => stage.input],
-    ["From the cache", (stage) => percent(stage.cached, stage.input), (stage) => stage.input],
-    ["Tokens written", (stage) => compact(stage.output), (stage) => stage.output],
-    ["Seconds in flight", (stage) => fixed(stage.seconds / stage.records, 1), (stage) => stage.seconds],
-    ["GPU hours", (stage) => fixed(stage.gpuHours), (stage) => stage.gpuHours],
-  ].filter(([, , there]) => stages.some(([, stage]) => there(stage)));
-  const rows = stages.map(([name, stage]) => [names[name], ...columns.map(([, text, there]) => (there(stage) ? text(stage) : "–"))]);
-  table(byId("stage-table"), ["Stage", ...columns.map(([name]) => name)], rows);
 }
 
 function updateOverview() {
@@ -246,13 +198,23 @@ function startOverview() {
   when("marks", hasMarks);
   when("threshold-panel", hasMarks);
   when("cost-panel", hasMarks);
-  overview.overall = new Plot(byId("overall-plot"), "Captions by overall mark, kept and rejected", { x: "Overall mark", y: "Captions" });
+  overview.overall = new Plot(byId("overall-plot"), "Captions by overall mark, kept and rejected", {
+    x: "Overall mark",
+    y: "Captions",
+  });
   overview.domain = new Plot(byId("domain-plot"), "Marks by domain", { horizontal: true, shares: true });
   overview.dimension = new Plot(byId("dimension-plot"), "Marks by dimension", { horizontal: true, shares: true });
-  overview.confidence = new Plot(byId("confidence-plot"), "Samples by the router's confidence", { x: "Confidence", y: "Samples" });
+  overview.confidence = new Plot(byId("confidence-plot"), "Samples by the router's confidence", {
+    x: "Confidence",
+    y: "Samples",
+  });
   overview.length = new Plot(byId("length-plot"), "Captions by number of words", { x: "Words", y: "Captions" });
   overview.tokens = new Plot(byId("token-plot"), "Tokens a sample by domain", { horizontal: true });
-  options(byId("dimension"), ["overall", ...data.dimensions].map((name) => [name, capital(name)]), "overall");
+  options(
+    byId("dimension"),
+    ["overall", ...data.dimensions].map((name) => [name, capital(name)]),
+    "overall",
+  );
   byId("dimension").addEventListener("change", () => showMarks(groupsOf(run())));
   byId("copy").addEventListener("click", async () => {
     const selection = getSelection();
