@@ -76,16 +76,24 @@ class Summary:
         }
 
 
+def why_unmarked(record: Record, score: Record | None) -> str | None:
+    """Why a caption has no marks that count, whatever the thresholds; None if it has them."""
+    if is_error(record):
+        return f"caption failed ({record.get('error', {}).get('kind', 'no kind')})"
+    if score is None:
+        return "no score"
+    if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):
+        return "score of an earlier caption"
+    if is_error(score):
+        return f"score failed ({score.get('error', {}).get('kind', 'no kind')})"
+    return None
+
+
 def reasons_against(record: Record, score: Record | None, thresholds: Thresholds) -> list[str]:
     """Why a caption is rejected; none if it is kept."""
-    if is_error(record):
-        return [f"caption failed ({record.get('error', {}).get('kind', 'no kind')})"]
-    if score is None:
-        return ["no score"]
-    if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):
-        return ["score of an earlier caption"]
-    if is_error(score):
-        return [f"score failed ({score.get('error', {}).get('kind', 'no kind')})"]
+    unmarked = why_unmarked(record, score)
+    if unmarked is not None or score is None:
+        return [unmarked or "no score"]
     reasons = [
         f"{name} too low ({score['scores'][name]} < {thresholds.dimension})"
         for name in DIMENSIONS

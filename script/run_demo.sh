@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to filtered captions of data/demo, on two ranks: set-up, plan, route, caption, score, filter, verify.
+# From nothing to filtered captions of data/demo, on two ranks: set-up, plan, route, caption, score, filter, verify, report.
 # MODEL names another model. Flags go to all three stages. Safe to repeat: what is done is not done again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -44,6 +44,8 @@ step "filter"
 step "verify"
 "$PYTHON" dataprocess/verify.py --plan "$PLAN" --data-folder "$DEMO/Domain"
 "$PYTHON" dataprocess/verify.py --plan "$PLAN" --data-folder "$DEMO/Caption" --scores
+step "report"
+"$PYTHON" dataprocess/report.py --data-folder "$DEMO/Caption"
 
 cat <<DONE
 
@@ -53,4 +55,7 @@ The demo is done. What was made:
   $DEMO/Caption/Rank*_node*_*.jsonl         the captions, with every agent's text
   $DEMO/Caption/score/Rank*_node*_*.jsonl   the judge's marks
   $DEMO/Caption/filtered/                   kept.jsonl, rejected.jsonl, summary.json
+
+To see it, open this page in a browser:
+  $DEMO/Caption/report.html
 DONE

@@ -49,7 +49,7 @@ def test_the_demo_runs_and_a_second_time_finds_all_done(tmp_path: Path) -> None:
     assert [stage["images"] + stage["videos"] for stage in cost["stages"].values()] == [len(ids)] * 3
     assert all(stage["tokens_a_second"] > 0 and stage["runs"] == 2 for stage in cost["stages"].values())
     assert "cost: no GPU was used" in first.stdout
-    for made in ("split_plan.jsonl", "Domain", "Caption", "Caption/score", "Caption/filtered"):
+    for made in ("split_plan.jsonl", "Domain", "Caption", "Caption/score", "Caption/filtered", "Caption/report.html"):
         assert f"{demo}/{made}" in first.stdout
         assert (demo / made).exists()
 

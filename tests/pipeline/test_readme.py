@@ -45,6 +45,7 @@ def test_the_real_run_on_one_node(checkout: Path) -> None:
     assert "kept" in log
     assert "cost: no GPU was used" in log
     kept = (checkout / "Output/Caption/filtered/kept.jsonl").read_text().splitlines()
+    assert (checkout / "Output/Caption/report.html").stat().st_size > 300_000
     exported = json.loads((checkout / "data/captioned/Metafile.json").read_text())
     assert sum(entry["length"] for entry in exported.values()) == len(kept)
 

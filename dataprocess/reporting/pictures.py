@@ -1,0 +1,118 @@
+"""Small pictures of media, as text that goes into the page. Loads no model libraries."""
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from MetaCaptioner import video
+from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget, to_rgb
+from MetaCaptioner.metafile import Sample
+from MetaCaptioner.results import Record
+from MetaCaptioner.work import sample_from_record
+
+# Tried in this order until the picture fits: its longer side in pixels, WebP quality.
+_ATTEMPTS = ((480, 70), (480, 50), (360, 50), (240, 40), (140, 30))
+_SIDE = _ATTEMPTS[0][0]
+_MAX_SOURCE_PIXELS = MediaBudget().max_source_pixels
+_VIDEO_FRAMES = 4
+_GAP = 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URI with its pixels, or why there is none."""
+
+    uri: str | None = None
+    width: int = 0
+    height: int = 0
+    problem: str | None = None
+
+
+class _NoPictureError(Exception):
+    """Why there is none, without the file's name."""
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > _MAX_SOURCE_PIXELS:
+        raise _NoPictureError(f"{width}x{height} pixels are too many to decode")
+
+
+def _fitted(width: int, height: int, side: int) -> tuple[int, int]:
+    """The size that has no side longer than `side`; never larger than it was."""
+    scale = min(1.0, side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _image(path: Path) -> Image.Image:
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            _check_size(image.width, image.height)
+            image.draft("RGB", _fitted(image.width, image.height, _SIDE))
+            small = to_rgb(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
+        raise _NoPictureError(f"cannot be decoded: {error}") from error
+    small.thumbnail((_SIDE, _SIDE))
+    return small
+
+
+def _frames(path: Path) -> Image.Image:
+    """Four frames of a clip from its beginning to its end, in reading order, on one picture."""
+    try:
+        facts = video.probe(path)
+        _check_size(facts.width, facts.height)
+        width, height = _fitted(facts.width, facts.height, _SIDE // 2)
+        indices = [int(index) for index in np.linspace(0, facts.frames - 1, _VIDEO_FRAMES).round()]
+        frames, _ = video.decode(path, indices, width, height)
+    except video.VideoError as error:
+        raise _NoPictureError(str(error)) from error
+    sheet = Image.new("RGBA", (2 * width + _GAP, 2 * height + _GAP))
+    for number, frame in enumerate(frames):
+        sheet.paste(Image.fromarray(frame), ((number % 2) * (width + _GAP), (number // 2) * (height + _GAP)))
+    return sheet
+
+
+def _decoded(sample: Sample) -> Image.Image:
+    if not sample.media_name:
+        raise _NoPictureError("the row names no media file")
+    if not os.path.isfile(sample.media_path):  # noqa: PTH113 Path.is_file fails on odd names
+        raise _NoPictureError("there is no such file")
+    return _frames(sample.media_path) if sample.modality == "video" else _image(sample.media_path)
+
+
+def _encoded(picture: Image.Image, most_bytes: int) -> bytes:
+    """WebP of at most `most_bytes`, or the smallest that is made at all."""
+    content = b""
+    for side, quality in _ATTEMPTS:
+        small = picture if side == _SIDE else ImageOps.scale(picture, side / _SIDE)
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP", quality=quality, method=1)
+        content = buffer.getvalue()
+        if len(content) <= most_bytes:
+            break
+    return content
+
+
+def _picture(sample: Sample, most_bytes: int) -> Picture:
+    try:
+        picture = _decoded(sample)
+    except _NoPictureError as error:
+        return Picture(problem=f"{sample.media_path}: {error}")
+    uri = "data:image/webp;base64," + base64.b64encode(_encoded(picture, most_bytes)).decode()
+    return Picture(uri, picture.width, picture.height)
+
+
+def pictures_of(records: Sequence[Record], most_bytes: int) -> list[Picture]:
+    """A picture of at most `most_bytes` for the media of each record, in order; of a clip four frames on one."""
+    samples = [sample_from_record({"caption": "", **record}) for record in records]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        try:
+            return list(threads.map(lambda sample: _picture(sample, most_bytes), samples))
+        finally:
+            video.end_helpers()
