@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import kernel_profile
 from benchmarks.dummy_model import ANSWER_LETTERS, Work
 from benchmarks.workload import TASKS, Workload
 from MetaCaptioner import captionpipeline
@@ -67,10 +68,14 @@ class MeasuredEngine(VllmEngine):
         if media:
             await self._engine.reset_mm_cache()
 
+    async def profile(self, seconds: float, begin: Callable[[], bool]) -> None:
+        """Record the engine's kernels for so many seconds, once `begin` is true."""
+        await kernel_profile.record(self._engine, seconds, begin)
+
 
 @dataclass(frozen=True)
 class Bench:
-    """One engine and what it is to caption."""
+    """One engine and what it is to caption; `profile` seconds of the pipeline are recorded, half-way."""
 
     engine: MeasuredEngine
     options: StageOptions
@@ -78,6 +83,7 @@ class Bench:
     workload: Workload
     plan: Path
     output: Path
+    profile: float = 0.0
 
     @property
     def workflow(self) -> Workflow:
@@ -132,7 +138,10 @@ async def pipeline(bench: Bench, count: int) -> None:
     """The caption stage: its rank loop, its workflow, its result files."""
     with ExitStack() as stack, tqdm(total=count, desc="pipeline", mininterval=10.0) as bar:
         loop = RankLoop(captionpipeline.run_sample(bench.prompts), bench.engine, bench.settings, StopSignal(), {}, bar)
-        tally = await loop.run(bench.items(stack, "pipeline", count))
+        async with asyncio.TaskGroup() as tasks:
+            if bench.profile:
+                tasks.create_task(bench.engine.profile(bench.profile, lambda: bar.n >= count // 2))
+            tally = await loop.run(bench.items(stack, "pipeline", count))
     if tally.failed:
         raise RuntimeError(f"{tally.failed} samples failed: {dict(tally.errors)}")
 

@@ -5,6 +5,7 @@ without weights writes can be read back as just as many tokens; a few thousand a
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ MEDIUM = replace(LARGE, hidden=3584, intermediate=18944, layers=28, key_value_he
 SHAPES = {"72b": (LARGE, 152064), "7b": (MEDIUM, 152064), "tiny": (SHAPE, 8192)}
 """Shape and vocabulary by name; those of Qwen2.5-VL-72B and 7B are from the published configurations."""
 
+FP8_SCHEMES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "channel": ({"strategy": "channel"}, {"strategy": "token"}),
+    "block": (
+        {"strategy": "block", "block_structure": [128, 128]},
+        {"strategy": "group", "group_size": 128},
+    ),
+}
+"""What shares a scale, of the weights and of the activations, by name."""
+
 ANSWER_LETTERS = range(0x10000, 0x11000)
 """Some of the code points that are one token each; those of four bytes in UTF-8 begin here."""
 
@@ -46,11 +56,11 @@ class Work:
     output_tokens: int
 
 
-def make_dummy_model(folder: Path, name: str, fp8: bool = False) -> Path:
+def make_dummy_model(folder: Path, name: str, fp8: str | None = None) -> Path:
     """Write configuration, tokenizer and processor of a model of a shape of `SHAPES` to `folder`.
 
-    `fp8` declares the weights of the language model as 8-bit floats, per channel, with activations scaled by token: the
-    compressed-tensors format of published FP8 checkpoints.
+    `fp8`, one of `FP8_SCHEMES`, declares the weights of the language model as 8-bit floats, in the compressed-tensors
+    format of published FP8 checkpoints.
     """
     shape, vocabulary = SHAPES[name]
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +73,7 @@ def make_dummy_model(folder: Path, name: str, fp8: bool = False) -> Path:
         "dtype": "bfloat16",
     }
     if fp8:
-        config["quantization_config"] = _fp8_config()
+        config["quantization_config"] = _fp8_config(*FP8_SCHEMES[fp8])
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_processor(folder)
     return folder
@@ -92,10 +102,8 @@ def _fill_vocabulary(path: Path, vocabulary: int) -> None:
     path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
 
 
-def _fp8_config() -> dict[str, Any]:
-    def scheme(strategy: str, dynamic: bool) -> dict[str, Any]:
-        return {"num_bits": 8, "type": "float", "strategy": strategy, "dynamic": dynamic, "symmetric": True}
-
+def _fp8_config(weights: Mapping[str, Any], activations: Mapping[str, Any]) -> dict[str, Any]:
+    number: dict[str, Any] = {"num_bits": 8, "type": "float", "symmetric": True}
     return {
         "quant_method": "compressed-tensors",
         "format": "float-quantized",
@@ -104,8 +112,8 @@ def _fp8_config() -> dict[str, Any]:
         "config_groups": {
             "group_0": {
                 "targets": ["Linear"],
-                "weights": scheme("channel", dynamic=False),
-                "input_activations": scheme("token", dynamic=True),
+                "weights": {**number, "dynamic": False, **weights},
+                "input_activations": {**number, "dynamic": True, **activations},
                 "output_activations": None,
             }
         },

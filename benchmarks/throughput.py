@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.columns import Bench, MeasuredEngine, all_at_once, pipeline, staged
-from benchmarks.dummy_model import language_flops, make_dummy_model, vision_flops
+from benchmarks.dummy_model import FP8_SCHEMES, language_flops, make_dummy_model, vision_flops
+from benchmarks.kernel_profile import KernelTime, kernel_table, profiler_config, read_kernels
 from benchmarks.meters import Meter, device_name, peak_tflops
 from benchmarks.workload import FRAMES, PROMPTS, Workload
 from MetaCaptioner.errors import BadArguments
@@ -143,12 +144,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=("7b", "72b", "tiny"), default="7b")
     parser.add_argument("--tiny", action="store_true", help="the small shape, 8 pictures of 448x448, short answers")
-    parser.add_argument("--fp8", action="store_true", help="weights and KV cache of 8-bit floats")
+    fp8 = "weights and KV cache of 8-bit floats; the weights scaled by channel (the default) or by blocks of 128x128"
+    parser.add_argument("--fp8", nargs="?", choices=FP8_SCHEMES, const="channel", help=fp8)
     parser.add_argument("--video", action="store_true", help="clips of 32 frames of 392x392 pixels instead of pictures")
     parser.add_argument("--items", type=int, default=512)
     parser.add_argument("--staged-items", type=int, default=128, help="the staged column is slow: fewer samples")
     parser.add_argument("--columns", nargs="+", default=list(COLUMNS), metavar="COLUMN")
     parser.add_argument("--work", type=Path, default=Path("Output/throughput"), help="folder for media and results")
+    parser.add_argument("--profile", type=float, default=0.0, metavar="SECONDS", help="say which kernels take the time")
     parser.add_argument("--write", type=Path, help="write the results here as JSON, added to what is there")
     return parser
 
@@ -169,6 +172,8 @@ def stage_options(own: argparse.Namespace, model: Path, flags: Sequence[str]) ->
     fixed = ["--model", str(model), "--prompts-dir", str(PROMPTS), "--engine-arg", "load_format=dummy"]
     if own.fp8:
         fixed += ["--engine-arg", "kv_cache_dtype=fp8"]
+    if own.profile:
+        fixed += ["--engine-arg", f"profiler_config={json.dumps(profiler_config(own.work / 'trace'))}"]
     return from_arguments(parser.parse_args([*fixed, *flags]))
 
 
@@ -177,7 +182,7 @@ async def run(own: argparse.Namespace, flags: Sequence[str]) -> dict[str, Any]:
     shape = "tiny" if own.tiny else own.shape
     workload = workload_of(own)
     plan = workload.write(own.work)
-    model = make_dummy_model(own.work / f"model_{shape}{'_fp8' if own.fp8 else ''}", shape, own.fp8)
+    model = make_dummy_model(own.work / f"model_{shape}_{own.fp8 or 'bf16'}", shape, own.fp8)
     options = stage_options(own, model, flags)
     output = own.work / "results"
     shutil.rmtree(output, ignore_errors=True)
@@ -185,14 +190,14 @@ async def run(own: argparse.Namespace, flags: Sequence[str]) -> dict[str, Any]:
     engine = MeasuredEngine(options, workload, on_gpu=bool(count_gpus({})))
     say(f"the KV cache holds {engine.cache_tokens or 0:,} tokens")
     try:
-        bench = Bench(engine, options, load_prompts(options.prompts_dir), workload, plan, output)
+        bench = Bench(engine, options, load_prompts(options.prompts_dir), workload, plan, output, own.profile)
         await all_at_once(bench, min(_WARM_UP, workload.items))
         results = []
         for name in own.columns:
             count = min(own.staged_items, workload.items) if name == "staged" else workload.items
             if name.startswith("pipeline"):
                 shutil.rmtree(output / "pipeline", ignore_errors=True)
-            results.append(await run_column(bench, name, shape, count, peak_tflops(device, own.fp8)))
+            results.append(await run_column(bench, name, shape, count, peak_tflops(device, bool(own.fp8))))
             say(json.dumps(asdict(results[-1])))
     finally:
         engine.close()
@@ -202,6 +207,7 @@ async def run(own: argparse.Namespace, flags: Sequence[str]) -> dict[str, Any]:
         "versions": versions(),
         "shape": shape,
         "fp8": own.fp8,
+        "kernels": [asdict(kernel) for kernel in read_kernels(own.work / "trace")] if own.profile else [],
         "workload": workload.describe(),
         "flags": list(flags),
         "results": [asdict(result) for result in results],
@@ -215,9 +221,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         raise BadArguments(f"--columns: there is no column '{unknown[0]}' (choose from {', '.join(COLUMNS)})")
     report = asyncio.run(run(own, flags))
-    print(f"{report['shape']}{' FP8' if own.fp8 else ''} on {report['device']}, {report['date']}; {report['versions']}")
+    numbers = f"FP8 by {own.fp8}" if own.fp8 else "bfloat16"
+    print(f"{report['shape']} {numbers} on {report['device']}, {report['date']}; {report['versions']}")
     print(f"{report['workload']}\n")
     print(table([Result(**result) for result in report["results"]]))
+    if report["kernels"]:
+        print("\n" + kernel_table([KernelTime(**kernel) for kernel in report["kernels"]]))
     if own.write:
         earlier = json.loads(own.write.read_text()) if own.write.exists() else []
         own.write.write_text(json.dumps([*earlier, report], indent=1) + "\n")

@@ -1,15 +1,24 @@
 """Models without weights: their tokenizer, and the count of their arithmetic."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks.dummy_model import ANSWER_LETTERS, SHAPES, Work, language_flops, make_dummy_model, vision_flops
+from benchmarks.dummy_model import (
+    ANSWER_LETTERS,
+    FP8_SCHEMES,
+    SHAPES,
+    Work,
+    language_flops,
+    make_dummy_model,
+    vision_flops,
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dummy_model(tmp_path_factory.mktemp("model"), "tiny", fp8=True)
+    return make_dummy_model(tmp_path_factory.mktemp("model"), "tiny", fp8="channel")
 
 
 def test_what_is_written_is_read_as_as_many_tokens(folder: Path) -> None:
@@ -29,6 +38,17 @@ def test_the_configuration_is_one_that_transformers_reads(folder: Path) -> None:
     config = AutoConfig.from_pretrained(folder)
     assert config.architectures == ["Qwen2_5_VLForConditionalGeneration"]
     assert config.quantization_config["quant_method"] == "compressed-tensors"
+
+
+@pytest.mark.parametrize("scheme", FP8_SCHEMES)
+def test_the_fp8_schemes_are_ones_that_compressed_tensors_reads(scheme: str, tmp_path: Path) -> None:
+    from compressed_tensors.quantization import QuantizationConfig
+
+    config = json.loads((make_dummy_model(tmp_path, "tiny", scheme) / "config.json").read_text())
+    read = QuantizationConfig.model_validate(config["quantization_config"])
+    group = read.config_groups["group_0"]
+    assert group.weights.strategy == scheme
+    assert group.input_activations.dynamic
 
 
 def test_arithmetic_is_two_operations_a_weight_and_token() -> None:
