@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Literal
 
@@ -53,10 +53,10 @@ def who_am_i(environment: MutableMapping[str, str]) -> Rank:
     """Read the launcher's variables and take torchrun's out, so that no library forms a process group from them.
 
     A SLURM batch script has SLURM_PROCID too, but it is one process whatever SLURM_NTASKS says: it counts as alone.
-    Only a task that srun started (it has a step id) is a rank.
+    Only a task that srun started (it has a step id) is a rank. The jobs of a job array are parts of one launch.
 
     Raises:
-        UserError: a variable is not a number.
+        UserError: a variable is not a number; a job array has gaps.
     """
     try:
         if "RANK" in environment and "WORLD_SIZE" in environment:
@@ -76,8 +76,9 @@ def who_am_i(environment: MutableMapping[str, str]) -> Rank:
                 int(environment.get("SLURM_NODEID", 0)),
                 "slurm",
             )
+            rank = _in_array(rank, environment)
         else:
-            rank = Rank()
+            rank = _in_array(Rank(), environment)
     except ValueError as error:
         raise UserError(f"the launcher's rank variables are no numbers: {error}") from error
     for name in [name for name in environment if name in _TORCHRUN_VARIABLES or name.startswith("TORCHELASTIC_")]:
@@ -88,6 +89,30 @@ def who_am_i(environment: MutableMapping[str, str]) -> Rank:
 def _is_srun_task(environment: MutableMapping[str, str]) -> bool:
     in_batch_script = "SLURM_JOB_ID" in environment and "SLURM_STEP_ID" not in environment
     return "SLURM_PROCID" in environment and not in_batch_script
+
+
+def _in_array(rank: Rank, environment: MutableMapping[str, str]) -> Rank:
+    """A rank of one job as a rank of the whole job array: the n-th job has the n-th run of ranks and of nodes.
+
+    Raises:
+        UserError: the array's numbers do not follow each other, so that the n-th job cannot be told.
+    """
+    if "SLURM_ARRAY_TASK_ID" not in environment:
+        return rank
+    names = (f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "COUNT", "MIN", "MAX"))
+    number, count, first, last = (int(environment.get(name, "")) for name in names)
+    if last - first + 1 != count:
+        raise UserError(
+            f"the job array has {count} jobs numbered from {first} to {last}: with gaps, nobody would do the ranks "
+            "that are missing; submit it whole, as in --array=0-7 (jobs with nothing left to do end at once)"
+        )
+    nodes = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
+    return replace(
+        rank,
+        rank=(number - first) * rank.world_size + rank.rank,
+        world_size=count * rank.world_size,
+        node=(number - first) * nodes + rank.node,
+    )
 
 
 def assigned_ranks(rank: Rank, plan_ranks: Sequence[int]) -> list[int]:
@@ -193,9 +218,12 @@ def end_with_parent() -> None:
 
     A rank killed with -9 cannot end its engine processes, which would keep the GPU's memory from the next run. A
     spawned process imports its parent's main module under the name `__mp_main__` before it does anything else.
+
+    SLURM sends a SIGUSR1 to all processes of a job step, but what is in flight needs the engine: it does not listen.
     """
     if "__mp_main__" in sys.modules:
         kill_when_parent_ends()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def share(total: int, rank: Rank) -> int:

@@ -123,5 +123,5 @@ def test_plan_and_output_must_be_named(tmp_path: Path, run: Runner, missing: str
 def test_the_scripted_engine_takes_a_delay_and_nothing_else(tmp_path: Path, run: Runner, argument: str) -> None:
     outcome = run.caption(small_plan(tmp_path, 1), tmp_path / "out", "--engine-arg", argument)
     assert outcome.status == 2
-    assert "error: the scripted engine takes only --engine-arg delay=SECONDS" in outcome.said
+    assert "error: the scripted engine takes only --engine-arg delay=SECONDS and log=FILE" in outcome.said
     assert run.caption(small_plan(tmp_path, 1), tmp_path / "out", "--engine-arg", "delay=0.001").status == 0

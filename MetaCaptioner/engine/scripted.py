@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from pathlib import Path
 
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
@@ -11,20 +12,27 @@ from MetaCaptioner.options import EngineOptions
 
 
 class ScriptedEngine:
-    """Answers at once, or after `--engine-arg delay=SECONDS`; the same request gets the same answer."""
+    """Answers at once, or after `--engine-arg delay=SECONDS`; the same request gets the same answer.
+
+    With `--engine-arg log=FILE` the id of every request is appended to a file, a line each.
+    """
 
     pixel_multiple = 28
     cache_tokens: int | None = None
 
     def __init__(self, options: EngineOptions) -> None:
-        unknown = sorted(set(options.extra) - {"delay"})
-        delay = options.extra.get("delay", 0.0)
-        if unknown or not isinstance(delay, int | float):
-            raise BadArguments("the scripted engine takes only --engine-arg delay=SECONDS")
+        unknown = sorted(set(options.extra) - {"delay", "log"})
+        delay, log = options.extra.get("delay", 0.0), options.extra.get("log", "")
+        if unknown or not isinstance(delay, int | float) or not isinstance(log, str):
+            raise BadArguments("the scripted engine takes only --engine-arg delay=SECONDS and log=FILE")
         self.model = "scripted"
         self._delay = float(delay)
+        self._log = Path(log) if log else None
 
     async def generate(self, request: Request) -> Completion:
+        if self._log is not None:
+            with self._log.open("a") as log:
+                log.write(f"{request.request_id}\n")
         await asyncio.sleep(self._delay)
         media = request.media.media_id if request.media else "no media"
         digest = hashlib.sha256(f"{media}\n{request.instruction}".encode()).hexdigest()
