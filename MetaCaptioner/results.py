@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
 from MetaCaptioner.metafile import Sample
 
 Record = dict[str, Any]
@@ -22,6 +24,7 @@ Record = dict[str, Any]
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
+_LOCK_SECONDS = 5.0
 
 
 class ResultError(UserError):
@@ -154,6 +157,11 @@ class DoneSamples:
             rows = self._rows[name] = grown
         rows[index] = True
 
+    def has_id(self, sample_id: str) -> bool:
+        """Whether the sample of this id, `data_name`/index, has a record."""
+        name, _, index = sample_id.rpartition("/")
+        return index.isdecimal() and self.has(name, int(index))
+
     def has(self, name: str, index: int) -> bool:
         rows = self._rows.get(name)
         return rows is not None and index < len(rows) and bool(rows[index])
@@ -189,6 +197,8 @@ class RankResults:
             held.callback(os.close, self._locks[0])
             if parts > 1:
                 self._locks.append(_lock(folder, f".Rank{rank}~{part}.lock", rank, shared=False))
+                held.callback(os.close, self._locks[1])
+            self.journal = Journal(folder / (f".Rank{rank}~{part}.journal" if parts > 1 else f".Rank{rank}.journal"))
             held.pop_all()
         self.repaired = self._recover()
 
@@ -230,6 +240,12 @@ class RankResults:
             attempts |= dropped
         return attempts
 
+    def retry(self, failed: Callable[[Record], bool]) -> None:
+        """Take failures out, so that they are done again. What they have behind them is in the journal by then."""
+        records = (record for path in self.files() for record in read_records(path) if failed(record))
+        self.journal.remember({record["sample_id"]: _past(record) for record in records})
+        self.drop(failed)
+
     def append(self, stem: str, record: Record) -> None:
         """Write one record as one line, in one system call, to the file of annotation file `stem`.
 
@@ -247,6 +263,7 @@ class RankResults:
             raise ResultError(
                 f"result file {path}: cannot be written: {error.strerror}; what it holds is kept"
             ) from error
+        self.journal.end(str(record.get("sample_id")))
 
     def close(self) -> None:
         """Flush to disk and release the rank.
@@ -263,6 +280,7 @@ class RankResults:
             with suppress(OSError):
                 os.close(descriptor)
         self._open_files.clear()
+        self.journal.close()
         for lock in self._locks:
             os.close(lock)
         if failure is not None:
@@ -280,14 +298,25 @@ def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
         descriptor = os.open(folder / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
-    except OSError:
-        pass  # a file system without locks: two processes on one rank are then the user's to avoid
-    return descriptor
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError as error:  # for a moment after a kill by one that is still dying
+            if time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            os.close(descriptor)
+            raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
+        except OSError:
+            pass  # a file system without locks: two processes on one rank are then the user's to avoid
+        return descriptor
+
+
+def _past(record: Record) -> Past:
+    """What a failed sample has behind it. One that killed its workers goes alone at once when it is tried again."""
+    kind = (record.get("error") or {}).get("kind")
+    return Past(int(record.get("attempts") or 1), CRASHES_BEFORE_ALONE if kind == ENGINE_CRASH else 0)
 
 
 def _write_whole(descriptor: int, line: bytes) -> None:

@@ -3,11 +3,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from MetaCaptioner import results as results_module
+from MetaCaptioner.journal import Past
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.results import (
     DoneSamples,
@@ -299,6 +302,44 @@ def test_error_records_are_dropped_and_their_attempts_told(tmp_path: Path) -> No
         assert results.done().count("set", 0, 10) == 1
         assert results.drop(is_error) == {}
     assert list(records(tmp_path)) == ["set/0"]
+
+
+def test_failures_are_taken_out_for_another_try_and_what_they_have_behind_them_outlasts_the_process(
+    tmp_path: Path,
+) -> None:
+    crash = {"error": {"kind": "engine_crash", "message": "…"}}
+    with opened(tmp_path) as results:
+        results.append("a", record(0))
+        results.append("a", record(1, "error", attempts=3))
+        results.append("b", record(2, "error", attempts=4, **crash))
+    results = opened(tmp_path)
+    results.retry(is_error)
+    os.close(results._locks[0])  # killed
+    with opened(tmp_path) as results:
+        assert results.done().count("set", 0, 10) == 1
+        results.journal.settle(results.done().has_id, crashed=True)
+        assert results.journal.past("set/1") == Past(attempts=3)
+        assert results.journal.past("set/2") == Past(attempts=4, crashes=2)  # goes alone at once
+        results.append("a", record(1))
+        assert results.journal.past("set/1") == Past()
+
+
+def test_a_rank_whose_last_process_is_still_dying_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_module, "_LOCK_SECONDS", 20.0)
+    holder = opened(tmp_path)
+    timer = threading.Timer(0.3, holder.close)
+    timer.start()
+    opened(tmp_path).close()
+    timer.join()
+
+
+def test_a_sample_is_found_by_its_id() -> None:
+    done = DoneSamples()
+    done.add(record(3) | {"data_name": "a/b"})
+    ids = ("a/b/3", "a/b/4", "b/3", "a/b/-1", "a/b/x", "a/b/", "3", "")
+    assert [done.has_id(sample_id) for sample_id in ids] == [True, *[False] * 7]
 
 
 def test_rewrite_tells_how_many_lines_went(tmp_path: Path) -> None:
