@@ -17,7 +17,7 @@ from tqdm import tqdm
 from MetaCaptioner import ranks
 from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
-from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
+from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
 from MetaCaptioner.plan import read_plan
 from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
@@ -25,6 +25,7 @@ from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample, Tally
 from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
 from MetaCaptioner.results import Record, is_error, result_files
 from MetaCaptioner.terminal import say
+from MetaCaptioner.vitals import Vitals, inherited_vitals
 from MetaCaptioner.work import (
     CaptionWork,
     Item,
@@ -38,7 +39,7 @@ from MetaCaptioner.work import (
 )
 
 # The engine's processes are spawned, and so import this module before they do anything else.
-ranks.end_with_parent()
+ranks.begin_helper()
 
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
@@ -106,17 +107,20 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     parsed = parser.parse_args(arguments)
     options = from_arguments(parsed)
-    rank = ranks.who_am_i(os.environ)
+    vitals = inherited_vitals(os.environ)
+    vitals.stall_seconds, vitals.max_deaths = options.stall_seconds, options.max_deaths
+    rank = replace(ranks.who_am_i(os.environ), restarts=vitals.deaths if vitals.begun else 0)
     try:
-        return _run_rank(stage, parsed, options, rank)
+        return _run_rank(stage, parsed, options, rank, vitals)
     except BadArguments:
         raise
     except UserError as error:
-        say(f"rank {rank.rank}: error: {error}" if error.exit_status == 1 else f"rank {rank.rank}: {error}")
+        expected = isinstance(error, StoppedEarly | EngineDead)
+        say(f"rank {rank.rank}: {error}" if expected else f"rank {rank.rank}: error: {error}")
         return error.exit_status
 
 
-def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, rank: Rank) -> int:
+def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, rank: Rank, vitals: Vitals) -> int:
     stop = StopSignal()
     stop.install()
     prompts = load_prompts(options.prompts_dir)
@@ -124,12 +128,13 @@ def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, r
         prompts = limit_output(prompts, options.max_output_tokens)
     with ExitStack() as stack:
         work = stage.open_work(parsed, options, rank, prompts, stack)
+        vitals.begun = 1
         for problem in work.problems:
             say(f"rank {rank.rank}: error: {problem}")
         total, pending = work.total(), work.pending()
         say(f"rank {rank.rank}: {stage.name}: {total - pending} of {total} samples are done, {pending} to do")
         if pending:
-            tally = _work_through(stage, work, pending, options, rank, prompts, stop)
+            tally = _work_through(stage, work, pending, options, rank, prompts, stop, vitals)
             say(f"rank {rank.rank}: {describe(tally)}")
             if tally.stopped:
                 raise StoppedEarly(f"stopped by {stop.received}; run the same command again to go on")
@@ -137,12 +142,19 @@ def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, r
 
 
 def _work_through(
-    stage: Stage, work: Work, pending: int, options: StageOptions, rank: Rank, prompts: Prompts, stop: StopSignal
+    stage: Stage,
+    work: Work,
+    pending: int,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stop: StopSignal,
+    vitals: Vitals,
 ) -> Tally:
     """Load the engine and run the loop over what is pending."""
     if options.max_samples is not None:
-        pending = min(pending, ranks.share(options.max_samples, rank))
-        if pending == 0:
+        pending = min(pending, ranks.share(options.max_samples, rank) - vitals.records)
+        if pending <= 0:
             return Tally()
     gpus = ranks.claim_gpus(rank, options.engine.tensor_parallel_size, os.environ)
     what = options.engine.model if options.engine.kind == "vllm" else f"the {options.engine.kind} engine"
@@ -150,7 +162,7 @@ def _work_through(
 
     async def run() -> Tally:
         begin = time.monotonic()
-        engine = open_engine(options.engine, on_gpu=bool(gpus))
+        engine = _open_engine(options, rank, on_gpu=bool(gpus))
         say(f"rank {rank.rank}: loaded in {time.monotonic() - begin:.0f} s")
         stop.interruptible = False
         try:
@@ -164,13 +176,29 @@ def _work_through(
             in_flight=options.in_flight,
             decode_threads=options.decode_threads,
             grace_seconds=options.grace_seconds,
+            max_error_rate=options.max_error_rate,
             seed=options.engine.seed,
         )
         constant: Record = {"model": engine.model, "prompts": prompts.digest()}
         with _bar(stage, rank, pending) as bar:
-            return await RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar).run(items)
+            return await RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar, vitals).run(items)
 
     return asyncio.run(run())
+
+
+def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool) -> Engine:
+    """The engine. Where an earlier worker has loaded it, that it fails now may pass, such as memory not yet given back.
+
+    Raises:
+        UserError: it cannot be loaded, and another worker would not load it either.
+        EngineDead: it cannot be loaded now.
+    """
+    try:
+        return open_engine(options.engine, on_gpu)
+    except UserError as error:
+        if rank.restarts and error.exit_status == UserError.exit_status:
+            raise EngineDead(str(error)) from error
+        raise
 
 
 def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":

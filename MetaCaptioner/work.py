@@ -13,7 +13,8 @@ import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.domains import Domain, Modality
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import SampleError, UserError
+from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.ranks import Rank, assigned_ranks
@@ -25,12 +26,29 @@ _PROBED_CAPTIONS = 1000
 
 @dataclass(frozen=True)
 class Item:
-    """A sample to do, where its record goes, and how often it was tried in earlier runs."""
+    """A sample to do, where its record goes, and what it has behind it: attempts in earlier runs, crashes it was at."""
 
     sample: Sample
     results: RankResults
     stem: str
-    attempts: int = 0
+    past: Past
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what killed two workers: it is then done with nothing else in flight."""
+        return self.past.crashes == CRASHES_BEFORE_ALONE
+
+    def begin(self) -> None:
+        """Note that it is in flight.
+
+        Raises:
+            SampleError: it has killed a worker alone.
+        """
+        if self.past.crashes > CRASHES_BEFORE_ALONE:
+            raise SampleError(
+                ENGINE_CRASH, f"was in flight at {self.past.crashes} deaths of the worker, at the last one alone"
+            )
+        self.results.journal.begin(self.sample.sample_id)
 
     def write(self, record: Record) -> None:
         self.results.append(self.stem, record)
@@ -57,11 +75,13 @@ class Work(Protocol):
 
 @dataclass
 class _RankFiles:
-    """The results of one assigned rank: open, recovered, with what is done and what is tried again."""
+    """The results of one assigned rank: open, recovered, with what is done."""
 
     results: RankResults
     done: DoneSamples
-    attempts: Mapping[str, int]
+
+    def item(self, sample: Sample, stem: str) -> Item:
+        return Item(sample, self.results, stem, self.results.journal.past(sample.sample_id))
 
 
 def open_results(
@@ -75,13 +95,17 @@ def open_results(
 ) -> _RankFiles:
     """Open the results of one assigned rank, or a share (turn, processes) of it.
 
-    Records that are `retried` are taken out and count as attempts; `outdated` ones are just taken out.
+    Records that are `retried` are taken out and count as attempts, but only by the first worker of a run: the next one
+    finds them out, or made anew. `outdated` ones are just taken out.
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
     if outdated is not None:
         results.drop(outdated)
-    attempts = results.drop(retried) if retried is not None else {}
-    return _RankFiles(results, results.done(), attempts)
+    if retried is not None and not rank.restarts:
+        results.retry(retried)
+    done = results.done()
+    results.journal.settle(done.has_id, crashed=rank.restarts > 0)
+    return _RankFiles(results, done)
 
 
 def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
@@ -184,8 +208,7 @@ class PlanWork:
         for index in range(row.start_idx, row.end_idx):
             if mine.done.has(row.data_name, index):
                 continue
-            sample = self._sample(row, annotation, index)
-            yield Item(sample, mine.results, row.stem, mine.attempts.get(sample.sample_id, 0))
+            yield mine.item(self._sample(row, annotation, index), row.stem)
 
     def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:
         return sample_from_row(
@@ -262,8 +285,7 @@ class CaptionWork:
             mine = self.files[rank]
             if mine.done.has(record["data_name"], record["index"]):
                 continue
-            sample = sample_from_record(record)
-            yield Item(sample, mine.results, stem, mine.attempts.get(sample.sample_id, 0))
+            yield mine.item(sample_from_record(record), stem)
 
     def _captions(self) -> Iterator[tuple[int, str, Record]]:
         """(rank, annotation stem, record) of the captions that are this process's, failed ones left out."""
