@@ -39,6 +39,9 @@ class StageOptions:
     in_flight: int | None
     decode_threads: int
     grace_seconds: float
+    max_error_rate: float
+    stall_seconds: float
+    max_deaths: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +81,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--in-flight", type=int, metavar="N", help="samples in the engine (default: what its cache holds)")
     run.add_argument("--decode-threads", type=int, default=min(8, os.cpu_count() or 1), metavar="N")
     run.add_argument("--grace-seconds", type=float, default=20.0, help="for samples in flight after a signal to stop")
+    run.add_argument(
+        "--max-error-rate", type=float, default=0.5, metavar="SHARE", help="stop when more of the last 200 samples fail"
+    )
+    run.add_argument(
+        "--stall-seconds",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="start the engine again when it gives no token for so long; 0: never",
+    )
+    run.add_argument(
+        "--max-deaths",
+        type=int,
+        default=5,
+        metavar="N",
+        help="give the rank up when the engine has died so often without finishing a sample in between",
+    )
 
 
 def _engine_argument(text: str) -> tuple[str, object]:
@@ -108,6 +128,7 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
         "video_pixels",
         "decode_threads",
         "max_source_pixels",
+        "max_deaths",
     ):
         _require(getattr(arguments, name) >= 1, f"--{name.replace('_', '-')} must be at least 1")
     for name in ("max_model_len", "max_samples", "max_output_tokens", "in_flight"):
@@ -116,6 +137,8 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
     _require(arguments.video_frames >= 2, "--video-frames must be at least 2")
     _require(arguments.video_fps > 0, "--video-fps must be above 0")
     _require(arguments.grace_seconds >= 0, "--grace-seconds must be at least 0")
+    _require(arguments.stall_seconds >= 0, "--stall-seconds must be at least 0")
+    _require(0 <= arguments.max_error_rate <= 1, "--max-error-rate must be from 0 to 1")
     share = arguments.gpu_memory_utilization
     _require(share is None or 0 < share <= 1, "--gpu-memory-utilization must be above 0 and at most 1")
     return StageOptions(
@@ -142,4 +165,7 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
         in_flight=arguments.in_flight,
         decode_threads=arguments.decode_threads,
         grace_seconds=arguments.grace_seconds,
+        max_error_rate=arguments.max_error_rate,
+        stall_seconds=arguments.stall_seconds,
+        max_deaths=arguments.max_deaths,
     )

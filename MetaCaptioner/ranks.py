@@ -4,6 +4,7 @@ Only this module reads rank variables.
 """
 
 import ctypes
+import faulthandler
 import os
 import signal
 import subprocess
@@ -31,19 +32,26 @@ _TORCHRUN_VARIABLES = frozenset(
         "MASTER_PORT",
     }
 )
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+DUMP_SIGNAL = signal.SIGUSR2
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _SAME_SIGNAL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Rank:
-    """This process among all: `rank` of `world_size`, `local_rank` on node number `node`."""
+    """This process among all: `rank` of `world_size`, `local_rank` on node number `node`.
+
+    `restarts` workers had this rank's work open before this one in the same run, and died.
+    """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
     node: int = 0
     launcher: Literal["torchrun", "slurm", "alone"] = "alone"
+    restarts: int = 0
 
     def __str__(self) -> str:
         return f"rank {self.rank} of {self.world_size} (node {self.node}, {self.launcher})"
@@ -187,8 +195,9 @@ class StopSignal:
         """While True (set-up, loading the model) the first signal already ends the process: nothing is in flight."""
 
     def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # one may have waited for this
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         again = self.received is not None and time.monotonic() - self._received_at > _SAME_SIGNAL_SECONDS
@@ -213,16 +222,32 @@ def kill_when_parent_ends(parent: int | None = None) -> None:
             os._exit(1)
 
 
-def end_with_parent() -> None:
-    """The same, if this is a process that multiprocessing spawned.
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies, so that it can be waited for.
+
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER. Linux only; elsewhere nothing is done.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def dump_stacks_on_request() -> None:
+    """On SIGUSR2, write to stderr what every thread is at, even where Python itself is stuck; on a crash too."""
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=True)
+
+
+def begin_helper() -> None:
+    """If this is a process that multiprocessing spawned: end with the parent, show stacks when asked, ignore SIGUSR1.
 
     A rank killed with -9 cannot end its engine processes, which would keep the GPU's memory from the next run. A
     spawned process imports its parent's main module under the name `__mp_main__` before it does anything else.
 
-    SLURM sends a SIGUSR1 to all processes of a job step, but what is in flight needs the engine: it does not listen.
+    SLURM sends SIGUSR1 to all processes of a job step, but what is in flight needs the engine.
     """
     if "__mp_main__" in sys.modules:
         kill_when_parent_ends()
+        dump_stacks_on_request()
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import picture_rows, write_annotation, write_metafile
+from tests.helpers import error_kinds, picture_rows, write_annotation, write_metafile
 from tests.pipeline.commands import module, records, sample_ids, script, succeed
 from tests.random_model import ROOT
 from tests.slurm.cluster import Cluster, children, kill_tree, wait_until
@@ -158,6 +158,16 @@ def test_a_rank_that_dies_leaves_the_others_working(captioning: Captioning) -> N
     assert "1 of its ranks died: requeued" in captioning.log
     assert captioning.done_on("node0") == SAMPLES // 2
     captioning.check_goes_on(job)
+
+
+def test_an_engine_that_crashes_is_started_again_within_its_step(captioning: Captioning) -> None:
+    crash = ("--engine-arg", "process=true", "--engine-arg", 'crash_on=["set/3"]')
+    job = captioning.submit(flags=(*SLOW, *crash))
+    found = captioning.cluster.wait_for_state(job, "COMPLETED", "FAILED", "PENDING")
+    assert (found["ExitCode"], found["Restarts"]) == ("0:0", "0"), captioning.log
+    assert captioning.log.count("the worker ended with its engine; another one goes on") == 3
+    captioning.check_complete()
+    assert error_kinds(captioning.output) == {"set/3": "engine_crash"}
 
 
 def test_a_cancelled_job_stays_cancelled(captioning: Captioning) -> None:
