@@ -5,12 +5,12 @@ without weights writes can be read back as just as many tokens; a few thousand a
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from demo.architecture import MERGE, PATCH, Shape, make_config, save_processor, train_tokenizer
-from demo.random_model import PROMPTS
+from demo.random_model import PROMPTS, SHAPE
 
 LARGE = Shape(
     hidden=8192,
@@ -26,33 +26,8 @@ LARGE = Shape(
     head_dim=128,
     vision_head_dim=80,
 )
-MEDIUM = Shape(
-    hidden=3584,
-    intermediate=18944,
-    layers=28,
-    key_value_heads=4,
-    vision_hidden=1280,
-    vision_intermediate=3420,
-    vision_depth=32,
-    full_attention=(7, 15, 23, 31),
-    positions=32768,
-    tied=False,
-    head_dim=128,
-    vision_head_dim=80,
-)
-TINY = Shape(
-    hidden=128,
-    intermediate=256,
-    layers=2,
-    key_value_heads=1,
-    vision_hidden=128,
-    vision_intermediate=256,
-    vision_depth=2,
-    full_attention=(1,),
-    positions=32768,
-    tied=False,
-)
-SHAPES = {"72b": (LARGE, 152064), "7b": (MEDIUM, 152064), "tiny": (TINY, 8192)}
+MEDIUM = replace(LARGE, hidden=3584, intermediate=18944, layers=28, key_value_heads=4, vision_intermediate=3420)
+SHAPES = {"72b": (LARGE, 152064), "7b": (MEDIUM, 152064), "tiny": (SHAPE, 8192)}
 """Shape and vocabulary by name; those of Qwen2.5-VL-72B and 7B are from the published configurations."""
 
 ANSWER_LETTERS = range(0x10000, 0x11000)
