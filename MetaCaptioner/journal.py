@@ -69,7 +69,7 @@ class Journal:
         return Past(self._attempts.get(name, index), self._crashes.get((name, index), 0))
 
     def remember(self, samples: Iterable[tuple[Row, Past]]) -> None:
-        """Note what samples have behind them whose records are about to be taken out."""
+        """Note what samples have behind them, no more and no less, whose records are about to be taken out."""
         noted = False
         for row, past in samples:
             self._note(row, past)

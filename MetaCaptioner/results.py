@@ -19,7 +19,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
 from MetaCaptioner.metafile import Sample
-from MetaCaptioner.rows import RowNumbers, row_of
+from MetaCaptioner.rows import Row, RowNumbers, row_of
 
 Record = dict[str, Any]
 
@@ -276,15 +276,27 @@ class RankResults:
         return sum(_repair(path) for path in self.files())
 
     def drop(self, unwanted: Callable[[Record], bool]) -> int:
-        """Take records out, so that their samples are pending again. Returns how many went."""
-        found = [path for path in self.files() if any(unwanted(record) for record in read_records(path))]
-        return sum(rewrite(path, lambda record: not unwanted(record)) for path in found)
+        """Take records out, so that their samples are pending again as if never tried. Returns how many went."""
+        return self._take_out(unwanted, lambda record: Past())
 
     def retry(self, failed: Callable[[Record], bool]) -> None:
         """Take failures out, so that they are done again. What they have behind them is in the journal by then."""
-        records = (record for path in self.files() for record in read_records(path) if failed(record))
-        self.journal.remember((row, _past(record)) for record in records if (row := row_of(record)) is not None)
-        self.drop(failed)
+        self._take_out(failed, _past)
+
+    def _take_out(self, unwanted: Callable[[Record], bool], past: Callable[[Record], Past]) -> int:
+        """Take records out once the journal tells of their samples' `past`, and of nothing else."""
+        found: set[Path] = set()
+
+        def samples() -> Iterator[tuple[Row, Past]]:
+            for path in self.files():
+                for record in read_records(path):
+                    if unwanted(record):
+                        found.add(path)
+                        if (row := row_of(record)) is not None:
+                            yield row, past(record)
+
+        self.journal.remember(samples())
+        return sum(rewrite(path, lambda record: not unwanted(record)) for path in sorted(found))
 
     def append(self, stem: str, record: Record) -> None:
         """Write one record as one line, in one system call, to the file of annotation file `stem`.

@@ -11,7 +11,16 @@ from MetaCaptioner.engine import Request
 from MetaCaptioner.errors import EngineDead, UserError
 from MetaCaptioner.journal import Journal, Past
 from MetaCaptioner.vitals import Vitals
-from tests.helpers import FakeEngine, Runner, error_kinds, names, records, sample_of, small_plan
+from tests.helpers import (
+    FakeEngine,
+    Runner,
+    error_kinds,
+    names,
+    records,
+    sample_of,
+    small_plan,
+    write_metafile,
+)
 from tests.test_rank_loop import fails_for, too_long
 
 
@@ -128,6 +137,24 @@ def test_a_killer_that_is_tried_again_goes_alone_and_costs_one_worker(tmp_path: 
     assert run.caption(plan, out, "--retry-errors").status == 0
     assert error_kinds(out) == {"set/2": "engine_crash"}
     assert records(out)["set/2"]["attempts"] == 6
+
+
+def test_a_killer_that_is_planned_again_is_tried_again(tmp_path: Path, run: Runner) -> None:
+    """Even if the worker that recorded it was killed before it could put the journal in order."""
+    plan, out, vitals = small_plan(tmp_path, 6), tmp_path / "out", Vitals()
+    for _ in range(3):
+        assert run.caption(plan, out, engine=killed_by("set/2")).status == 4
+        run.restarted(vitals)
+    with run.monkeypatch.context() as patched:
+        patched.setattr(Journal, "close", lambda self: None)
+        assert run.caption(plan, out, engine=killed_by("set/2")).status == 0
+    assert (error_kinds(out), len(list(out.glob(".*journal")))) == ({"set/2": "engine_crash"}, 1)
+    metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural"})
+    assert run.plan(metafile, plan, "--results", out, "--retry-errors").status == 0
+    engine = FakeEngine()
+    assert run.caption(plan, out, engine=engine).status == 0
+    assert engine.samples == {"set/2"}
+    assert (set(records(out)), error_kinds(out)) == (names(6), {})
 
 
 def test_the_supervisor_is_told_what_moves(tmp_path: Path, run: Runner) -> None:
