@@ -1,6 +1,8 @@
 """Started as a user does: a sample that kills, an engine that hangs, a disk that fills up."""
 
+import os
 import re
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -9,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.accounting import runs_of
-from tests.helpers import error_kinds, names, records, small_plan
+from tests.chaos.processes import Run
+from tests.helpers import all_records, error_kinds, names, records, small_plan
 from tests.pipeline.commands import module, run, script, succeed
+from tests.slurm.cluster import wait_until
 
 
 def scripted(plan: Path, output: Path, *flags: str, **script: object) -> list[str | Path]:
@@ -46,6 +50,26 @@ def test_an_engine_that_hangs_is_noticed_and_started_again(tmp_path: Path) -> No
     assert re.search(r"the worker was taken for hung: \d+ requests, no token for \d s; another one goes on", said)
     assert re.search(r"process \d+ \(python[\d.]*\):\n(Current thread|Thread) 0x", said)
     assert "asyncio/base_events.py" in said
+
+
+@pytest.mark.engine
+def test_a_real_engine_whose_process_stands_still_is_noticed_and_started_again(
+    tmp_path: Path, random_model: Path
+) -> None:
+    """While it worked, slowly enough on a CPU, nobody took it for hung."""
+    plan, output, log = small_plan(tmp_path, 16), tmp_path / "out", tmp_path / "log"
+    flags = ("--in-flight", "4", "--max-output-tokens", "32", "--max-model-len", "4096", "--stall-seconds", "12")
+    stage = Run(module("captionpipeline", "--plan", plan, "--output-dir", output, "--model", random_model, *flags), log)
+    wait_until(lambda: bool(all_records(output)), "a record")
+    engine = stage.pid("engine")
+    assert engine is not None
+    os.kill(engine, signal.SIGSTOP)
+    assert stage.process.wait() == 0, log.read_text()
+    said = log.read_text()
+    assert re.findall(r"taken for hung: \d+ requests, no token for (1[2-5]) s; another one goes on \(1 ", said)
+    assert said.count("another one goes on") == 1
+    assert not Path(f"/proc/{engine}").exists()
+    assert (set(records(output)), error_kinds(output)) == (names(16), {})
 
 
 def test_an_engine_that_is_slow_is_left_alone(tmp_path: Path) -> None:
