@@ -1,5 +1,6 @@
 """The sbatch files on a real SLURM of two nodes: stopped, preempted, requeued and killed in mid run."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -99,6 +100,18 @@ def preempt(cluster: Cluster, job: str) -> None:
     cluster.say("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
 
 
+def test_each_rank_takes_its_own_group_of_its_nodes_gpus(cluster: Cluster) -> None:
+    claim = """if True:
+        import os
+        from MetaCaptioner.ranks import claim_gpus, who_am_i
+        rank = who_am_i(os.environ)
+        print(rank.rank, rank.node, *claim_gpus(rank, 2, os.environ))
+    """
+    size = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--gpus-per-node=4")
+    said = cluster.say("srun", *size, sys.executable, "-c", claim)
+    assert sorted(said.splitlines()) == ["0 0 0 1", "1 0 2 3", "2 1 0 1", "3 1 2 3"]
+
+
 @pytest.mark.parametrize("stop", [requeue, signal_batch_script, preempt])
 def test_a_job_that_is_stopped_in_mid_run_is_requeued_and_goes_on(
     captioning: Captioning, stop: Callable[[Cluster, str], None]
@@ -163,7 +176,7 @@ def test_a_rank_that_dies_leaves_the_others_working(captioning: Captioning) -> N
 def test_an_engine_that_crashes_is_started_again_within_its_step(captioning: Captioning) -> None:
     crash = ("--engine-arg", "process=true", "--engine-arg", 'crash_on=["set/3"]')
     job = captioning.submit(flags=(*SLOW, *crash))
-    found = captioning.cluster.wait_for_state(job, "COMPLETED", "FAILED", "PENDING")
+    found = captioning.cluster.wait_for_state(job, "COMPLETED", "FAILED")
     assert (found["ExitCode"], found["Restarts"]) == ("0:0", "0"), captioning.log
     assert captioning.log.count("the worker ended with its engine; another one goes on") == 3
     captioning.check_complete()

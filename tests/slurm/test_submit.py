@@ -63,8 +63,7 @@ def test_from_a_metafile_to_filtered_captions_on_four_ranks(tmp_path: Path, clus
     for folder in (out / "Domain", captions, captions / "score"):
         assert {path.name[:11] for path in folder.glob("Rank*")} == {f"Rank{rank}_node{rank // 2}" for rank in range(4)}
     for stage in ("route", "caption", "score"):
-        loaded = sorted(re.findall(r"rank (\d): loading the scripted engine on (GPU \S+)", logs(tmp_path, stage)))
-        assert loaded == [("0", "GPU 0,1"), ("1", "GPU 2,3"), ("2", "GPU 0,1"), ("3", "GPU 2,3")]
+        assert cluster.job(jobs[stage])["TresPerNode"].endswith("gpu:4")
     # What the router was sure of is in the rows that were captioned.
     assert {record["task_source"] for record in records(captions)} == {"row"}
     summary = json.loads((captions / "filtered" / "summary.json").read_text())
