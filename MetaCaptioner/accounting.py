@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.engine import Completion
 from MetaCaptioner.errors import StoppedEarly, UserError
-from MetaCaptioner.results import Record, RunLog, read_runs
+from MetaCaptioner.results import Record
+from MetaCaptioner.run_log import RunLog, read_runs
 
 _KEPT_EVERY_SECONDS = 30.0
 _KEPT_EVERY_SHARE = 0.01

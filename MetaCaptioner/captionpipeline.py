@@ -13,7 +13,7 @@ from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.results import Record
 from MetaCaptioner.stage import Stage, add_plan_arguments, open_plan_work, run_stage
-from MetaCaptioner.terminal import run_main
+from MetaCaptioner.supervise import run_supervised
 from MetaCaptioner.workflow import Generate, base_texts, run_workflow
 
 
@@ -60,4 +60,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_supervised(main)

@@ -19,6 +19,15 @@ class StoppedEarly(UserError):
     exit_status = 3
 
 
+class EngineDead(UserError):
+    """The engine is gone, and this process with it: another worker goes on.
+
+    Exit status 4, which only the supervisor sees.
+    """
+
+    exit_status = 4
+
+
 class SampleError(Exception):
     """One sample cannot be done. It ends as an error record `{"kind": …, "message": …}`."""
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files, and lines at the end of files, that are there whole or not at all."""
 
 import fcntl
 import os
@@ -40,6 +40,23 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def write_whole(descriptor: int, line: bytes) -> None:
+    """Append `line` to a file that nobody else writes, completely or not at all.
+
+    Raises:
+        OSError: it did not fit; the file is as long as before.
+    """
+    before = os.fstat(descriptor).st_size
+    written = 0
+    try:
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+    except OSError:
+        if written:
+            os.ftruncate(descriptor, before)
+        raise
 
 
 @contextmanager

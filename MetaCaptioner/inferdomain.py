@@ -16,7 +16,7 @@ from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.results import Record
 from MetaCaptioner.stage import Stage, add_plan_arguments, open_plan_work, run_stage
-from MetaCaptioner.terminal import run_main
+from MetaCaptioner.supervise import run_supervised
 from MetaCaptioner.workflow import Generate, ask, base_texts
 
 
@@ -141,4 +141,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_supervised(main)

@@ -134,7 +134,7 @@ def repair(results: Path, ranks: Iterable[int]) -> None:
 
 
 def drop_errors(results: Path) -> int:
-    """Take all error records out of the result files, so that they are planned again.
+    """Take all error records out of the result files, so that they are planned again, for whichever rank.
 
     Raises:
         ResultError: a rank is being worked on.

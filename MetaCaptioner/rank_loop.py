@@ -13,12 +13,15 @@ from tqdm import tqdm
 
 from MetaCaptioner import video
 from MetaCaptioner.accounting import Tally, Usage
-from MetaCaptioner.engine import Completion, Engine, EngineDead, Request
-from MetaCaptioner.errors import SampleError, UserError
+from MetaCaptioner.engine import Completion, Engine, Request
+from MetaCaptioner.error_rate import ErrorRate
+from MetaCaptioner.errors import EngineDead, SampleError, UserError
+from MetaCaptioner.journal import ENGINE_CRASH
 from MetaCaptioner.media import Media, MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import StopSignal
 from MetaCaptioner.results import Record, identity
+from MetaCaptioner.vitals import Vitals
 from MetaCaptioner.work import Item
 from MetaCaptioner.workflow import Agent, Generate
 
@@ -28,6 +31,7 @@ RunSample = Callable[[Sample, Media, Generate], Awaitable[Record]]
 _WORTH_ANOTHER_TRY = ("empty_output", "degenerate_output")
 _TRIES = 2
 _STOP_POLL_SECONDS = 0.2
+_PROGRESS_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class LoopSettings:
     in_flight: int = 64
     decode_threads: int = 4
     grace_seconds: float = 20.0
+    max_error_rate: float = 1.0
     seed: int | None = None
 
 
@@ -73,7 +78,8 @@ class RankLoop:
     """Runs one stage over the items of one rank.
 
     Media are decoded in threads ahead of need; at most `in_flight` samples are in the engine, and an older sample's
-    requests go before a younger one's. Every sample ends in one record, written as soon as it is done.
+    requests go before a younger one's. Every sample ends in one record, written as soon as it is done. A sample that
+    may have killed two workers is done alone. `vitals` is kept up to date for the supervisor.
     """
 
     def __init__(
@@ -84,6 +90,7 @@ class RankLoop:
         stop: StopSignal,
         constant: Record,
         bar: "tqdm[NoReturn]",
+        vitals: Vitals,
     ) -> None:
         self._run_sample = run_sample
         self._engine = engine
@@ -91,11 +98,14 @@ class RankLoop:
         self._stop = stop
         self._constant = constant
         self._bar = bar
+        self._vitals = vitals
+        self._error_rate = ErrorRate(settings.max_error_rate)
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._slots = asyncio.Semaphore(settings.in_flight)
         self._ahead = asyncio.Semaphore(settings.in_flight + 2 * settings.decode_threads)
         self._running: set[asyncio.Task[None]] = set()
         self._fatal: BaseException | None = None
+        self._deadline: float | None = None
         self.tally = Tally()
 
     async def run(self, items: Iterator[Item]) -> Tally:
@@ -103,16 +113,20 @@ class RankLoop:
 
         Raises:
             ResultError: a record could not be written.
+            TooManyErrors: to go on is pointless.
             EngineDead: the engine is gone.
         """
         begin = time.monotonic()
+        reporter = asyncio.create_task(self._report_progress())
+        reporter.add_done_callback(self._note_failure)
         try:
             await self._admit(items)
             await self._drain()
         finally:
-            for task in self._running:
+            tasks = [reporter, *self._running]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._decoders.shutdown(wait=False, cancel_futures=True)
             video.end_helpers()
             self.tally.seconds = time.monotonic() - begin
@@ -128,6 +142,8 @@ class RankLoop:
     async def _admit(self, items: Iterator[Item]) -> None:
         """Start a task for each item, never more than may wait for the engine with their media decoded."""
         for number, item in enumerate(items):
+            if item.suspect:
+                await self._drain()
             while not self._over():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ahead.acquire(), _STOP_POLL_SECONDS)
@@ -137,20 +153,29 @@ class RankLoop:
             task = asyncio.create_task(self._do(item, number))
             self._running.add(task)
             task.add_done_callback(self._ended)
+            if item.suspect:
+                await self._drain()
+
+    async def _report_progress(self) -> None:
+        while True:
+            self._vitals.progress = self._engine.progress()
+            await asyncio.sleep(_PROGRESS_SECONDS)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._ahead.release()
+        self._note_failure(task)
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None and self._fatal is None:
             self._fatal = task.exception()
 
     async def _drain(self) -> None:
         """Wait for what is in flight; after a signal no longer than the grace time."""
-        deadline: float | None = None
         while self._running and self._fatal is None:
-            if self._stop.received and deadline is None:
-                deadline = time.monotonic() + self._settings.grace_seconds
-            if deadline is not None and time.monotonic() >= deadline:
+            if self._stop.received and self._deadline is None:
+                self._deadline = time.monotonic() + self._settings.grace_seconds
+            if self._deadline is not None and time.monotonic() >= self._deadline:
                 return
             await asyncio.wait(self._running, timeout=_STOP_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
@@ -158,8 +183,9 @@ class RankLoop:
         """One sample from file to record. Whatever goes wrong with the sample becomes its error record."""
         took = _Took()
         record = identity(item.sample)
-        attempts = item.attempts
+        attempts = item.past.attempts
         try:
+            item.begin()
             if item.sample.problem is not None:
                 raise SampleError("bad_row", item.sample.problem)
             loop = asyncio.get_running_loop()
@@ -167,7 +193,7 @@ class RankLoop:
             record |= {"media_hash": media.content_hash}
             async with self._slots:
                 with took.engine_time():
-                    fields, tries = await self._try(item.sample, media, number, item.attempts, took.usage)
+                    fields, tries = await self._try(item.sample, media, number, item.past.attempts, took.usage)
             attempts += tries
             record |= {"status": "ok", **fields}
         except UserError:  # ends the run: the disk is full, the engine has died
@@ -176,10 +202,10 @@ class RankLoop:
             kind = error.kind if isinstance(error, SampleError) else "unexpected"
             message = error.message if isinstance(error, SampleError) else f"{type(error).__name__}: {error}"
             record |= {"status": "error", "error": {"kind": kind, "message": message[:2000]}}
-            attempts += _TRIES if kind in _WORTH_ANOTHER_TRY else 1
+            attempts += item.past.crashes if kind == ENGINE_CRASH else _TRIES if kind in _WORTH_ANOTHER_TRY else 1
         record |= {**self._constant, "attempts": attempts, **took.fields()}
         item.write(record)
-        self._note(record)
+        self._note(record, retried=item.past.attempts > 0)
 
     def _load(self, sample: Sample, took: _Took) -> Media:
         """Decode the media of a sample, in a thread."""
@@ -206,26 +232,39 @@ class RankLoop:
             if self._settings.seed is not None:
                 identity_of_answer = f"{self._settings.seed}/{sample.sample_id}/{agent.name}/{attempt}"
                 sampling = replace(sampling, seed=_seed(identity_of_answer))
-            completion = await self._engine.generate(
-                Request(
-                    request_id=f"{sample.sample_id}/{agent.name}/{number}.{attempt}",
-                    instruction=instruction,
-                    media=media if agent.sees_media else None,
-                    sampling=sampling,
-                    constraint=agent.constraint,
-                    priority=number,
-                )
+            request = Request(
+                request_id=f"{sample.sample_id}/{agent.name}/{number}.{attempt}",
+                instruction=instruction,
+                media=media if agent.sees_media else None,
+                sampling=sampling,
+                constraint=agent.constraint,
+                priority=number,
             )
+            self._vitals.requests += 1
+            try:
+                completion = await self._engine.generate(request)
+            finally:
+                self._vitals.requests -= 1
             usage.count(completion)
             self.tally.count(completion)
             return completion
 
         return generate
 
-    def _note(self, record: Record) -> None:
+    def _note(self, record: Record, retried: bool) -> None:
+        """Count a record. What failed in an earlier run says nothing of this one if it fails again.
+
+        Raises:
+            TooManyErrors: too many samples have failed of late.
+        """
+        error_kind = None if record["status"] == "ok" else record["error"]["kind"]
         self.tally.note(record)
+        self._vitals.records += 1
+        self._vitals.finished += error_kind is None
         self._bar.set_postfix(errors=self.tally.failed, refresh=False)
         self._bar.update()
+        if not retried:
+            self._error_rate.note(error_kind)
 
 
 def _seed(text: str) -> int:

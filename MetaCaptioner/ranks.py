@@ -4,13 +4,14 @@ Only this module reads rank variables.
 """
 
 import ctypes
+import faulthandler
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Literal
 
@@ -31,19 +32,26 @@ _TORCHRUN_VARIABLES = frozenset(
         "MASTER_PORT",
     }
 )
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+DUMP_SIGNAL = signal.SIGUSR2
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _SAME_SIGNAL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Rank:
-    """This process among all: `rank` of `world_size`, `local_rank` on node number `node`."""
+    """This process among all: `rank` of `world_size`, `local_rank` on node number `node`.
+
+    `restarts` workers had this rank's work open before this one in the same run, and died.
+    """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
     node: int = 0
     launcher: Literal["torchrun", "slurm", "alone"] = "alone"
+    restarts: int = 0
 
     def __str__(self) -> str:
         return f"rank {self.rank} of {self.world_size} (node {self.node}, {self.launcher})"
@@ -53,10 +61,10 @@ def who_am_i(environment: MutableMapping[str, str]) -> Rank:
     """Read the launcher's variables and take torchrun's out, so that no library forms a process group from them.
 
     A SLURM batch script has SLURM_PROCID too, but it is one process whatever SLURM_NTASKS says: it counts as alone.
-    Only a task that srun started (it has a step id) is a rank.
+    Only a task that srun started (it has a step id) is a rank. The jobs of a job array are parts of one launch.
 
     Raises:
-        UserError: a variable is not a number.
+        UserError: a variable is not a number; a job array has gaps.
     """
     try:
         if "RANK" in environment and "WORLD_SIZE" in environment:
@@ -76,8 +84,9 @@ def who_am_i(environment: MutableMapping[str, str]) -> Rank:
                 int(environment.get("SLURM_NODEID", 0)),
                 "slurm",
             )
+            rank = _in_array(rank, environment)
         else:
-            rank = Rank()
+            rank = _in_array(Rank(), environment)
     except ValueError as error:
         raise UserError(f"the launcher's rank variables are no numbers: {error}") from error
     for name in [name for name in environment if name in _TORCHRUN_VARIABLES or name.startswith("TORCHELASTIC_")]:
@@ -88,6 +97,30 @@ def who_am_i(environment: MutableMapping[str, str]) -> Rank:
 def _is_srun_task(environment: MutableMapping[str, str]) -> bool:
     in_batch_script = "SLURM_JOB_ID" in environment and "SLURM_STEP_ID" not in environment
     return "SLURM_PROCID" in environment and not in_batch_script
+
+
+def _in_array(rank: Rank, environment: MutableMapping[str, str]) -> Rank:
+    """A rank of one job as a rank of the whole job array: the n-th job has the n-th run of ranks and of nodes.
+
+    Raises:
+        UserError: the array's numbers do not follow each other, so that the n-th job cannot be told.
+    """
+    if "SLURM_ARRAY_TASK_ID" not in environment:
+        return rank
+    names = (f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "COUNT", "MIN", "MAX"))
+    number, count, first, last = (int(environment.get(name, "")) for name in names)
+    if last - first + 1 != count:
+        raise UserError(
+            f"the job array has {count} jobs numbered from {first} to {last}: with gaps, nobody would do the ranks "
+            "that are missing; submit it whole, as in --array=0-7 (jobs with nothing left to do end at once)"
+        )
+    nodes = int(environment.get("SLURM_STEP_NUM_NODES") or environment.get("SLURM_NNODES") or 1)
+    return replace(
+        rank,
+        rank=(number - first) * rank.world_size + rank.rank,
+        world_size=count * rank.world_size,
+        node=(number - first) * nodes + rank.node,
+    )
 
 
 def assigned_ranks(rank: Rank, plan_ranks: Sequence[int]) -> list[int]:
@@ -162,8 +195,9 @@ class StopSignal:
         """While True (set-up, loading the model) the first signal already ends the process: nothing is in flight."""
 
     def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # one may have waited for this
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         again = self.received is not None and time.monotonic() - self._received_at > _SAME_SIGNAL_SECONDS
@@ -188,14 +222,33 @@ def kill_when_parent_ends(parent: int | None = None) -> None:
             os._exit(1)
 
 
-def end_with_parent() -> None:
-    """The same, if this is a process that multiprocessing spawned.
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies, so that it can be waited for.
+
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER. Linux only; elsewhere nothing is done.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def dump_stacks_on_request() -> None:
+    """On SIGUSR2, write to stderr what every thread is at, even where Python itself is stuck; on a crash too."""
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=True)
+
+
+def begin_helper() -> None:
+    """If this is a process that multiprocessing spawned: end with the parent, show stacks when asked, ignore SIGUSR1.
 
     A rank killed with -9 cannot end its engine processes, which would keep the GPU's memory from the next run. A
     spawned process imports its parent's main module under the name `__mp_main__` before it does anything else.
+
+    SLURM sends SIGUSR1 to all processes of a job step, but what is in flight needs the engine.
     """
     if "__mp_main__" in sys.modules:
         kill_when_parent_ends()
+        dump_stacks_on_request()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def share(total: int, rank: Rank) -> int:

@@ -1,12 +1,10 @@
-"""`Rank*_node*_*.jsonl` and the run logs beside them: append, recover, read back.
-
-The only module that opens result files.
-"""
+"""`Rank*_node*_*.jsonl`: append, recover, read back. The only module that opens result files."""
 
 import fcntl
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -18,8 +16,10 @@ import msgspec
 import numpy as np
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.files import write_whole
+from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
 from MetaCaptioner.metafile import Sample
-from MetaCaptioner.rows import RowNumbers
+from MetaCaptioner.rows import Row, RowNumbers, row_of
 
 Record = dict[str, Any]
 
@@ -27,7 +27,7 @@ _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<p
 _LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)\.lock$")
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
-RUNS = "runs"
+_LOCK_SECONDS = 5.0
 
 
 class ResultError(UserError):
@@ -185,12 +185,6 @@ def identity(sample: Sample) -> Record:
     }
 
 
-def row_of(record: Record) -> tuple[str, int] | None:
-    """Dataset and row of the sample that a record is of; None where it has no sound identity."""
-    name, index = record.get("data_name"), record.get("index")
-    return (name, index) if isinstance(name, str) and isinstance(index, int) and index >= 0 else None
-
-
 class DoneSamples:
     """Which samples have a record: a byte for each row, up to the highest one, by dataset."""
 
@@ -251,6 +245,8 @@ class RankResults:
             held.callback(os.close, self._locks[0])
             if parts > 1:
                 self._locks.append(_lock(folder, f".Rank{rank}~{part}.lock", rank, shared=False))
+                held.callback(os.close, self._locks[1])
+            self.journal = Journal(folder / (f".Rank{rank}~{part}.journal" if parts > 1 else f".Rank{rank}.journal"))
             held.pop_all()
         self.repaired = self._recover()
 
@@ -266,7 +262,7 @@ class RankResults:
         """The files that are this process's to change, from any node it ever ran on."""
         return [path for path, name in result_files(self.folder, self.rank) if name.part % self.parts == self.part]
 
-    def done(self) -> "DoneSamples":
+    def done(self) -> DoneSamples:
         """The samples that have a record in any part of this rank."""
         done = DoneSamples()
         for path, _ in result_files(self.folder, self.rank):
@@ -279,22 +275,28 @@ class RankResults:
         """Drop torn and broken lines, so that their samples are done again. Returns how many lines went."""
         return sum(_repair(path) for path in self.files())
 
-    def drop(self, unwanted: Callable[[Record], bool], attempts: RowNumbers | None = None) -> int:
-        """Take records out, so that their samples are pending again; note the attempts made so far in `attempts`.
+    def drop(self, unwanted: Callable[[Record], bool]) -> int:
+        """Take records out, so that their samples are pending again as if never tried. Returns how many went."""
+        return self._take_out(unwanted, lambda record: Past())
 
-        Returns:
-            How many went.
-        """
+    def retry(self, failed: Callable[[Record], bool]) -> None:
+        """Take failures out, so that they are done again. What they have behind them is in the journal by then."""
+        self._take_out(failed, _past)
 
-        def keep(record: Record) -> bool:
-            if not unwanted(record):
-                return True
-            row = row_of(record)
-            if attempts is not None and row is not None:
-                attempts.set(*row, int(record.get("attempts") or 1))
-            return False
+    def _take_out(self, unwanted: Callable[[Record], bool], past: Callable[[Record], Past]) -> int:
+        """Take records out once the journal tells of their samples' `past`, and of nothing else."""
+        found: set[Path] = set()
 
-        return sum(rewrite(path, keep) for path in self.files() if any(unwanted(r) for r in read_records(path)))
+        def samples() -> Iterator[tuple[Row, Past]]:
+            for path in self.files():
+                for record in read_records(path):
+                    if unwanted(record):
+                        found.add(path)
+                        if (row := row_of(record)) is not None:
+                            yield row, past(record)
+
+        self.journal.remember(samples())
+        return sum(rewrite(path, lambda record: not unwanted(record)) for path in sorted(found))
 
     def append(self, stem: str, record: Record) -> None:
         """Write one record as one line, in one system call, to the file of annotation file `stem`.
@@ -308,11 +310,13 @@ class RankResults:
             if stem not in self._open_files:
                 flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
                 self._open_files[stem] = os.open(path, flags, 0o666)
-            _write_whole(self._open_files[stem], line)
+            write_whole(self._open_files[stem], line)
         except OSError as error:
             raise ResultError(
                 f"result file {path}: cannot be written: {error.strerror}; what it holds is kept"
             ) from error
+        if (row := row_of(record)) is not None:
+            self.journal.end(*row)
 
     def close(self) -> None:
         """Flush to disk and release the rank.
@@ -329,61 +333,11 @@ class RankResults:
             with suppress(OSError):
                 os.close(descriptor)
         self._open_files.clear()
+        self.journal.close()
         for lock in self._locks:
             os.close(lock)
         if failure is not None:
             raise ResultError(f"result files of rank {self.rank} in {self.folder}: {failure.strerror}") from failure
-
-
-class RunLog:
-    """`runs/Rank{rank}_node{node}.jsonl` of a result folder: what the runs of one process took, a line at a time.
-
-    A line names its `run`, and of the lines of a run the last counts: a run that is killed leaves the one before.
-
-    Raises:
-        ResultError: it cannot be written.
-    """
-
-    def __init__(self, folder: Path, rank: int, node: int) -> None:
-        self._path = folder / RUNS / f"Rank{rank}_node{node}.jsonl"
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o666)
-            size = os.fstat(self._file).st_size
-            if size and os.pread(self._file, 1, size - 1) != b"\n":
-                os.write(self._file, b"\n")  # a run was killed while it wrote
-        except OSError as error:
-            raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
-
-    def append(self, run: Record) -> None:
-        """Write the account of a run, which takes the place of its earlier ones.
-
-        Raises:
-            ResultError: the disk is full or the like.
-        """
-        try:
-            _write_whole(self._file, json.dumps(run, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-        except OSError as error:
-            raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-def read_runs(folder: Path) -> list[Record]:
-    """The last account of every run whose results are in `folder`; torn lines are passed over.
-
-    Raises:
-        ResultError: a run log cannot be read.
-    """
-    last: dict[str, Record] = {}
-    for path in sorted((folder / RUNS).glob("Rank*_node*.jsonl")):
-        for _, line in _numbered(path):
-            with suppress(ValueError):
-                run = json.loads(line)
-                if isinstance(run, dict):
-                    last[str(run.get("run"))] = run
-    return list(last.values())
 
 
 def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
@@ -397,31 +351,25 @@ def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
         descriptor = os.open(folder / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
-    except OSError:
-        pass  # a file system without locks: two processes on one rank are then the user's to avoid
-    return descriptor
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError as error:  # for a moment after a kill by one that is still dying
+            if time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            os.close(descriptor)
+            raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
+        except OSError:
+            pass  # a file system without locks: two processes on one rank are then the user's to avoid
+        return descriptor
 
 
-def _write_whole(descriptor: int, line: bytes) -> None:
-    """Write `line` completely or not at all.
-
-    Raises:
-        OSError: it did not fit; the file is as long as before.
-    """
-    before = os.fstat(descriptor).st_size
-    written = 0
-    try:
-        while written < len(line):
-            written += os.write(descriptor, line[written:])
-    except OSError:
-        if written:
-            os.ftruncate(descriptor, before)
-        raise
+def _past(record: Record) -> Past:
+    """What a failed sample has behind it. One that killed its workers goes alone at once when it is tried again."""
+    kind = (record.get("error") or {}).get("kind")
+    return Past(int(record.get("attempts") or 1), CRASHES_BEFORE_ALONE if kind == ENGINE_CRASH else 0)
 
 
 def _repair(path: Path) -> int:

@@ -1,7 +1,18 @@
-"""A small number for each row of each dataset, in a fraction of the memory of a dictionary."""
+"""Which row of which dataset; and a small number for each, in a fraction of the memory of a dictionary."""
+
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+Row = tuple[str, int]
+"""Name of the dataset and number of the row, from 0: what a sample is known by."""
+
+
+def row_of(record: Mapping[str, object]) -> Row | None:
+    """Dataset and row of the sample that a record is of; None where it has no sound identity."""
+    name, index = record.get("data_name"), record.get("index")
+    return (name, index) if isinstance(name, str) and isinstance(index, int) and index >= 0 else None
 
 
 class RowNumbers:
@@ -22,6 +33,11 @@ class RowNumbers:
     def get(self, name: str, index: int) -> int:
         rows = self._rows.get(name)
         return int(rows[index]) if rows is not None and index < len(rows) else 0
+
+    def rows(self) -> Iterator[Row]:
+        """The rows with a number other than 0; numbers may be set to 0 meanwhile."""
+        for name, rows in self._rows.items():
+            yield from ((name, int(index)) for index in np.flatnonzero(rows))
 
     def count(self, name: str, start: int, end: int) -> int:
         """How many of the rows `start <= index < end` have a number other than 0."""

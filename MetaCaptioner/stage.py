@@ -17,14 +17,16 @@ from MetaCaptioner import cost, ranks
 from MetaCaptioner.accounting import Run, RunAccount, describe
 from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
-from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
+from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
 from MetaCaptioner.plan import read_plan
 from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
 from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
-from MetaCaptioner.results import Record, RunLog, is_error, result_files
+from MetaCaptioner.results import Record, is_error, result_files
+from MetaCaptioner.run_log import RunLog
 from MetaCaptioner.terminal import say
+from MetaCaptioner.vitals import Vitals, inherited_vitals
 from MetaCaptioner.work import (
     CaptionWork,
     Item,
@@ -38,7 +40,7 @@ from MetaCaptioner.work import (
 )
 
 # The engine's processes are spawned, and so import this module before they do anything else.
-ranks.end_with_parent()
+ranks.begin_helper()
 
 _UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 256
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
@@ -107,17 +109,20 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     parsed = parser.parse_args(arguments)
     options = from_arguments(parsed)
-    rank = ranks.who_am_i(os.environ)
+    vitals = inherited_vitals(os.environ)
+    vitals.stall_seconds, vitals.max_deaths = options.stall_seconds, options.max_deaths
+    rank = replace(ranks.who_am_i(os.environ), restarts=vitals.deaths if vitals.begun else 0)
     try:
-        return _run_rank(stage, parsed, options, rank)
+        return _run_rank(stage, parsed, options, rank, vitals)
     except BadArguments:
         raise
     except UserError as error:
-        say(f"rank {rank.rank}: error: {error}" if error.exit_status == 1 else f"rank {rank.rank}: {error}")
+        expected = isinstance(error, StoppedEarly | EngineDead)
+        say(f"rank {rank.rank}: {error}" if expected else f"rank {rank.rank}: error: {error}")
         return error.exit_status
 
 
-def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, rank: Rank) -> int:
+def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, rank: Rank, vitals: Vitals) -> int:
     stop = StopSignal()
     stop.install()
     prompts = load_prompts(options.prompts_dir)
@@ -125,14 +130,15 @@ def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, r
         prompts = limit_output(prompts, options.max_output_tokens)
     with ExitStack() as stack:
         work = stage.open_work(parsed, options, rank, prompts, stack)
+        vitals.begun = 1
         for problem in work.problems:
             say(f"rank {rank.rank}: error: {problem}")
         total, pending = work.total(), work.pending()
         say(f"rank {rank.rank}: {stage.name}: {total - pending} of {total} samples are done, {pending} to do")
-        if options.max_samples is not None:
-            pending = min(pending, ranks.share(options.max_samples, rank))
-        if pending:
-            run = _work_through(stage, work, pending, options, rank, prompts, stop)
+        if options.max_samples is not None:  # a bound for this run, however many workers it takes
+            pending = min(pending, ranks.share(options.max_samples, rank) - vitals.records)
+        if pending > 0:
+            run = _work_through(stage, work, pending, options, rank, prompts, stop, vitals)
             say(f"rank {rank.rank}: {describe(run)}")
             if run.state == "stopped":
                 raise StoppedEarly(f"stopped by {stop.received}; run the same command again to go on")
@@ -140,7 +146,14 @@ def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, r
 
 
 def _work_through(
-    stage: Stage, work: Work, pending: int, options: StageOptions, rank: Rank, prompts: Prompts, stop: StopSignal
+    stage: Stage,
+    work: Work,
+    pending: int,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stop: StopSignal,
+    vitals: Vitals,
 ) -> Run:
     """Load the engine and run the loop over what is pending; the account of it is kept in the run log."""
     model_runs = options.engine.kind == "vllm"
@@ -150,7 +163,7 @@ def _work_through(
     begun = _begun(stage, options, rank, prompts, gpus)
 
     async def run(account: RunAccount) -> None:
-        engine = open_engine(options.engine, on_gpu=bool(gpus))
+        engine = _open_engine(options, rank, on_gpu=bool(gpus))
         settings = loop_settings(engine, options, prompts)
         loaded = f"loaded in {account.run().loading_seconds:.0f} s"
         say(f"rank {rank.rank}: {loaded}; up to {settings.in_flight} samples in flight")
@@ -163,7 +176,7 @@ def _work_through(
     async def loop_over(items: Iterator[Item], engine: Engine, settings: LoopSettings, account: RunAccount) -> None:
         constant: Record = {"model": engine.model, "prompts": prompts.digest()}
         with _bar(stage, rank, pending) as bar:
-            loop = RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar)
+            loop = RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar, vitals)
             account.begin_work(engine.model, loop.tally)
             await loop.run(items)
 
@@ -196,8 +209,24 @@ def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts) -> Lo
         in_flight=options.in_flight or fitting,
         decode_threads=options.decode_threads,
         grace_seconds=options.grace_seconds,
+        max_error_rate=options.max_error_rate,
         seed=options.engine.seed,
     )
+
+
+def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool) -> Engine:
+    """The engine. Where an earlier worker has loaded it, that it fails now may pass, such as memory not yet given back.
+
+    Raises:
+        UserError: it cannot be loaded, and another worker would not load it either.
+        EngineDead: it cannot be loaded now.
+    """
+    try:
+        return open_engine(options.engine, on_gpu)
+    except UserError as error:
+        if rank.restarts and error.exit_status == UserError.exit_status:
+            raise EngineDead(str(error)) from error
+        raise
 
 
 def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":

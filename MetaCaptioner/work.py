@@ -13,12 +13,13 @@ import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.domains import Domain, Modality
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import SampleError, UserError
+from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.ranks import Rank, assigned_ranks
-from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error, read_records, result_files, row_of
-from MetaCaptioner.rows import RowNumbers
+from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error, read_records, result_files
+from MetaCaptioner.rows import RowNumbers, row_of
 
 _PROBED_SAMPLES = 20
 _PROBED_CAPTIONS = 1000
@@ -26,12 +27,29 @@ _PROBED_CAPTIONS = 1000
 
 @dataclass(frozen=True)
 class Item:
-    """A sample to do, where its record goes, and how often it was tried in earlier runs."""
+    """A sample to do, where its record goes, and what it has behind it: attempts in earlier runs, crashes it was at."""
 
     sample: Sample
     results: RankResults
     stem: str
-    attempts: int = 0
+    past: Past
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what killed two workers: it is then done with nothing else in flight."""
+        return self.past.crashes == CRASHES_BEFORE_ALONE
+
+    def begin(self) -> None:
+        """Note that it is in flight.
+
+        Raises:
+            SampleError: it has killed a worker alone.
+        """
+        if self.past.crashes > CRASHES_BEFORE_ALONE:
+            raise SampleError(
+                ENGINE_CRASH, f"was in flight at {self.past.crashes} deaths of the worker, at the last one alone"
+            )
+        self.results.journal.begin(self.sample.data_name, self.sample.index)
 
     def write(self, record: Record) -> None:
         self.results.append(self.stem, record)
@@ -60,11 +78,13 @@ class Work(Protocol):
 
 @dataclass
 class _RankFiles:
-    """The results of one assigned rank: open, recovered, with what is done and what is tried again."""
+    """The results of one assigned rank: open, recovered, with what is done."""
 
     results: RankResults
     done: DoneSamples
-    attempts: RowNumbers
+
+    def item(self, sample: Sample, stem: str) -> Item:
+        return Item(sample, self.results, stem, self.results.journal.past(sample.data_name, sample.index))
 
 
 def open_results(
@@ -78,15 +98,17 @@ def open_results(
 ) -> _RankFiles:
     """Open the results of one assigned rank, or a share (turn, processes) of it.
 
-    Records that are `retried` are taken out and count as attempts; `outdated` ones are just taken out.
+    Records that are `retried` are taken out and count as attempts, but only by the first worker of a run: the next one
+    finds them out, or made anew. `outdated` ones are just taken out.
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
     if outdated is not None:
         results.drop(outdated)
-    attempts = RowNumbers(np.int32)
-    if retried is not None:
-        results.drop(retried, attempts)
-    return _RankFiles(results, results.done(), attempts)
+    if retried is not None and not rank.restarts:
+        results.retry(retried)
+    done = results.done()
+    results.journal.settle(done.has, crashed=rank.restarts > 0)
+    return _RankFiles(results, done)
 
 
 def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
@@ -198,8 +220,7 @@ class PlanWork:
         for index in range(row.start_idx, row.end_idx):
             if mine.done.has(row.data_name, index):
                 continue
-            attempts = mine.attempts.get(row.data_name, index)
-            yield Item(self._sample(row, annotation, index), mine.results, row.stem, attempts)
+            yield mine.item(self._sample(row, annotation, index), row.stem)
 
     def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:
         return sample_from_row(
@@ -280,8 +301,7 @@ class CaptionWork:
             mine = self.files[rank]
             if mine.done.has(record["data_name"], record["index"]):
                 continue
-            attempts = mine.attempts.get(record["data_name"], record["index"])
-            yield Item(sample_from_record(record), mine.results, stem, attempts)
+            yield mine.item(sample_from_record(record), stem)
 
     def _captions(self) -> Iterator[tuple[int, str, Record]]:
         """(rank, annotation stem, record) of the captions that are this process's, failed ones left out."""

@@ -26,6 +26,7 @@ from MetaCaptioner.rank_loop import LoopSettings, RankLoop
 from MetaCaptioner.ranks import Rank, StopSignal
 from MetaCaptioner.results import identity
 from MetaCaptioner.stage import loop_settings, open_plan_work
+from MetaCaptioner.vitals import Vitals
 from MetaCaptioner.work import Item
 from MetaCaptioner.workflow import Agent, Workflow, base_texts, fill
 
@@ -137,7 +138,8 @@ async def staged(bench: Bench, count: int) -> None:
 async def pipeline(bench: Bench, count: int) -> None:
     """The caption stage: its rank loop, its workflow, its result files."""
     with ExitStack() as stack, tqdm(total=count, desc="pipeline", mininterval=10.0) as bar:
-        loop = RankLoop(captionpipeline.run_sample(bench.prompts), bench.engine, bench.settings, StopSignal(), {}, bar)
+        run_sample = captionpipeline.run_sample(bench.prompts)
+        loop = RankLoop(run_sample, bench.engine, bench.settings, StopSignal(), {}, bar, Vitals())
         async with asyncio.TaskGroup() as tasks:
             if bench.profile:
                 tasks.create_task(bench.engine.profile(bench.profile, lambda: bar.n >= count // 2))

@@ -22,23 +22,23 @@ NNODES=${NNODES:-1}
 NPROC=${NPROC:-$((GPUS >= TP ? GPUS / TP : 1))}
 MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct}
 
-# run_stage MODULE FLAGS...: the stage on NPROC ranks of this node (of NNODES, this being NODE_RANK).
-# In a task that srun started, srun has made the ranks already.
+# run_stage MODULE FLAGS...: the stage on NPROC ranks of this node (of NNODES, this being NODE_RANK), each under a
+# supervisor that starts it again should it die. In a task that srun started, srun has made the ranks already.
 run_stage() {
   local module=$1
   shift
   set -- "$module" --model "$MODEL" --tensor-parallel-size "$TP" "$@"
   if [ -n "${SLURM_STEP_ID:-}" ] && [ -n "${SLURM_PROCID:-}" ]; then
-    exec "$PYTHON" -m "$@"
+    exec "$PYTHON" -m MetaCaptioner.supervise "$@"
   elif [ "$NPROC" = 1 ] && [ "$NNODES" = 1 ]; then
-    exec "$PYTHON" -m "$@"
+    exec "$PYTHON" -m MetaCaptioner.supervise "$@"
   fi
   run_torchrun "$@"
 }
 
-# torchrun ends all ranks when one fails, so each is started by a supervisor that always ends well and leaves the rank's
-# status in a folder. The worst becomes ours: 1 or 2 before 3 before 0; a rank that left none has died. Signals go to
-# the supervisors, which hand them on; torchrun itself would give the ranks no more than 30 s.
+# torchrun ends all ranks when one fails, so their supervisors always end well and leave the ranks' statuses in a
+# folder. The worst becomes ours: 1 or 2 before 3 before 0; a supervisor that left none has died. Signals go to the
+# supervisors, which hand them on; torchrun itself would give the ranks no more than 30 s.
 run_torchrun() {
   local launcher=(--nproc-per-node "$NPROC" --nnodes "$NNODES") statuses worst=0 stopped=no rank status first cores
   if [ "$NNODES" = 1 ]; then
@@ -51,7 +51,8 @@ run_torchrun() {
   cores=$(nproc)
   trap 'stopped=yes; cat "$statuses"/pid* 2>/dev/null | xargs -r kill -TERM 2>/dev/null || true' TERM INT USR1
   OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > NPROC ? cores / NPROC : 1))} \
-    setsid "$PYTHON" -m torch.distributed.run "${launcher[@]}" -m MetaCaptioner.supervise "$statuses" "$@" &
+    setsid "$PYTHON" -m torch.distributed.run "${launcher[@]}" -m MetaCaptioner.supervise \
+    --status-folder "$statuses" "$@" &
   local torchrun=$!
   while kill -0 "$torchrun" 2>/dev/null; do
     wait "$torchrun" || true

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from MetaCaptioner import results
 from tests.helpers import Runner
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rank that another process has is refused at once."""
+    monkeypatch.setattr(results, "_LOCK_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -12,7 +19,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """Runs the programs of the project as one process without GPUs; the signal handlers are put back."""
     for name in [name for name in os.environ if name.startswith("SLURM_") or name in ("RANK", "WORLD_SIZE")]:
         monkeypatch.delenv(name)
-    monkeypatch.delenv("METACAPTIONER_STATUS_DIR", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     handlers = {number: signal.getsignal(number) for number in numbers}

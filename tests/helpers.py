@@ -26,6 +26,7 @@ from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
 from MetaCaptioner.results import PATTERN
 from MetaCaptioner.terminal import run_main
+from MetaCaptioner.vitals import Vitals
 
 Row = dict[str, Any]
 Hook = Callable[[Request], Awaitable[Completion | None] | Completion | None]
@@ -178,6 +179,9 @@ class FakeEngine:
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
         return self._scripted.prompt_text(instruction, modality)
 
+    def progress(self) -> int:
+        return len(self.requests)
+
     def close(self) -> None:
         self.closed = True
 
@@ -227,6 +231,12 @@ class Runner:
             run_main(lambda: main([str(argument) for argument in arguments]))
         assert isinstance(ended.value.code, int)
         return Outcome(ended.value.code, self.capsys.readouterr().err)
+
+    def restarted(self, vitals: Vitals) -> Vitals:
+        """Until further notice, run as the next worker after one that died under the same supervisor."""
+        vitals.deaths, vitals.begun = vitals.deaths + 1, 1
+        self.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: vitals)
+        return vitals
 
     def plan(self, metafile: Path, output: Path, *more: object, num_ranks: int = 1) -> Outcome:
         return self.main(plan.main, "--metafile", metafile, "--output", output, "--num-ranks", num_ranks, *more)

@@ -9,8 +9,8 @@ import pytest
 from MetaCaptioner import accounting, inferdomain, ranks
 from MetaCaptioner.accounting import Run, cost_of, describe, figures, runs_of
 from MetaCaptioner.captionpipeline import STAGE
-from MetaCaptioner.engine import Completion, EngineDead, Request
-from MetaCaptioner.errors import SampleError, UserError
+from MetaCaptioner.engine import Completion, Request
+from MetaCaptioner.errors import EngineDead, SampleError, UserError
 from tests.helpers import FakeEngine, Runner, agent_of, make_clip, picture_rows, records, sample_of, small_plan
 
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")

@@ -21,6 +21,7 @@ def test_what_is_not_said_has_its_default() -> None:
     assert (options.engine.max_model_len, options.engine.seed, options.engine.extra) == (None, None, {})
     assert options.budget == MediaBudget()
     assert (options.prompts_dir, options.max_samples, options.retry_errors) == (None, None, False)
+    assert (options.max_error_rate, options.stall_seconds, options.max_deaths) == (0.5, 600.0, 5)
 
 
 def test_every_flag_of_the_contract_is_taken() -> None:
@@ -84,6 +85,12 @@ BAD = [
     ("--gpu-memory-utilization", "nan", "must be above 0 and at most 1"),
     ("--grace-seconds", "-1", "must be"),
     ("--grace-seconds", "nan", "must be"),
+    ("--stall-seconds", "-1", "must be at least 0"),
+    ("--stall-seconds", "nan", "must be at least 0"),
+    ("--max-error-rate", "1.1", "must be from 0 to 1"),
+    ("--max-error-rate", "-0.1", "must be from 0 to 1"),
+    ("--max-error-rate", "nan", "must be from 0 to 1"),
+    ("--max-deaths", "0", "must be at least 1"),
 ]
 
 
@@ -117,11 +124,3 @@ def test_plan_and_output_must_be_named(tmp_path: Path, run: Runner, missing: str
     outcome = run.main(captionpipeline.main, "--model", "m", *rest, engine_opens=False)
     assert outcome.status == 2
     assert missing in outcome.said.splitlines()[-1]
-
-
-@pytest.mark.parametrize("argument", ["max_num_seqs=4", "delay=slow"])
-def test_the_scripted_engine_takes_a_delay_and_nothing_else(tmp_path: Path, run: Runner, argument: str) -> None:
-    outcome = run.caption(small_plan(tmp_path, 1), tmp_path / "out", "--engine-arg", argument)
-    assert outcome.status == 2
-    assert "error: the scripted engine takes only --engine-arg delay=SECONDS" in outcome.said
-    assert run.caption(small_plan(tmp_path, 1), tmp_path / "out", "--engine-arg", "delay=0.001").status == 0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner import rank_loop
-from MetaCaptioner.engine import Completion, EngineDead, Request
-from MetaCaptioner.errors import SampleError, UserError
+from MetaCaptioner.engine import Completion, Request
+from MetaCaptioner.errors import EngineDead, SampleError, UserError
 from MetaCaptioner.media import Media, load_media
 from MetaCaptioner.Prompt import load_prompts
 from MetaCaptioner.results import RankResults
@@ -346,6 +346,14 @@ def test_a_run_that_stopped_before_missing_files_can_go_on(tmp_path: Path, run: 
     assert set(records(out)) == names(6)
 
 
+def test_what_fails_again_when_it_is_tried_again_does_not_stop_the_rank(tmp_path: Path, run: Runner) -> None:
+    plan, out, count = small_plan(tmp_path, 210), tmp_path / "out", 210
+    engine = FakeEngine(fails_for(*names(count), error=too_long))
+    assert run.caption(plan, out, "--max-error-rate", 1, engine=engine).status == 0
+    assert run.caption(plan, out, "--retry-errors", engine=engine).status == 0
+    assert {record["attempts"] for record in records(out).values()} == {2}
+
+
 # --- runs that end early
 
 
@@ -416,11 +424,11 @@ def test_what_does_not_end_in_the_grace_time_is_left_for_the_next_run(tmp_path: 
 
 def test_a_dead_engine_ends_the_run_and_nothing_is_lost(tmp_path: Path, run: Runner) -> None:
     plan, out = small_plan(tmp_path, 8), tmp_path / "out"
-    died = EngineDead("the engine has died; run the same command again to go on")
+    died = EngineDead("the engine has died")
     engine = FakeEngine(fails_for("set/5", error=lambda: died))
     outcome = run.caption(plan, out, "--in-flight", 1, "--decode-threads", 1, engine=engine)
-    assert outcome.status == 1
-    assert outcome.errors == [f"rank 0: error: {died}"]
+    assert outcome.status == 4  # the supervisor starts another worker
+    assert outcome.said.splitlines()[-1] == f"rank 0: {died}"
     assert engine.closed
     begun = set(records(out))
     assert {"set/0", "set/1", "set/2"} <= begun
@@ -430,6 +438,22 @@ def test_a_dead_engine_ends_the_run_and_nothing_is_lost(tmp_path: Path, run: Run
     assert run.caption(plan, out, engine=second).status == 0
     assert second.samples == names(8) - begun
     assert set(records(out)) == names(8)
+
+
+def test_a_rank_whose_samples_mostly_fail_stops_and_says_why(tmp_path: Path, run: Runner) -> None:
+    failing = [name for number, name in enumerate(sorted(names(400))) if number % 4]
+    engine = FakeEngine(fails_for(*failing, error=too_long))
+    plan, out = small_plan(tmp_path, 400), tmp_path / "out"
+    outcome = run.caption(plan, out, "--in-flight", 4, "--decode-threads", 1, engine=engine)
+    assert outcome.status == 1
+    [error] = outcome.errors
+    assert error.startswith("rank 0: error: 1")
+    assert " of the last 200 samples failed (prompt_too_long 1" in error
+    kept = records(out)
+    assert 200 <= len(kept) < 220
+    assert set(error_kinds(out)) == set(kept) & set(failing)
+    assert run.caption(plan, out, engine=FakeEngine()).status == 0
+    assert set(records(out)) == names(400)
 
 
 def test_an_error_of_the_whole_run_is_not_put_down_to_a_sample(tmp_path: Path, run: Runner) -> None:

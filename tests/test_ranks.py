@@ -62,6 +62,30 @@ def test_a_batch_script_is_alone_whatever_its_number_of_tasks() -> None:
     assert who_am_i(environment) == Rank(0, 1, 0, 0, "alone")
 
 
+def in_array(number: int, first: int = 0, last: int = 3, count: int = 4) -> dict[str, str]:
+    numbers = {"ID": number, "MIN": first, "MAX": last, "COUNT": count}
+    return {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in numbers.items()}
+
+
+def test_the_jobs_of_an_array_are_parts_of_one_launch() -> None:
+    environment = {**SRUN, "SLURM_STEP_NUM_NODES": "2"}
+    assert who_am_i({**environment, **in_array(0)}) == Rank(6, 32, 2, 1, "slurm")
+    assert who_am_i({**environment, **in_array(3)}) == Rank(30, 32, 2, 7, "slurm")
+    assert who_am_i({**environment, **in_array(4, first=1, last=4)}) == Rank(30, 32, 2, 7, "slurm")
+
+
+def test_a_batch_script_in_an_array_is_one_rank_of_it() -> None:
+    environment = {name: value for name, value in SRUN.items() if "STEP" not in name}
+    assert who_am_i({**environment, **in_array(2)}) == Rank(2, 4, 0, 2, "alone")
+
+
+def test_an_array_with_gaps_is_refused() -> None:
+    with pytest.raises(UserError, match=r"the job array has 3 jobs numbered from 0 to 5: with gaps"):
+        who_am_i({**SRUN, **in_array(5, last=5, count=3)})
+    with pytest.raises(UserError, match="no numbers"):
+        who_am_i({**SRUN, "SLURM_ARRAY_TASK_ID": "1"})
+
+
 def test_without_a_launcher_a_process_is_alone() -> None:
     assert who_am_i({}) == Rank(0, 1, 0, 0, "alone")
     environment = {"MASTER_ADDR": "left over", "MASTER_PORT": "1"}

@@ -3,12 +3,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from MetaCaptioner import results as results_module
+from MetaCaptioner.journal import Past
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.results import (
     DoneSamples,
@@ -16,7 +18,6 @@ from MetaCaptioner.results import (
     Record,
     ResultError,
     ResultName,
-    RunLog,
     Told,
     glance,
     identity,
@@ -24,11 +25,9 @@ from MetaCaptioner.results import (
     parse_record,
     ranks_at_work,
     read_records,
-    read_runs,
     result_files,
     rewrite,
 )
-from MetaCaptioner.rows import RowNumbers
 from tests.helpers import all_records, fill_disk, make_read_only, records
 
 
@@ -297,18 +296,47 @@ def test_a_refused_process_changes_nothing(tmp_path: Path) -> None:
 # --- failures
 
 
-def test_error_records_are_dropped_and_their_attempts_told(tmp_path: Path) -> None:
+def test_error_records_are_dropped_and_nothing_else(tmp_path: Path) -> None:
     with opened(tmp_path) as results:
         results.append("a", record(0))
         results.append("a", record(1, "error", attempts=3))
         results.append("b", record(2, "error"))
     with opened(tmp_path) as results:
-        attempts = RowNumbers(np.int32)
-        assert results.drop(is_error, attempts) == 2
-        assert [attempts.get("set", index) for index in range(4)] == [0, 3, 1, 0]
+        assert results.drop(is_error) == 2
         assert results.done().count("set", 0, 10) == 1
         assert results.drop(is_error) == 0
     assert list(records(tmp_path)) == ["set/0"]
+
+
+def test_failures_are_taken_out_for_another_try_and_what_they_have_behind_them_outlasts_the_process(
+    tmp_path: Path,
+) -> None:
+    crash = {"error": {"kind": "engine_crash", "message": "…"}}
+    with opened(tmp_path) as results:
+        results.append("a", record(0))
+        results.append("a", record(1, "error", attempts=3))
+        results.append("b", record(2, "error", attempts=4, **crash))
+    results = opened(tmp_path)
+    results.retry(is_error)
+    os.close(results._locks[0])  # killed
+    with opened(tmp_path) as results:
+        assert results.done().count("set", 0, 10) == 1
+        results.journal.settle(results.done().has, crashed=True)
+        assert results.journal.past("set", 1) == Past(attempts=3)
+        assert results.journal.past("set", 2) == Past(attempts=4, crashes=2)  # goes alone at once
+        results.append("a", record(1))
+        assert results.journal.past("set", 1) == Past()
+
+
+def test_a_rank_whose_last_process_is_still_dying_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_module, "_LOCK_SECONDS", 20.0)
+    holder = opened(tmp_path)
+    timer = threading.Timer(0.3, holder.close)
+    timer.start()
+    opened(tmp_path).close()
+    timer.join()
 
 
 def test_rewrite_tells_how_many_lines_went(tmp_path: Path) -> None:
@@ -389,53 +417,6 @@ def test_a_process_that_has_all_of_a_rank_and_one_that_shares_it_exclude_each_ot
         RankResults(tmp_path, 0, 0, part=0, parts=2).close()
     with RankResults(tmp_path, 0, 0), pytest.raises(ResultError, match="another process"):
         RankResults(tmp_path, 0, 0, part=1, parts=2)
-
-
-# --- run logs
-
-
-def log(folder: Path, *accounts: Record, rank: int = 0) -> Path:
-    run_log = RunLog(folder, rank, 0)
-    for account in accounts:
-        run_log.append(account)
-    run_log.close()
-    return folder / "runs" / f"Rank{rank}_node0.jsonl"
-
-
-def test_the_last_account_of_each_run_counts(tmp_path: Path) -> None:
-    log(tmp_path, {"run": "a", "images": 1}, {"run": "a", "images": 2})
-    log(tmp_path, {"run": "b", "images": 3})
-    log(tmp_path, {"run": "c", "images": 4}, rank=1)
-    assert read_runs(tmp_path) == [{"run": "a", "images": 2}, {"run": "b", "images": 3}, {"run": "c", "images": 4}]
-    assert read_runs(tmp_path / "absent") == []
-
-
-def test_a_torn_account_costs_neither_the_one_before_nor_the_next_run(tmp_path: Path) -> None:
-    path = log(tmp_path, {"run": "a", "images": 1})
-    with path.open("ab") as file:
-        file.write(b'{"run": "a", "ima')
-    assert read_runs(tmp_path) == [{"run": "a", "images": 1}]
-    log(tmp_path, {"run": "b"})
-    assert read_runs(tmp_path) == [{"run": "a", "images": 1}, {"run": "b"}]
-
-
-def test_a_run_log_is_no_result_file(tmp_path: Path) -> None:
-    log(tmp_path, {"run": "a", "sample_id": "set/0"})
-    assert result_files(tmp_path) == result_files(tmp_path / "runs") == []
-    with opened(tmp_path) as results:
-        assert results.done().count("set", 0, 10) == 0
-
-
-def test_a_run_log_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "runs").touch()
-    with pytest.raises(ResultError, match=r"run log .*/runs/Rank0_node0.jsonl: cannot be written: "):
-        log(tmp_path)
-    (tmp_path / "runs").unlink()
-    run_log = RunLog(tmp_path, 0, 0)
-    fill_disk(monkeypatch, whole_lines=0)
-    with pytest.raises(ResultError, match="cannot be written: No space left on device"):
-        run_log.append({"run": "a"})
-    assert read_runs(tmp_path) == []
 
 
 # --- recovery of files with much that is broken

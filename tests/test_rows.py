@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from MetaCaptioner.rows import RowNumbers
+from MetaCaptioner.rows import RowNumbers, row_of
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.int32, np.uint64])
@@ -24,3 +24,24 @@ def test_a_whole_hash_fits() -> None:
     rows = RowNumbers(np.uint64)
     rows.set("a", 2, 0xFFFFFFFFFFFFFFFF)
     assert f"{rows.get('a', 2):016x}" == "f" * 16
+
+
+def test_the_rows_that_have_a_number_are_told_and_may_lose_it_meanwhile() -> None:
+    numbers = RowNumbers(np.int32)
+    for row in (("a", 7), ("b", 0), ("a", 2)):
+        numbers.set(*row, 3)
+    numbers.set("a", 4, 0)
+    found = []
+    for row in numbers.rows():
+        numbers.set(*row, 0)
+        found.append(row)
+    assert found == [("a", 2), ("a", 7), ("b", 0)]
+    assert list(numbers.rows()) == []
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"data_name": 3, "index": 1}, {"data_name": "a", "index": -1}, {"data_name": "a"}]
+)
+def test_a_record_without_a_sound_identity_is_of_no_row(record: dict[str, object]) -> None:
+    assert row_of(record) is None
+    assert row_of({"data_name": "a", "index": 1}) == ("a", 1)

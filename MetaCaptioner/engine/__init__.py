@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from MetaCaptioner.domains import Modality
-from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import Media
 
 SYSTEM_MESSAGE = (
@@ -65,10 +64,6 @@ class Completion:
     first_token_probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
-class EngineDead(UserError):
-    """The engine is gone; what was in flight is done again by the next run."""
-
-
 class Engine(Protocol):
     """What a rank needs of an inference engine."""
 
@@ -89,6 +84,13 @@ class Engine(Protocol):
 
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
         """The prompt as the model is sent it, before media placeholders are expanded."""
+        ...
+
+    def progress(self) -> int:
+        """A count of tokens: it grows with every token that has come for any request, also for one in flight.
+
+        Asked about once a second, so it must cost little.
+        """
         ...
 
     def close(self) -> None:

@@ -1,31 +1,73 @@
-"""An engine without a model: answers made from the request alone. For dry runs of a plan, and for tests."""
+"""An engine without a model: answers made from the request alone. For dry runs of a plan, and for tests.
+
+What it does beside answering is told by `--engine-arg NAME=VALUE`, with the fields of `Script` as names.
+"""
 
 import asyncio
 import hashlib
 import json
+import multiprocessing
+import os
+import signal
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
-from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.errors import BadArguments, EngineDead
 from MetaCaptioner.options import EngineOptions
+
+_TOKEN_SECONDS = 0.05
+
+
+class Script(BaseModel):
+    """What the engine does beside answering."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delay: float = 0.0
+    """Seconds that an answer takes; tokens come all the while."""
+    log: Path | None = None
+    """A file to which the id of every request is appended, a line each."""
+    hang_after: int | None = None
+    """After so many requests no token comes any more."""
+    crash_on: tuple[str, ...] = ()
+    """Sample ids, as a JSON list: a request for one of them kills the engine's process."""
+    process: bool = False
+    """The engine is a process of its own, as a real one is; else it is this one."""
 
 
 class ScriptedEngine:
-    """Answers at once, or after `--engine-arg delay=SECONDS`; the same request gets the same answer."""
+    """Answers at once, or as its script has it; the same request gets the same answer."""
 
     pixel_multiple = 28
     cache_tokens: int | None = None
 
     def __init__(self, options: EngineOptions) -> None:
-        unknown = sorted(set(options.extra) - {"delay"})
-        delay = options.extra.get("delay", 0.0)
-        if unknown or not isinstance(delay, int | float):
-            raise BadArguments("the scripted engine takes only --engine-arg delay=SECONDS")
+        try:
+            self._script = Script.model_validate(dict(options.extra))
+        except ValidationError as error:
+            name = error.errors()[0]["loc"][0]
+            known = ", ".join(Script.model_fields)
+            raise BadArguments(
+                f"--engine-arg {name}: {error.errors()[0]['msg']} (the scripted engine takes {known})"
+            ) from error
         self.model = "scripted"
-        self._delay = float(delay)
+        self._requests = 0
+        self._tokens = 0
+        self._process = _start_process() if self._script.process else None
 
     async def generate(self, request: Request) -> Completion:
-        await asyncio.sleep(self._delay)
+        self._requests += 1
+        if self._script.log is not None:
+            with self._script.log.open("a") as log:
+                log.write(f"{request.request_id}\n")
+        if request.request_id.rsplit("/", 2)[0] in self._script.crash_on:
+            self._crash()
+        await self._take_time()
         media = request.media.media_id if request.media else "no media"
         digest = hashlib.sha256(f"{media}\n{request.instruction}".encode()).hexdigest()
         text, probabilities = _answer(request.constraint, digest)
@@ -38,11 +80,50 @@ class ScriptedEngine:
             first_token_probabilities=probabilities,
         )
 
+    async def _take_time(self) -> None:
+        """Let tokens come until the answer is complete; for ever, and without any, if the engine hangs."""
+        hangs = self._script.hang_after is not None and self._requests > self._script.hang_after
+        end = time.monotonic() + self._script.delay
+        await asyncio.sleep(0)
+        while hangs or time.monotonic() < end:
+            await asyncio.sleep(min(_TOKEN_SECONDS, self._script.delay or _TOKEN_SECONDS))
+            self._check_process()
+            self._tokens += not hangs
+        self._check_process()
+
+    def _crash(self) -> None:
+        if self._process is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            self._process.kill()
+            self._process.join()
+
+    def _check_process(self) -> None:
+        if self._process is not None and not self._process.is_alive():
+            raise EngineDead("the engine has died")
+
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
         return f"{SYSTEM_MESSAGE}\n<{modality or 'no media'}>\n{instruction}"
 
+    def progress(self) -> int:
+        return self._tokens
+
     def close(self) -> None:
-        pass
+        if self._process is not None:
+            self._process.kill()
+
+
+def _start_process() -> BaseProcess:
+    process = multiprocessing.get_context("spawn").Process(target=_wait_for_the_end, name="engine", daemon=True)
+    process.start()
+    return process
+
+
+def _wait_for_the_end() -> None:
+    """What the engine's process does: nothing, as long as its parent lives."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
 
 
 def _answer(constraint: Constraint | None, digest: str) -> tuple[str, dict[str, float]]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from MetaCaptioner.domains import Modality
-from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, EngineDead, Request
-from MetaCaptioner.errors import BadArguments, SampleError, UserError
+from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
+from MetaCaptioner.errors import BadArguments, EngineDead, SampleError, UserError
 from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
 
@@ -101,6 +101,7 @@ class VllmEngine:
         self.cache_tokens = cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else None
         self._special_tokens = _special_tokens(self._engine.renderer.get_tokenizer())
         self._templates: dict[Modality | None, _Template] = {}
+        self._finished_tokens = 0
 
     async def generate(self, request: Request) -> Completion:
         output = await self._answer(request, send_media_again=False)
@@ -131,15 +132,22 @@ class VllmEngine:
             async for answer in self._engine.generate(rendered, sampling, name, priority=request.priority):
                 output = answer
         except EngineDeadError as error:
-            raise EngineDead("the engine has died; run the same command again to go on") from error
+            raise EngineDead("the engine has died") from error
         if output is None or not output.finished:
             raise SampleError("engine_error", f"{request.request_id}: the engine gave no answer")
+        self._finished_tokens += len(output.outputs[0].token_ids)
         return output
 
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
         if modality not in self._templates:
             self._templates[modality] = self._render_template(modality)
         return self._templates[modality].around(self._defuse(instruction))
+
+    def progress(self) -> int:
+        # vLLM's own books of what is in flight, which it keeps whether or not it streams or logs; nothing else is as
+        # cheap: streamed output wakes a task for every token, its statistics are gathered in every step.
+        states = self._engine.output_processor.request_states.values()
+        return self._finished_tokens + sum(int(state.detokenizer.num_output_tokens()) for state in states)
 
     def close(self) -> None:
         self._engine.shutdown(timeout=0)

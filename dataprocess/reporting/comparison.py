@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from MetaCaptioner.results import Record, row_of
-from MetaCaptioner.rows import RowNumbers
+from MetaCaptioner.results import Record
+from MetaCaptioner.rows import RowNumbers, row_of
 from reporting.entry import Entry
 
 

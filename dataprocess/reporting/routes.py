@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Self
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.results import Record, is_error, read_records, result_files, row_of
-from MetaCaptioner.rows import RowNumbers
+from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.rows import RowNumbers, row_of
 from reporting.entry import Route, Sums, seconds_of, tokens_of
 
 CONFIDENCE_BINS = 20

@@ -9,7 +9,8 @@ from filterd_by_score import scored_captions
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.inferscore import DIMENSIONS
-from MetaCaptioner.results import Record, is_error, read_runs, result_files
+from MetaCaptioner.results import Record, is_error, result_files
+from MetaCaptioner.run_log import read_runs
 from reporting.entry import Entry, Route, State, Sums, Tokens, read_entry, seconds_of
 from reporting.routes import CONFIDENCE_BINS, Routes, confidence_bin
 

@@ -137,7 +137,7 @@ def wait_for_both(output: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_rank_that_is_killed_leaves_the_other_working(tmp_path: Path, plan: Path) -> None:
+def test_a_rank_that_is_killed_is_started_again_and_the_other_never_notices(tmp_path: Path, plan: Path) -> None:
     output = tmp_path / "out"
     process = slow_run(plan, output)
     wait_for_both(output)
@@ -150,12 +150,9 @@ def test_a_rank_that_is_killed_leaves_the_other_working(tmp_path: Path, plan: Pa
     )
     os.kill(victim, signal.SIGKILL)
     log, _ = process.communicate(timeout=120)
-    assert process.returncode == 1, log
-    mine = [json.loads(line) for line in plan.read_text().splitlines()]
-    whole = sum(row["end_idx"] - row["start_idx"] for row in mine if row["assign_rank"] == 1)
-    done = [record for path in output.glob("Rank1_*") for record in path.read_text().splitlines()]
-    assert len(done) == whole
-    succeed(["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED], two_ranks(plan, output))
+    assert process.returncode == 0, log
+    assert "rank 0: the worker was killed by SIGKILL (out of memory?); another one goes on" in log
+    assert log.count("loaded in") == 3
     assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", output))
 
 

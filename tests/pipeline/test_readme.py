@@ -62,23 +62,6 @@ def test_routing_alone_and_writing_the_domains_back(checkout: Path) -> None:
     }
 
 
-def test_the_sbatch_script_with_a_stand_in_for_srun(checkout: Path) -> None:
-    """The stand-in starts the tasks that the #SBATCH line asks for, four by two here, with srun's variables."""
-    [batch] = [block for block in blocks("bash") if "#SBATCH" in block]
-    stand_in = checkout.parent / "bin" / "srun"
-    stand_in.parent.mkdir()
-    stand_in.write_text(
-        "#!/bin/bash\nexport SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=8\nfor task in 0 1 2 3 4 5 6 7; do\n"
-        '  SLURM_PROCID=$task SLURM_LOCALID=$((task % 2)) SLURM_NODEID=$((task / 2)) "$@" & pids+=($!)\ndone\n'
-        'for pid in "${pids[@]}"; do wait "$pid" || exit 1; done\n'
-    )
-    stand_in.chmod(0o755)
-    plan = {"NUM_RANKS": "32", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""}
-    succeed(["bash", checkout / "script/run_plan.sh"], plan)
-    type_in(checkout, batch, {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "8", "SLURM_PROCID": "0", "MODEL": "none"})
-    assert len(sample_ids(checkout / "Output/Caption")) == len(set(sample_ids(checkout / "Output/Caption"))) == 12
-
-
 def test_planning_what_remains_for_other_ranks(checkout: Path) -> None:
     variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
     succeed(["bash", checkout / "script/run_plan.sh"], {**variables, "NUM_RANKS": "3"})

@@ -1,0 +1,66 @@
+"""`runs/Rank*_node*.jsonl` of a result folder: what the runs of each rank took, appended and read back."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from MetaCaptioner.files import write_whole
+from MetaCaptioner.results import Record, ResultError
+
+RUNS = "runs"
+
+
+class RunLog:
+    """The run log of one rank on one node.
+
+    A line names its `run`, and of the lines of a run the last counts: a run that is killed leaves the one before.
+
+    Raises:
+        ResultError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, rank: int, node: int) -> None:
+        self._path = folder / RUNS / f"Rank{rank}_node{node}.jsonl"
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            size = os.fstat(self._file).st_size
+            if size and os.pread(self._file, 1, size - 1) != b"\n":
+                os.write(self._file, b"\n")  # a run was killed while it wrote
+        except OSError as error:
+            raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
+
+    def append(self, run: Record) -> None:
+        """Write the account of a run, which takes the place of its earlier ones.
+
+        Raises:
+            ResultError: the disk is full or the like.
+        """
+        try:
+            write_whole(self._file, json.dumps(run, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        except OSError as error:
+            raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read_runs(folder: Path) -> list[Record]:
+    """The last account of every run whose results are in `folder`; torn lines are passed over.
+
+    Raises:
+        ResultError: a run log cannot be read.
+    """
+    last: dict[str, Record] = {}
+    for path in sorted((folder / RUNS).glob("Rank*_node*.jsonl")):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise ResultError(f"run log {path}: cannot be read: {error.strerror}") from error
+        for line in lines:
+            with suppress(ValueError):
+                run = json.loads(line)
+                if isinstance(run, dict):
+                    last[str(run.get("run"))] = run
+    return list(last.values())

@@ -1,0 +1,75 @@
+"""What a worker lets its supervisor see: a few numbers in memory that both have mapped.
+
+A store to such memory costs next to nothing, needs nobody who reads, and is seen after the worker's death too.
+"""
+
+import ctypes
+import mmap
+import os
+from collections.abc import MutableMapping
+from typing import ClassVar
+
+_VARIABLE = "METACAPTIONER_SUPERVISOR"
+
+
+class Vitals(ctypes.Structure):
+    """The numbers. They add up over all workers of one supervisor, but for `requests`."""
+
+    _fields_: ClassVar = [
+        ("deaths", ctypes.c_uint64),
+        ("begun", ctypes.c_uint64),
+        ("records", ctypes.c_uint64),
+        ("finished", ctypes.c_uint64),
+        ("requests", ctypes.c_uint64),
+        ("progress", ctypes.c_uint64),
+        ("stall_seconds", ctypes.c_double),
+        ("max_deaths", ctypes.c_uint64),
+    ]
+    deaths: int
+    """Workers that died before this one; kept by the supervisor."""
+    begun: int
+    """1 once a worker has opened its work: from then on the journal tells of this supervisor's workers only."""
+    records: int
+    """Records written."""
+    finished: int
+    """Those of them that are no errors."""
+    requests: int
+    """Requests that the engine has and has not answered."""
+    progress: int
+    """The engine's own count; it stands still only when no token comes."""
+    stall_seconds: float
+    """So long may requests wait without a sign of progress; 0: for ever."""
+    max_deaths: int
+    """So many deaths in a row, without a finished sample between them, end the rank."""
+
+
+def shared_vitals() -> tuple[int, Vitals]:
+    """(descriptor for the worker, vitals): new ones in memory that a child process can map."""
+    descriptor = os.memfd_create("vitals")
+    os.ftruncate(descriptor, ctypes.sizeof(Vitals))
+    return descriptor, _mapped(descriptor)
+
+
+def tell_worker(environment: MutableMapping[str, str], descriptor: int) -> dict[str, str]:
+    """The environment for a worker of this process."""
+    return {**environment, _VARIABLE: f"{os.getpid()} {descriptor}"}
+
+
+def is_worker(environment: MutableMapping[str, str]) -> bool:
+    """Whether a supervisor has started this very process; a descendant that has inherited the variable is none."""
+    return environment.get(_VARIABLE, "").split(" ")[0] == str(os.getppid())
+
+
+def inherited_vitals(environment: MutableMapping[str, str]) -> Vitals:
+    """The vitals that the supervisor looks at; without a supervisor some that nobody does."""
+    if not is_worker(environment):
+        return Vitals()
+    descriptor = int(environment.pop(_VARIABLE).split(" ")[1])
+    try:
+        return _mapped(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mapped(descriptor: int) -> Vitals:
+    return Vitals.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(Vitals)))

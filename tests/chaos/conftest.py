@@ -1,0 +1,1 @@
+from tests.random_model import random_model  # noqa: F401
