@@ -1,4 +1,4 @@
-"""The planner's work on many files, in several processes where that is worth their start."""
+"""Work on many files, in several processes where that is worth their start."""
 
 import multiprocessing
 import os
@@ -39,7 +39,7 @@ def side_by_side(function: Callable[[Task], Result], tasks: Sequence[Task], file
         for number in range(len(tasks)):
             yield running.pop(number).result()
     except BrokenProcessPool as error:
-        raise UserError("a helper process of the planner was killed (was the memory used up?)") from error
+        raise UserError("a helper process was killed (was the memory used up?)") from error
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 
