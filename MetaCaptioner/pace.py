@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from MetaCaptioner.accounting import Run, kept_again_after
 from MetaCaptioner.ranks import Rank, assigned_ranks
-from MetaCaptioner.results import read_run_log, run_logs
+from MetaCaptioner.results import Record, read_run_log, run_logs
 
 ENOUGH_SECONDS = 10.0
 """So long must be watched before it tells more than the run logs do."""
@@ -77,21 +75,18 @@ class Accounts:
 
 
 def _accounts(path: Path) -> list[Account]:
-    last: dict[str, tuple[object, object]] = {}
+    lines: dict[str, list[Record]] = {}
     for line in read_run_log(path):
         run = str(line.get("run"))
-        last[run] = (last.get(run, (None, None))[1], line)
+        lines[run] = [*lines.get(run, [])[-1:], line]
     found = []
-    for before, line in last.values():
-        with suppress(ValidationError, ValueError):  # changed by hand
-            found.append(_account(Run.model_validate(line), Run.model_validate(before) if before else None))
+    for last in lines.values():
+        with suppress(ValueError):  # changed by hand
+            *before, run_now = [Run.model_validate(line) for line in last]
+            account = Account(run_now, before[0] if before else None)
+            if account.told:  # a time that cannot be read is a ValueError
+                found.append(account)
     return found
-
-
-def _account(run: Run, before: Run | None) -> Account:
-    account = Account(run, before)
-    assert account.began  # a time that cannot be read is a ValueError
-    return account
 
 
 def launch_of(accounts: Sequence[Account]) -> list[Account]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from MetaCaptioner.pace import ENOUGH_SECONDS, Account, Accounts, Watched, by_plan_rank, launch_of, overall_rate
-from MetaCaptioner.plan import PlanRow, read_plan
+from MetaCaptioner.plan import read_plan
 from MetaCaptioner.standing import Count, Oddities, Standing
 
 RankState = Literal["done", "working", "loading", "waiting", "not begun", "silent", "stopped", "failed", "ended"]
@@ -41,13 +41,13 @@ class RankProgress:
 class Progress:
     """A plan and its results at one moment, `time` (Unix). Rates are in samples a second.
 
-    `rate` adds up those of the ranks; `rate_overall` is that of the launch since it began. `eta_seconds` is when the
+    `rate` adds up those of the ranks that are known; `rate_overall` is that of the launch since it began. `eta_seconds` is when the
     last of the ranks that make progress is through; None if none does.
     """
 
     time: float
     all: Count
-    rate: float
+    rate: float | None
     rate_overall: float | None
     eta_seconds: float | None
     datasets: dict[str, Count]
@@ -106,11 +106,11 @@ class Watcher:
         runs = by_plan_rank(accounts, list(counts))
         ranks = self._ranks(counts, runs, now)
         oddities = self._standing.oddities()
-        rate = sum(rank.rate or 0.0 for rank in ranks)
+        rates = [rank.rate for rank in ranks if rank.rate is not None]
         return Progress(
             time=now,
             all=_sum(list(datasets.values())),
-            rate=rate,
+            rate=sum(rates) if rates else None,
             rate_overall=overall_rate(launch_of(accounts)),
             eta_seconds=_eta(ranks, runs),
             datasets=datasets,
@@ -157,22 +157,16 @@ class Watcher:
         return replace(rank, rate=rate, eta_seconds=remaining / rate if rate and remaining else None)
 
     def _notes(self, oddities: Oddities) -> list[str]:
-        notes = []
+        found = {
+            "records are of no sample of this plan: is it the plan of these results?": oddities.outside_plan,
+            "records are of samples that have another one; they count once": oddities.repeated,
+            "lines are no records; their rank drops them when it starts again": oddities.broken,
+            "samples have no record here, and no rank has to do them, since the plan counts them as done: "
+            "it was made for other results": oddities.nobodys,
+        }
+        notes = [f"{count:,} {what}" for what, count in found.items() if count]
         if not self._folder.is_dir():
             notes.append(f"{self._folder}: there is no such folder yet")
-        if oddities.outside_plan:
-            notes.append(
-                f"{oddities.outside_plan:,} records are of no sample of this plan: is it the plan of these results?"
-            )
-        if oddities.repeated:
-            notes.append(f"{oddities.repeated:,} records are of samples that have another one (counted once)")
-        if oddities.broken:
-            notes.append(f"{oddities.broken:,} lines are no records; their rank drops them when it starts again")
-        if oddities.nobodys:
-            notes.append(
-                f"{oddities.nobodys:,} samples have no record here and no rank has to do them: the plan counts them as done, "
-                "so it was made for other results"
-            )
         return notes
 
 

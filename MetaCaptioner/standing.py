@@ -1,8 +1,8 @@
 """How far a plan has come: which of its rows have a record, by dataset and by rank, kept up to date as files grow.
 
 A sample counts once, by its identity, however many records it has in however many files: it is ok if any of them is,
-else it has failed as the last one that was read says. What a rank has done are the rows of its shards that have a record in
-its own files, for it looks nowhere else: what another rank has done of them it would do again.
+else it has failed as the last one that was read says. What a rank has done are the rows of its shards that have a
+record in its own files, for it looks nowhere else: what another rank has done of them it would do again.
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -162,9 +162,8 @@ def read_on(task: tuple[Path, Place | None]) -> Reading | None:
         raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
     try:
         now = Place.at_start(descriptor)  # of the open file: a network file system then asks its server
-        if earlier is not None and (now.size, now.changed_ns) == (earlier.size, earlier.changed_ns):
-            if (now.device, now.inode) == (earlier.device, earlier.inode):
-                return None
+        if earlier is not None and replace(now, offset=earlier.offset, tail=earlier.tail) == earlier:
+            return None
         goes_on = earlier is not None and now.grown_from(earlier, descriptor)
         found = Found()
         offset = earlier.offset if earlier is not None and goes_on else 0
@@ -177,7 +176,7 @@ def read_on(task: tuple[Path, Place | None]) -> Reading | None:
         raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
     finally:
         os.close(descriptor)
-    return Reading(found, Place(now.device, now.inode, now.size, now.changed_ns, offset, tail), anew=not goes_on)
+    return Reading(found, replace(now, offset=offset, tail=tail), anew=not goes_on)
 
 
 def _blocks(descriptor: int, offset: int, size: int) -> Iterator[tuple[bytes, int]]:
