@@ -41,8 +41,8 @@ class RankProgress:
 class Progress:
     """A plan and its results at one moment, `time` (Unix). Rates are in samples a second.
 
-    `rate` adds up those of the ranks that are known; `rate_overall` is that of the launch since it began. `eta_seconds` is when the
-    last of the ranks that make progress is through; None if none does.
+    `rate` adds up those of the ranks that are known; `rate_overall` is that of the launch since it began. `eta_seconds`
+    is when the last of the ranks that make progress is through; None if none does.
     """
 
     time: float

@@ -62,8 +62,6 @@ def _summary(progress: Progress, folder: Path) -> Panel:
     elif progress.eta_seconds is not None:
         at = datetime.fromtimestamp(progress.time + progress.eta_seconds)
         eta = f"{_duration(progress.eta_seconds)} ({at:%a %H:%M})"
-        still = len(progress.standing_still())
-        eta += f" without {still} that stand still" if still else ""
     facts = {
         "ok": f"{everything.done - everything.failed:,}",
         "failed": f"{everything.failed:,}",
@@ -80,7 +78,8 @@ def _states(progress: Progress) -> Text:
     """How many ranks are in which state."""
     states = Counter(rank.state for rank in progress.ranks)
     parts = [Text(f"{count} {state}", style=_style(state)) for state, count in states.most_common()]
-    return Text.assemble(("ranks ", "dim"), Text(" · ").join(parts))
+    left_out = "   (ETA: of the others)" if progress.standing_still() and progress.eta_seconds is not None else ""
+    return Text.assemble(("ranks ", "dim"), Text(" · ").join(parts), (left_out, "dim"))
 
 
 def _datasets(progress: Progress, room: int) -> Table:

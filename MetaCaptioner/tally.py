@@ -6,7 +6,8 @@ so the ranks do not notice it; it reads each byte once.
 What is fast about it: the records that this program writes begin with their identity and have one `"status": "ok"` or
 `"status": "error"`. Blocks of many megabytes are looked through for these, and only failed records, and lines that are
 not as expected, are parsed. A model's text cannot deceive it: inside a JSON string every quote has a backslash before
-it, so `"status": "ok"` with bare quotes is a field of the record itself.
+it, so `"status": "ok"` with bare quotes is a field of the record itself. Lines that begin and end like a record and say
+so once are taken for one; `dataprocess/verify.py` parses them all.
 """
 
 import errno
