@@ -29,6 +29,7 @@ OK = 255
 OTHER_KINDS = "(other kinds)"
 _BLOCK_BYTES = 2 * 2**20  # what a processor's cache holds
 _TAIL_BYTES = 64
+_SIDE_BY_SIDE_FROM_BYTES = 2**30  # read in a second or so, which is what it takes to start processes
 _SAID_OK = b'"status": "ok"'
 _SAID_ERROR = b'"status": "error"'
 _ROW_DIGITS = 9  # of a row number that fits into 32 bits whatever it is
@@ -340,7 +341,7 @@ class Tally:
         named |= {path: file.name for path, file in self.files.items()}
         paths = list(named)
         tasks = [(path, self.files[path].place if path in self.files else None) for path in paths]
-        readings = map(read_on, tasks) if self.files else side_by_side(read_on, tasks, paths)
+        readings = map(read_on, tasks) if self.files else side_by_side(read_on, tasks, paths, _SIDE_BY_SIDE_FROM_BYTES)
         return [
             self._take(path, named[path], reading)
             for path, reading in zip(paths, readings, strict=True)

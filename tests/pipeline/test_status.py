@@ -16,7 +16,7 @@ from MetaCaptioner.results import parse_record
 from tests.helpers import picture_rows, write_annotation, write_metafile
 from tests.pipeline.commands import environment, module, run, succeed
 
-RANKS, SAMPLES = 4, 200
+RANKS, SAMPLES = 4, 120
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Counts = Counter[tuple[int | str, str]]
 
@@ -137,5 +137,5 @@ def test_the_command_watches_a_run_to_its_end(tmp_path: Path, plan: Path, start:
     assert max(one["rate"] or 0 for one in looks) > 1
     shown = run(command)
     assert shown.returncode == 0
-    assert "200 of 200 samples" in shown.stdout
+    assert "120 of 120 samples" in shown.stdout
     assert "media_missing" in shown.stdout
