@@ -20,18 +20,18 @@ _MOST_PROCESSES = 8
 
 
 def side_by_side(
-    function: Callable[[Task], Result], tasks: Sequence[Task], files: Sequence[Path], from_bytes: int = _FROM_BYTES
+    function: Callable[[Task], Result], tasks: Sequence[Task], files: Sequence[Path], from_bytes: int | None = None
 ) -> Iterator[Result]:
     """`function` of each task, in their order; the n-th task reads the n-th file. The function must be of a module.
 
-    Files of fewer than `from_bytes` in all are read in this process.
+    Files of fewer than `from_bytes` (default 64 MiB) in all are read in this process.
 
     Raises:
         UserError: a helper process was killed.
     """
     sizes = [_size(path) for path in files]
     processes = min(len(os.sched_getaffinity(0)), len(tasks), _MOST_PROCESSES)
-    if processes < 2 or sum(sizes) < from_bytes:
+    if processes < 2 or sum(sizes) < (_FROM_BYTES if from_bytes is None else from_bytes):
         yield from map(function, tasks)
         return
     spawned = multiprocessing.get_context("spawn")

@@ -15,6 +15,7 @@ from MetaCaptioner.progress import Progress, Watcher
 from MetaCaptioner.results import parse_record
 from tests.helpers import picture_rows, write_annotation, write_metafile
 from tests.pipeline.commands import environment, module, run, succeed
+from tests.pipeline.test_readme import blocks, checkout, type_in  # noqa: F401
 
 RANKS, SAMPLES = 4, 120
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -139,3 +140,10 @@ def test_the_command_watches_a_run_to_its_end(tmp_path: Path, plan: Path, start:
     assert shown.returncode == 0
     assert "120 of 120 samples" in shown.stdout
     assert "media_missing" in shown.stdout
+
+
+def test_the_commands_of_the_readme(checkout: Path) -> None:  # noqa: F811
+    [commands] = [block for block in blocks("bash") if "MetaCaptioner.status" in block]
+    made = "NPROC=1 MODEL=none bash script/run_plan.sh; MODEL=none NPROC=1 bash script/run_caption.sh\n"
+    log = type_in(checkout, made + commands, {})
+    assert log.count("12 of 12 samples") == 2
