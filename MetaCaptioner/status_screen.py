@@ -104,7 +104,7 @@ def _errors(progress: Progress, room: int) -> Table | None:
 
 
 def _slowest(progress: Progress, room: int) -> Table:
-    table = _table("slowest rank", "", "done", "rate", "ETA")
+    table = _table("slowest", "", "done", "rate", "ETA")
     ranks = progress.slowest()
     still = len(progress.standing_still())
     for rank in ranks[: _most(len(ranks), room - min(still, room // 2) - (3 if still else 0))]:
@@ -118,14 +118,14 @@ def _still(progress: Progress, room: int) -> Table | None:
     ranks = progress.standing_still()
     if not ranks:
         return None
-    table = _table("rank without progress", "", "done", "state", "for")
+    table = _table("no progress", "", "done", "state", "for")
     for rank in ranks[: _most(len(ranks), room // 2)]:
         table.add_row(*_rank(rank), Text(rank.state, style=_style(rank.state)), _duration(rank.idle_seconds))
     return _with_rest(table, len(ranks))
 
 
 def _rank(rank: RankProgress) -> Sequence[RenderableType]:
-    return f"{rank.rank}", _bar(rank.count), _percent(rank.count)
+    return f"rank {rank.rank}", _bar(rank.count), _percent(rank.count)
 
 
 def _table(first: str, *others: str) -> Table:
@@ -149,7 +149,8 @@ def _with_rest(table: Table, count: int) -> Table:
 
 
 def _bar(count: Count) -> ProgressBar:
-    return ProgressBar(total=max(1, count.total), completed=count.done if count.total else 1)
+    done, total = (count.done, count.total) if count.total else (1, 1)
+    return ProgressBar(total=total, completed=done, complete_style="cyan", finished_style="green")
 
 
 def _percent(count: Count) -> str:
@@ -161,7 +162,9 @@ def _percent(count: Count) -> str:
 def _rate(rate: float | None) -> str:
     if rate is None:
         return "–"
-    return f"{rate:,.1f}/s" if rate >= 1 or rate == 0 else f"{3600 * rate:,.0f}/h"
+    if 0 < rate < 0.1:
+        return f"{3600 * rate:,.0f}/h"
+    return f"{rate:,.{2 if rate < 10 else 1 if rate < 100 else 0}f}/s"
 
 
 def _duration(seconds: float | None) -> str:

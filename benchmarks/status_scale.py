@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def make_plan(path: Path, records: int, datasets: int, ranks: int) -> list[PlanR
     """Datasets of equal length, whose rows all stand in one line that is cut evenly."""
     length = records // datasets
     total = length * datasets
-    cuts = sorted({*range(0, total + 1, length), *(round(total * rank / ranks) for rank in range(ranks + 1))})
+    of_ranks = [round(total * rank / ranks) for rank in range(ranks + 1)]
+    cuts = sorted({*range(0, total + 1, length), *of_ranks})
     rows = []
     for start, end in itertools.pairwise(cuts):
         number = start // length
@@ -60,7 +62,7 @@ def make_plan(path: Path, records: int, datasets: int, ranks: int) -> list[PlanR
                 start_idx=start - number * length,
                 end_idx=end - number * length,
                 anno_file_key=f"dataset_{number:02d}.jsonl",
-                assign_rank=min(ranks - 1, start * ranks // total),
+                assign_rank=bisect(of_ranks, start) - 1,
             )
         )
     write_plan(rows, path)
@@ -76,7 +78,7 @@ def record_lines(row: PlanRow, start: int, end: int, caption: bytes) -> Iterator
         for kind in _KINDS
     ]
     for index in range(start, end):
-        status = failed[index % len(failed)] if index % _FAILED_EVERY == 7 else ok
+        status = failed[index // _FAILED_EVERY % len(failed)] if index % _FAILED_EVERY == 7 else ok
         yield (
             b'{"sample_id": "%b/%d", "data_name": "%b", "index": %d, "id": %d, "image": "%08d.jpg", '
             b'"root": "/data/set", "modality": "image", "task": "Natural", "task_source": "metafile", '

@@ -46,7 +46,7 @@ def test_the_screen_tells_what_one_wants_to_know() -> None:
     text = shown(some_progress())
     for piece in (
         "1,500 of 3,000 samples", "50.0%", "failed 30", "rate now 12.5/s", "overall –", "16 min 40 s",
-        "3 working · 1 silent   (ETA: of the others)", "kind_0", "1.00%", "silent", "6 min 40 s", "1,800/h",
+        "3 working · 1 silent   (ETA: of the others)", "kind_0", "1.00%", "silent", "6 min 40 s", "0.50/s",
         "set [bold]0[/bold]", "note: look [red]here",
     ):  # fmt: skip
         assert piece in text, piece
