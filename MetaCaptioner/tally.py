@@ -3,11 +3,11 @@
 Beside `results.py`, which writes them, the only module that opens result files. It takes no locks and writes nothing,
 so the ranks do not notice it; it reads each byte once.
 
-What is fast about it: the records that this program writes begin with their identity and have one `"status": "ok"` or
-`"status": "error"`. Blocks of many megabytes are looked through for these, and only failed records, and lines that are
-not as expected, are parsed. A model's text cannot deceive it: inside a JSON string every quote has a backslash before
-it, so `"status": "ok"` with bare quotes is a field of the record itself. Lines that begin and end like a record and say
-so once are taken for one; `dataprocess/verify.py` parses them all.
+What is fast about it: the records that this program writes begin with their identity, and where all went well say
+`"status": "ok"`, in a dataset at few distances from the line's start. That is looked for in many lines at once; those
+that do not have it, the failed ones among them, are parsed. A model's text cannot deceive it: inside a JSON string
+every quote has a backslash before it, so `"status": "ok"` with bare quotes is a field of the record itself. A line that
+begins and ends like a record and says so is taken for one; `dataprocess/verify.py` parses them all.
 """
 
 import errno
@@ -27,15 +27,15 @@ from MetaCaptioner.side_by_side import side_by_side
 OK = 255
 """The ending of a sample that has no error; that of a failed one is the number of its error's kind, from 1."""
 OTHER_KINDS = "(other kinds)"
-_BLOCK_BYTES = 2 * 2**20  # what a processor's cache holds
+_BLOCK_BYTES = 2**20  # what a processor's cache holds
 _TAIL_BYTES = 64
 _SIDE_BY_SIDE_FROM_BYTES = 2**30  # read in a second or so, which is what it takes to start processes
 _SAID_OK = b'"status": "ok"'
-_SAID_ERROR = b'"status": "error"'
 _ROW_DIGITS = 9  # of a row number that fits into 32 bits whatever it is
-_MOST_LEARNT = 32  # of datasets in a block, or of lines in it that are unlike any; then all is parsed
+_MOST_LEARNT = 32  # lines of a block from which it is learnt how others look; the rest are looked at one by one
 _PIECES_BEFORE_JOINING = 64
 
+Places = NDArray[np.int64]
 Rows = NDArray[np.int32]
 Endings = NDArray[np.uint8]
 
@@ -202,16 +202,8 @@ def _count(block: bytes, end: int, found: Found) -> None:
     data = np.frombuffer(block, dtype=np.uint8, count=end)
     breaks = np.flatnonzero(data == ord("\n"))
     starts = np.concatenate([breaks[:1] * 0, breaks[:-1] + 1])
-    parsed = data[breaks - 1] != ord("}")
-    said_ok = block.count(_SAID_OK, 0, end)
-    if said_ok != len(parsed):
-        parsed[np.searchsorted(breaks, _places(block, end, _SAID_ERROR))] = True
-    lines = np.flatnonzero(parsed).tolist()
-    said_ok -= sum(block.count(_SAID_OK, starts[line], breaks[line]) for line in lines)
-    if said_ok == len(parsed) - len(lines):
-        _count_ok(block, starts, breaks, parsed, found)
-    else:
-        parsed[:] = True
+    parsed = (data[breaks - 1] != ord("}")) | ~_say_ok(block, starts, breaks)
+    _count_ok(block, starts, breaks, parsed, found)
     pieces: dict[str, tuple[list[int], list[int]]] = {}
     for line in np.flatnonzero(parsed).tolist():
         _count_parsed(block[starts[line] : breaks[line] + 1], found, pieces)
@@ -221,19 +213,26 @@ def _count(block: bytes, end: int, found: Found) -> None:
     ]
 
 
-def _places(block: bytes, end: int, text: bytes) -> list[int]:
-    """Where `text` begins in `block` before `end`."""
-    places = []
-    place = block.find(text, 0, end)
-    while place >= 0:
-        places.append(place)
-        place = block.find(text, place + len(text), end)
-    return places
+def _say_ok(block: bytes, starts: Places, breaks: Places) -> NDArray[np.bool_]:
+    """Which lines say that their sample is ok. Most do so as far from their start as another one."""
+    say = np.zeros(len(starts), dtype=np.bool_)
+    left = np.arange(len(starts))
+    for _ in range(_MOST_LEARNT):
+        if not len(left):
+            return say
+        distance = block.find(_SAID_OK, starts[left[0]], breaks[left[0]]) - starts[left[0]]
+        if distance < 0:
+            left = left[1:]
+            continue
+        places = starts[left] + distance
+        alike = (places < breaks[left]) & (_stretches(block, places, len(_SAID_OK)) == np.void(_SAID_OK))
+        say[left[alike]] = True
+        left = left[~alike]
+    say[left] = [block.find(_SAID_OK, starts[line], breaks[line]) >= 0 for line in left]
+    return say
 
 
-def _count_ok(
-    block: bytes, starts: NDArray[np.int64], breaks: NDArray[np.int64], parsed: NDArray[np.bool_], found: Found
-) -> None:
+def _count_ok(block: bytes, starts: Places, breaks: Places, parsed: NDArray[np.bool_], found: Found) -> None:
     """Count the lines that are not `parsed`, all of them ok, by their first bytes; note in `parsed` what must be.
 
     One line of each dataset is parsed to learn what its lines begin with.
@@ -254,7 +253,7 @@ def _count_ok(
     parsed[left] = True
 
 
-def _row_numbers(block: bytes, starts: NDArray[np.int64], data_name: str) -> tuple[NDArray[np.bool_], Rows]:
+def _row_numbers(block: bytes, starts: Places, data_name: str) -> tuple[NDArray[np.bool_], Rows]:
     """Which lines begin with the identity of a sample of this dataset; and the row of each that does."""
     name = json.dumps(data_name, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
     before = b'{"sample_id": "' + name + b"/"
@@ -269,7 +268,7 @@ def _row_numbers(block: bytes, starts: NDArray[np.int64], data_name: str) -> tup
     return fits & (_stretches(block, numbers + length, len(after)) == np.void(after)), rows
 
 
-def _stretches(block: bytes, places: NDArray[np.int64], length: int) -> NDArray[np.void]:
+def _stretches(block: bytes, places: Places, length: int) -> NDArray[np.void]:
     """The `length` bytes of a block at each place; zeros where the block ends before."""
     every = np.ndarray((max(0, len(block) - length + 1),), f"V{length}", block, 0, (1,))  # a view, not a copy
     picked = np.zeros(len(places), dtype=every.dtype)

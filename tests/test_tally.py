@@ -77,7 +77,7 @@ def parsed(content: bytes) -> list[tuple[str, int, str]]:
     return sorted(found)
 
 
-@pytest.fixture(params=[2 * 2**20, 300])
+@pytest.fixture(params=[2**20, 300])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both in one block, and in blocks that are shorter than some lines."""
     monkeypatch.setattr(tally, "_BLOCK_BYTES", request.param)
