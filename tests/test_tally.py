@@ -198,6 +198,19 @@ def test_a_file_that_changed_otherwise_than_by_growing_is_read_anew(tmp_path: Pa
     assert samples(again.found) == parsed(content)
 
 
+def test_a_change_in_the_middle_of_a_file_of_the_same_size_is_seen(tmp_path: Path) -> None:
+    path = result_file(tmp_path, *(ok_record("set", index) for index in range(10, 20)))
+    first = read_on((path, None))
+    assert first is not None
+    assert first.place is not None
+    path.write_bytes(path.read_bytes().replace(b"set/12", b"set/92").replace(b'"index": 12', b'"index": 92'))
+    os.utime(path, ns=(1, first.place.changed_ns + 1))
+    again = read_on((path, first.place))
+    assert again is not None
+    assert ("set", 92, "ok") in samples(again.found)
+    assert len(samples(again.found)) == 10
+
+
 def test_a_torn_line_that_is_cut_off_and_redone_goes_on_or_is_read_anew(tmp_path: Path) -> None:
     whole = b"".join(line(ok_record("set", index)) for index in range(5))
     path = tmp_path / "Rank0_node0_set.jsonl"
