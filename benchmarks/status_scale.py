@@ -16,6 +16,7 @@ import sys
 import time
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments
@@ -37,10 +38,22 @@ class Table:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def add(self, what: str, seconds: float, asked: str = "") -> None:
-        """Add a row, and say it at once."""
-        say(f"{what}: {seconds:.2f} s")
-        self.lines.append(f"| {what} | {seconds:.2f} s | {asked} |")
+    @contextmanager
+    def timed(self, what: str, asked: str) -> Iterator[None]:
+        """Add a row with the time that the block takes, and say it at once."""
+        begin, processors = time.perf_counter(), _processor_seconds()
+        yield
+        seconds, processors = time.perf_counter() - begin, _processor_seconds() - processors
+        say(f"{what}: {seconds:.2f} s, processors {processors:.2f} s")
+        self.lines.append(f"| {what} | {seconds:.2f} s | {processors:.2f} s | {asked} |")
+
+
+def _processor_seconds() -> float:
+    """What this process and those that it has waited for have used."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def make_plan(path: Path, records: int, datasets: int, ranks: int) -> list[PlanRow]:
@@ -117,9 +130,8 @@ def timed(table: Table, what: str, look: Callable[[], Progress], done: int, aske
     Raises:
         RuntimeError: it counted wrongly.
     """
-    begin = time.perf_counter()
-    progress = look()
-    table.add(what, time.perf_counter() - begin, asked)
+    with table.timed(what, asked):
+        progress = look()
     if progress.all.done != done:
         raise RuntimeError(f"{what}: {progress.all.done:,} samples counted, {done:,} are there")
 
@@ -138,11 +150,11 @@ def measure(work: Path, records: int, datasets: int, ranks: int, record_bytes: i
     size, done = sum(path.stat().st_size for path in files), sum(later[row] - row.start_idx for row in rows)
     say(f"{done:,} records in {len(files)} files, {size / 1e9:.1f} GB, made in {time.perf_counter() - begin:.0f} s")
     table.lines += [f"{done:,} records of {size / done:.0f} bytes in {len(files)} files, {size / 1e9:.2f} GB.", ""]
-    table.lines += ["| measured | value | asked |", "| --- | ---: | ---: |"]
+    table.lines += ["| measured | clock | processors | asked |", "| --- | ---: | ---: | ---: |"]
     _measure_command(table, plan, results, files, done)
     _measure_looks(table, Watcher(plan, results, 60, 300), results, later, caption, done)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    table.lines.append(f"| peak memory of the watching process and its largest helper | {peak / 1024:,.0f} MiB | |")
+    table.lines.append(f"| peak memory of the watching process and its largest helper | {peak / 1024:,.0f} MiB | | |")
     return table.lines
 
 
@@ -154,13 +166,8 @@ def _measure_command(table: Table, plan: Path, results: Path, files: Sequence[Pa
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     for cached in ("read from the disk", "in the page cache"):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        begin = time.perf_counter()
-        said = subprocess.run(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
-        table.add(f"**first answer of the command, files {cached}**", time.perf_counter() - begin, "10 s")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        table.add("processors' time for it", used)
+        with table.timed(f"**first answer of the command, files {cached}**", "10 s"):
+            said = subprocess.run(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
         if json.loads(said)["done"] != done:
             raise RuntimeError(f"{json.loads(said)['done']:,} samples counted, {done:,} are there")
 
