@@ -8,6 +8,7 @@ Makes a plan and result files in the folder `--work` and removes them at the end
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -43,7 +44,10 @@ class Table:
         """Add a row with the time that the block takes, and say it at once."""
         begin, processors = time.perf_counter(), _processor_seconds()
         yield
-        seconds, processors = time.perf_counter() - begin, _processor_seconds() - processors
+        seconds = time.perf_counter() - begin
+        for helper in multiprocessing.active_children():  # which are counted once they have ended
+            helper.join()
+        processors = _processor_seconds() - processors
         say(f"{what}: {seconds:.2f} s, processors {processors:.2f} s")
         self.lines.append(f"| {what} | {seconds:.2f} s | {processors:.2f} s | {asked} |")
 
