@@ -81,6 +81,7 @@ class Run(BaseModel):
     `state` is "loading" or "working" while the run goes on and ever after if it was killed; a run that ended by itself
     is "done", "stopped" (by a signal) or "failed". `loading_seconds` begin when the rank has its GPUs and end when the
     engine is ready; `working_seconds` begin there. `images` and `videos` ended well, `errors` are the others by kind.
+    `rank` is that of the process among the `world_size` of its launch.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +92,7 @@ class Run(BaseModel):
     stage: str
     rank: int
     node: int
+    world_size: int | None = None
     model: str
     prompts: str
     gpus: int

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,21 +47,32 @@ class RunLog:
         os.close(self._file)
 
 
+def run_logs(folder: Path) -> list[Path]:
+    """The run logs of a result folder, one for each process that has worked there."""
+    return sorted((folder / RUNS).glob("Rank*_node*.jsonl"))
+
+
+def read_run_log(path: Path) -> Iterator[Record]:
+    """The accounts in a run log, in the order they were written; torn lines are passed over.
+
+    Raises:
+        ResultError: it cannot be read.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise ResultError(f"run log {path}: cannot be read: {error.strerror}") from error
+    for line in lines:
+        with suppress(ValueError):
+            run = json.loads(line)
+            if isinstance(run, dict):
+                yield run
+
+
 def read_runs(folder: Path) -> list[Record]:
-    """The last account of every run whose results are in `folder`; torn lines are passed over.
+    """The last account of every run whose results are in `folder`.
 
     Raises:
         ResultError: a run log cannot be read.
     """
-    last: dict[str, Record] = {}
-    for path in sorted((folder / RUNS).glob("Rank*_node*.jsonl")):
-        try:
-            lines = path.read_bytes().splitlines()
-        except OSError as error:
-            raise ResultError(f"run log {path}: cannot be read: {error.strerror}") from error
-        for line in lines:
-            with suppress(ValueError):
-                run = json.loads(line)
-                if isinstance(run, dict):
-                    last[str(run.get("run"))] = run
-    return list(last.values())
+    return list({str(run.get("run")): run for path in run_logs(folder) for run in read_run_log(path)}.values())

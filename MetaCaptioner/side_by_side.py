@@ -1,4 +1,4 @@
-"""The planner's work on many files, in several processes where that is worth their start."""
+"""Work on many files, in several processes where that is worth their start."""
 
 import multiprocessing
 import os
@@ -19,15 +19,19 @@ _FROM_BYTES = 64 * 2**20  # below that, starting processes takes longer than it 
 _MOST_PROCESSES = 8
 
 
-def side_by_side(function: Callable[[Task], Result], tasks: Sequence[Task], files: Sequence[Path]) -> Iterator[Result]:
+def side_by_side(
+    function: Callable[[Task], Result], tasks: Sequence[Task], files: Sequence[Path], from_bytes: int | None = None
+) -> Iterator[Result]:
     """`function` of each task, in their order; the n-th task reads the n-th file. The function must be of a module.
+
+    Files of fewer than `from_bytes` (default 64 MiB) in all are read in this process.
 
     Raises:
         UserError: a helper process was killed.
     """
     sizes = [_size(path) for path in files]
     processes = min(len(os.sched_getaffinity(0)), len(tasks), _MOST_PROCESSES)
-    if processes < 2 or sum(sizes) < _FROM_BYTES:
+    if processes < 2 or sum(sizes) < (_FROM_BYTES if from_bytes is None else from_bytes):
         yield from map(function, tasks)
         return
     spawned = multiprocessing.get_context("spawn")
@@ -39,7 +43,7 @@ def side_by_side(function: Callable[[Task], Result], tasks: Sequence[Task], file
         for number in range(len(tasks)):
             yield running.pop(number).result()
     except BrokenProcessPool as error:
-        raise UserError("a helper process of the planner was killed (was the memory used up?)") from error
+        raise UserError("a helper process was killed (was the memory used up?)") from error
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 

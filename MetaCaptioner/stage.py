@@ -191,6 +191,7 @@ def _begun(stage: Stage, options: StageOptions, rank: Rank, prompts: Prompts, gp
         stage=stage.name,
         rank=rank.rank,
         node=rank.node,
+        world_size=rank.world_size,
         model=options.engine.model,
         prompts=prompts.digest(),
         gpus=len(gpus),

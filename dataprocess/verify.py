@@ -16,10 +16,10 @@ from pathlib import Path
 
 import _repository  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.media import hash_file
 from MetaCaptioner.plan import PlanRow, read_plan
 from MetaCaptioner.results import (
@@ -51,31 +51,6 @@ class Findings:
         self.counts[kind] += count
         if len(self.examples[kind]) < _EXAMPLES:
             self.examples[kind].append(example)
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Of every row of a dataset: whether it must have a record, and the rank that the plan gives it to (-1: none)."""
-
-    recorded: NDArray[np.bool_]
-    ranks: NDArray[np.int32]
-
-
-def expected_rows(rows: Sequence[PlanRow]) -> dict[str, Expected]:
-    """By dataset, the rows that must have a record: those of the plan's shards, and those done before it was made."""
-    by_name: dict[str, list[PlanRow]] = defaultdict(list)
-    for row in rows:
-        by_name[row.data_name].append(row)
-    expected = {}
-    for name, shards in by_name.items():
-        ranks = np.full(max(max(shard.total, shard.end_idx) for shard in shards), -1, dtype=np.int32)
-        for shard in shards:
-            ranks[shard.start_idx : shard.end_idx] = shard.assign_rank
-        recorded = ranks >= 0
-        if int(recorded.sum()) + shards[0].processed >= len(recorded):
-            recorded[:] = True
-        expected[name] = Expected(recorded, ranks)
-    return expected
 
 
 def check_records(

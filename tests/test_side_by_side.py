@@ -45,5 +45,5 @@ def test_what_goes_wrong_in_a_helper_is_raised(
 ) -> None:
     monkeypatch.setattr(module, "_FROM_BYTES", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
-    with pytest.raises(error, match="wrong" if task == "wrong" else "a helper process of the planner was killed"):
+    with pytest.raises(error, match="wrong" if task == "wrong" else "a helper process was killed"):
         list(side_by_side(work, ["a", task, "c"], files))

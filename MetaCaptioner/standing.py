@@ -1,0 +1,160 @@
+"""How far a plan has come: which of its rows have a record, by dataset and by rank, kept up to date as files grow.
+
+A sample counts once, by its identity, however many records it has in however many files: it is ok if any of them is,
+else it has failed as the last one that was read says. What a rank has done are the rows of its shards that have a
+record in its own files, for it looks nowhere else: what another rank has done of them it would do again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MetaCaptioner.expected import expected_rows
+from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.results import ResultName
+from MetaCaptioner.tally import OK, Endings, Piece, Tally
+from MetaCaptioner.work import without_overlaps
+
+
+@dataclass(frozen=True)
+class Count:
+    """Samples: how many there are to do, how many have a record, and how many of those failed, by kind of error."""
+
+    total: int
+    done: int
+    errors: dict[str, int]
+
+    @property
+    def failed(self) -> int:
+        return sum(self.errors.values())
+
+    @property
+    def remaining(self) -> int:
+        return self.total - self.done
+
+
+@dataclass(frozen=True)
+class Oddities:
+    """What does not fit: nothing of it is counted as done.
+
+    `outside_plan` are records of samples that the plan does not know; `repeated` are further records of samples that
+    have one; `broken` are whole lines that are no records. `nobodys` are rows without a record that no rank of the plan
+    has to do, since the plan counts them as done: it was made for other results.
+    """
+
+    outside_plan: int
+    repeated: int
+    broken: int
+    nobodys: int
+
+
+class Standing:
+    """The rows of a plan and the result files of a folder."""
+
+    def __init__(self, rows: Sequence[PlanRow], folder: Path) -> None:
+        rows = without_overlaps(rows)
+        self._expected = expected_rows(rows)
+        self._shards: dict[int, list[PlanRow]] = {rank: [] for rank in sorted({row.assign_rank for row in rows})}
+        for row in rows:
+            self._shards[row.assign_rank].append(row)
+        self._tally = Tally(folder)
+        self._clear()
+
+    def _clear(self) -> None:
+        # By dataset, how each row ended (0: not yet): in any file, and in those of the rank that the plan gives it to.
+        self._anywhere = {name: np.zeros(len(of.ranks), dtype=np.uint8) for name, of in self._expected.items()}
+        self._own = {name: np.zeros(len(of.ranks), dtype=np.uint8) for name, of in self._expected.items()}
+        self._records = self._outside = 0
+
+    def look(self) -> set[int]:
+        """Take in what has come to the files; returns the ranks of which something was taken away.
+
+        Raises:
+            ResultError: a file cannot be read.
+        """
+        changes = self._tally.look()
+        anew = {change.file.rank for change in changes if change.anew}
+        if anew:
+            self._clear()
+            for file in self._tally.files.values():
+                self._take(file.name, file.found.pieces)
+        else:
+            for change in changes:
+                self._take(change.file, change.pieces)
+        return anew
+
+    def _take(self, file: ResultName, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            self._records += len(piece.rows)
+            expected = self._expected.get(piece.data_name)
+            if expected is None:
+                self._outside += len(piece.rows)
+                continue
+            known = piece.rows < len(expected.recorded)
+            known[known] = expected.recorded[piece.rows[known]]
+            rows, endings = piece.rows[known], piece.endings[known]
+            self._outside += len(piece.rows) - len(rows)
+            _note(self._anywhere[piece.data_name], rows, endings)
+            own = expected.ranks[rows] == file.rank
+            _note(self._own[piece.data_name], rows[own], endings[own])
+
+    def ranks(self) -> dict[int, Count]:
+        """What each rank of the plan has to do and has done, in order of the ranks."""
+        return {
+            rank: self._count(
+                sum(shard.end_idx - shard.start_idx for shard in shards),
+                [self._own[shard.data_name][shard.start_idx : shard.end_idx] for shard in shards],
+            )
+            for rank, shards in self._shards.items()
+        }
+
+    def datasets(self) -> dict[str, Count]:
+        """The same of each dataset, in the order of the plan, over all ranks."""
+        return {
+            name: self._count(int(np.count_nonzero(self._expected[name].recorded)), [endings])
+            for name, endings in self._anywhere.items()
+        }
+
+    def _count(self, total: int, stretches: Sequence[Endings]) -> Count:
+        done = sum(int(np.count_nonzero(endings)) for endings in stretches)
+        ok = sum(int(np.count_nonzero(endings == OK)) for endings in stretches)
+        errors: dict[str, int] = {}
+        if done > ok:
+            numbers = sum((np.bincount(endings, minlength=OK + 1) for endings in stretches), np.zeros(OK + 1, np.int64))
+            names = self._tally.kinds.names()
+            errors = {names[number - 1]: int(numbers[number]) for number in np.flatnonzero(numbers[1:OK]) + 1}
+        return Count(total, done, dict(sorted(errors.items(), key=lambda entry: -entry[1])))
+
+    def last_changes(self) -> dict[int, float]:
+        """When a file of each rank that has any was last changed (Unix time, in seconds)."""
+        last: dict[int, float] = {}
+        for file in self._tally.files.values():
+            last[file.name.rank] = max(file.changed, last.get(file.name.rank, 0.0))
+        return last
+
+    def oddities(self) -> Oddities:
+        found = [file.found for file in self._tally.files.values()]
+        done = sum(int(np.count_nonzero(endings)) for endings in self._anywhere.values())
+        nobodys = sum(
+            int(np.count_nonzero(of.recorded & (of.ranks < 0) & (self._anywhere[name] == 0)))
+            for name, of in self._expected.items()
+        )
+        return Oddities(
+            outside_plan=self._outside + sum(one.strays for one in found),
+            repeated=self._records - self._outside - done,
+            broken=sum(one.broken for one in found),
+            nobodys=nobodys,
+        )
+
+
+def _note(endings_so_far: Endings, rows: NDArray[np.int32], endings: Endings) -> None:
+    """Note how rows ended. Once ok, always ok: a failure elsewhere takes nothing away."""
+    ok = endings == OK
+    failed, kinds = rows[~ok], endings[~ok]
+    if len(failed):
+        open_still = endings_so_far[failed] != OK
+        endings_so_far[failed[open_still]] = kinds[open_still]
+    endings_so_far[rows[ok]] = OK
