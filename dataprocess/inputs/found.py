@@ -13,12 +13,11 @@ from MetaCaptioner.domains import Modality
 from MetaCaptioner.media import IMAGE_FORMATS
 from MetaCaptioner.source import TarPlace
 
-IMAGE_SUFFIXES = frozenset(
-    suffix for suffix, name in Image.registered_extensions().items() if name in IMAGE_FORMATS and suffix != ".pdf"
-)
+IMAGE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in IMAGE_FORMATS)
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv")
 )
+SUFFIXES: dict[Modality, frozenset[str]] = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES}
 LONGEST_CAPTION_BYTES = 2**20
 
 Row = dict[str, Any]

@@ -14,14 +14,13 @@ from typing import Any
 
 from packing import FIRST_SHARD, extension, shards
 
-from inputs.found import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Given, Input, Notes, sound_id
+from inputs.found import SUFFIXES, Given, Input, Notes, sound_id
 from inputs.shards import open_shards
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_folder
 
 _CAPTION_COLUMNS = ("caption", "text")
-_SUFFIXES: dict[Modality, frozenset[str]] = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES}
 
 HubRow = Mapping[str, Any]
 
@@ -51,7 +50,9 @@ def open_huggingface(given: Given, notes: Notes) -> Input:
     ):
         for number, row in enumerate(_read(opened.rows, given.place)):
             _pack(number, row, opened, write, notes)
-    return open_shards(replace(given, place=str(given.pack_in), root=given.pack_in, id_column=None), notes)
+    return open_shards(
+        replace(given, place=str(given.pack_in), root=given.pack_in, caption_column=None, id_column=None), notes
+    )
 
 
 def _read(rows: Iterable[HubRow], place: str) -> Iterator[HubRow]:
@@ -129,7 +130,7 @@ def _pack(number: int, row: HubRow, opened: _Opened, write: Any, notes: Notes) -
             notes.left_out(f"rows without anything in the column '{column}'", f"row {number}")
             continue
         key = f"{number:09d}" if len(opened.media) == 1 else f"{number:09d}-{place}"
-        name = extension(value.get("path") or "", modality, _SUFFIXES[modality])
+        name = extension(value.get("path") or "", modality, SUFFIXES[modality])
         write(key, {name: content, "json": json.dumps(told, ensure_ascii=False).encode()})
 
 
