@@ -162,7 +162,8 @@ def _check_task(options: argparse.Namespace) -> None:
 def _name(options: argparse.Namespace) -> tuple[str, str]:
     """The dataset's name, and the beginning of the names of its files."""
     place = Path(options.input).absolute()
-    name = options.name or (place.name if place.is_dir() else place.name.partition("{")[0].removesuffix(place.suffix))
+    beginning = place.name if place.is_dir() else place.name.partition("{")[0].removesuffix(place.suffix)
+    name = options.name or beginning.rstrip("-_")
     stem = re.sub(r"[^\w.-]+", "_", name).strip("._-")
     if not stem:
         raise BadArguments("give the dataset a --name with a letter or digit in it")
