@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from packing import FIRST_SHARD, extension, shards
+from packing import FIRST_SHARD, Write, extension, shards
 
 from inputs.found import SUFFIXES, Given, Input, Notes, sound_id
 from inputs.shards import open_shards
@@ -112,7 +112,7 @@ def _split(given: Given) -> Any:
     return loaded[wanted]
 
 
-def _pack(number: int, row: HubRow, opened: _Opened, write: Any, notes: Notes) -> None:
+def _pack(number: int, row: HubRow, opened: _Opened, write: Write, notes: Notes) -> None:
     """Write the media of one row, each as a sample, with id and caption beside it."""
     row_id = sound_id(row[opened.row_id]) if opened.row_id else None
     told: dict[str, object] = {"id": number if row_id is None else row_id}

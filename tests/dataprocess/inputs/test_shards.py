@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import webdataset
+from inputs import shards
 
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.source import tar_place
@@ -102,6 +103,12 @@ def test_a_broken_shard_costs_what_is_behind_the_break(build: Build, tmp_path: P
     assert [row["id"] for row in built.rows][-1] == "whole"
     for name in ("0.tar", "2.tar"):
         assert f"error: shard {tmp_path}/shards/{name}: cannot be read to its end" in built.said
+
+
+def test_memory_does_not_grow_with_a_shard(tmp_path: Path) -> None:
+    samples = [{"__key__": str(number), "png": b"x"} for number in range(300)]
+    with tarfile.open(write_shard(tmp_path / "a.tar", *samples), "r:") as tar:
+        assert [len(tar.members) for _ in shards._members(tar)] == [0] * 300
 
 
 def test_compressed_shards_are_told_apart(build: Build, tmp_path: Path) -> None:
