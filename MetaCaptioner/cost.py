@@ -17,7 +17,9 @@ from PIL import Image
 
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget
+from MetaCaptioner.metafile import media_source
 from MetaCaptioner.Prompt import Prompts
+from MetaCaptioner.source import TarPlace
 from MetaCaptioner.workflow import Workflow
 
 BAD_ROW = ""
@@ -56,7 +58,7 @@ class Estimator:
         self._media: list[NDArray[np.float32]] = []
         self._text: list[NDArray[np.float32]] = []
         self._unknown = array("q")
-        self._headers: list[tuple[int, str]] = []
+        self._headers: list[tuple[int, str, TarPlace | None]] = []
         self._stride = 1
 
     def add(
@@ -65,11 +67,12 @@ class Estimator:
         media_names: Sequence[str],
         are_videos: Sequence[bool],
         pixels: Sequence[int],
+        tars: Sequence[TarPlace | None] | None = None,
     ) -> None:
         """Note the next rows of the dataset, an entry for each in every list.
 
         A domain is its name, None where the router decides, or `BAD_ROW`. `pixels` are width times height, 0 where that
-        is not known.
+        is not known. `tars` say where the media lie that are members of tar files.
         """
         text = np.array([self._text_by_domain[domain] for domain in domains], dtype=np.float32)
         given = np.array(pixels, dtype=np.float64)
@@ -78,14 +81,14 @@ class Estimator:
         media[np.array(are_videos, dtype=np.bool_)] = self._clip
         media[text == 0] = 0.0
         for place in np.flatnonzero((media == 0) & (text > 0)).tolist():
-            self._note_unknown(self._count + place, media_names[place])
+            self._note_unknown(self._count + place, media_names[place], tars[place] if tars else None)
         self._media.append(media)
         self._text.append(text)
         self._count += len(text)
 
-    def _note_unknown(self, place: int, media_name: str) -> None:
+    def _note_unknown(self, place: int, media_name: str, tar: TarPlace | None) -> None:
         if len(self._unknown) % self._stride == 0:
-            self._headers.append((place, media_name))
+            self._headers.append((place, media_name, tar))
             if len(self._headers) > 2 * _HEADER_READS:
                 self._headers = self._headers[::2]
                 self._stride *= 2
@@ -96,7 +99,7 @@ class Estimator:
         none = np.zeros(0, dtype=np.float32)
         media, text = np.concatenate([none, *self._media]), np.concatenate([none, *self._text])
         if self._headers:
-            read = {place: self._from_header(media_name) for place, media_name in self._headers}
+            read = {place: self._from_header(media_name, tar) for place, media_name, tar in self._headers}
             media[np.array(self._unknown)] = sum(read.values()) / len(read)
             media[list(read)] = list(read.values())
         costs: NDArray[np.float32] = np.maximum(media + text, 1.0, dtype=np.float32)
@@ -105,12 +108,13 @@ class Estimator:
     def _pixels_cost(self, pixels: Pixels) -> Pixels:
         return pixels / self._budget.pixel_multiple**2 * (PREFILL + VISION)
 
-    def _from_header(self, media_name: str) -> float:
+    def _from_header(self, media_name: str, tar: TarPlace | None) -> float:
         """The cost by the picture's own size; 0 where it cannot be read, which the caption stage will report."""
         try:
             with (
                 warnings.catch_warnings(action="ignore"),
-                Image.open(self._root / media_name, formats=IMAGE_FORMATS) as image,
+                media_source(self._root, media_name, tar).open() as file,
+                Image.open(file, formats=IMAGE_FORMATS) as image,
             ):
                 pixels = image.width * image.height
         except (OSError, ValueError, SyntaxError, RuntimeError):

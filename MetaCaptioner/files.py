@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,35 @@ def write_whole(descriptor: int, line: bytes) -> None:
         if written:
             os.ftruncate(descriptor, before)
         raise
+
+
+@contextmanager
+def atomic_folder(path: Path, what: str, replaced_if: str | None = None) -> Iterator[Path]:
+    """A folder to fill that takes the place of `path` when the block ends without an exception.
+
+    A folder with a file of the name `replaced_if` in it is replaced; any other must be empty or not there.
+
+    Raises:
+        NotWritten: it cannot be written, or something is there already; that is then untouched.
+    """
+    whole = path.absolute()
+    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+    temporary, old = (whole.with_name(f".{whole.name}.{unique}.{kind}") for kind in ("tmp", "old"))
+    try:
+        if whole.exists() and not whole.is_dir():
+            raise NotWritten(f"{what} {path}: is a file")
+        if whole.exists() and any(whole.iterdir()) and not (replaced_if and (whole / replaced_if).is_file()):
+            raise NotWritten(f"{what} {path}: something else is there already; name another place")
+        temporary.mkdir(parents=True)
+        yield temporary
+        if whole.exists():
+            whole.rename(old)
+        temporary.rename(whole)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise NotWritten(f"{what} {path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

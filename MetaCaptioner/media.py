@@ -4,7 +4,6 @@ import hashlib
 import io
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,12 @@ from MetaCaptioner import video
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.source import MediaSource
 
 # Only formats that are plain pixels: no PostScript or the like, which start other programs.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 _MAX_SIDE_RATIO = 200  # the limit of the Qwen-VL processors (qwen_vl_utils.vision_process.MAX_RATIO)
 _MAX_IMAGE_BYTES = 2**30
-_HASH_BLOCK_BYTES = 2**20
 _MIN_VIDEO_FRAMES = 4
 
 Image.init()  # registers all formats, so that the list above may name them; MPO comes with JPEG
@@ -78,21 +77,16 @@ def load_media(sample: Sample, budget: MediaBudget) -> Media:
     Raises:
         SampleError: `media_missing`, `media_corrupt`, `media_too_large` or `media_bad_shape`.
     """
-    path = sample.media_path
+    source = sample.source
     try:
-        if not path.is_file():
-            reason = "is a folder" if path.is_dir() else "there is no such file"
-            raise SampleError("media_missing", f"{path}: {reason}")
-        size = path.stat().st_size
-        if size == 0:
-            raise SampleError("media_corrupt", f"{path}: the file is empty")
+        size = source.look()
         if sample.modality == "image" and size > _MAX_IMAGE_BYTES:
             raise SampleError(
-                "media_too_large", f"{path}: {size:,} bytes, a picture is read up to {_MAX_IMAGE_BYTES:,}"
+                "media_too_large", f"{source}: {size:,} bytes, a picture is read up to {_MAX_IMAGE_BYTES:,}"
             )
-        return _load_image(path, budget) if sample.modality == "image" else _load_video(path, budget)
+        return _load_image(source, budget) if sample.modality == "image" else _load_video(source, budget)
     except OSError as error:
-        raise SampleError("media_missing", f"{path}: cannot be read: {error.strerror or error}") from error
+        raise SampleError("media_missing", f"{source}: cannot be read: {error.strerror or error}") from error
 
 
 def fit(width: int, height: int, max_pixels: int, budget: MediaBudget) -> tuple[int, int]:
@@ -115,29 +109,29 @@ def fit(width: int, height: int, max_pixels: int, budget: MediaBudget) -> tuple[
     return new_width, new_height
 
 
-def _check_source(width: int, height: int, budget: MediaBudget, path: Path) -> None:
+def _check_source(width: int, height: int, budget: MediaBudget, source: MediaSource) -> None:
     if width * height > budget.max_source_pixels:
         raise SampleError(
             "media_too_large",
-            f"{path}: {width}x{height} is over {budget.max_source_pixels:,} pixels, left undecoded (a bomb?)",
+            f"{source}: {width}x{height} is over {budget.max_source_pixels:,} pixels, left undecoded (a bomb?)",
         )
 
 
-def _load_image(path: Path, budget: MediaBudget) -> Media:
-    content = path.read_bytes()
+def _load_image(source: MediaSource, budget: MediaBudget) -> Media:
+    content = source.read()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged EXIF and the like: the pixels decide
             with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
-                _check_source(image.width, image.height, budget, path)
+                _check_source(image.width, image.height, budget, source)
                 width, height = fit(image.width, image.height, budget.max_pixels, budget)
                 image.draft("RGB", (width, height))
                 upright = ImageOps.exif_transpose(image)
                 rgb = to_rgb(upright)
     except UnidentifiedImageError as error:
-        raise SampleError("media_corrupt", f"{path}: {_what_it_is(content)}") from error
+        raise SampleError("media_corrupt", f"{source}: {_what_it_is(content)}") from error
     except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
-        raise SampleError("media_corrupt", f"{path}: cannot be decoded: {error}") from error
+        raise SampleError("media_corrupt", f"{source}: cannot be decoded: {error}") from error
     size = fit(rgb.width, rgb.height, budget.max_pixels, budget)
     resized = rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BICUBIC)
     content_hash = hashlib.sha256(content).hexdigest()
@@ -181,19 +175,6 @@ def _what_it_is(content: bytes) -> str:
     return f"is no image format that is read here ({', '.join(IMAGE_FORMATS)})"
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal digits, as `Media.content_hash` and a record's `media_hash` have it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def choose_frames(source_frames: int, source_fps: float, budget: MediaBudget) -> list[int]:
     """Which frames of a video to take: evenly spread, an even number, first and last among them.
 
@@ -210,17 +191,17 @@ def choose_frames(source_frames: int, source_fps: float, budget: MediaBudget) ->
     return [int(index) for index in np.linspace(0, source_frames - 1, count).round()]
 
 
-def _load_video(path: Path, budget: MediaBudget) -> Media:
+def _load_video(source: MediaSource, budget: MediaBudget) -> Media:
     try:
-        facts = video.probe(path)
-        _check_source(facts.width, facts.height, budget, path)
+        facts = video.probe(source)
+        _check_source(facts.width, facts.height, budget, source)
         width, height = fit(facts.width, facts.height, min(budget.video_pixels, budget.max_pixels), budget)
         source_fps = facts.fps if facts.fps > 0 else 1.0
         indices = choose_frames(facts.frames, source_fps, budget)
-        frames, times = video.decode(path, indices, width, height)
+        frames, times = video.decode(source, indices, width, height)
     except video.VideoError as error:
-        raise SampleError("media_corrupt", f"{path}: {error}") from error
-    content_hash = hash_file(path)
+        raise SampleError("media_corrupt", f"{source}: {error}") from error
+    content_hash = source.hash()
     return Media(
         modality="video",
         data=frames,

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.source import MediaSource, TarPlace, check_name, tar_place
 
 TaskSource = Literal["metafile", "row", "router"]
 
@@ -114,6 +115,7 @@ class Sample:
 
     `task` is the name of a domain, or None where the router decides. `problem` says what is wrong with the row; such
     a sample ends as a `bad_row` record. `fields` are texts that prompts may use by name, such as an earlier caption.
+    `tar` is for media that are members of a tar file; `media_name` is then the member's name.
     """
 
     data_name: str
@@ -126,6 +128,7 @@ class Sample:
     row_id: object = None
     width: int | None = None
     height: int | None = None
+    tar: TarPlace | None = None
     problem: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
 
@@ -135,8 +138,13 @@ class Sample:
         return f"{self.data_name}/{self.index}"
 
     @property
-    def media_path(self) -> Path:
-        return self.root / self.media_name
+    def source(self) -> MediaSource:
+        return media_source(self.root, self.media_name, self.tar)
+
+
+def media_source(root: Path, media_name: str, tar: TarPlace | None) -> MediaSource:
+    """Where media lie that a row names so."""
+    return MediaSource(root / media_name) if tar is None else MediaSource(root / tar.file, media_name, tar)
 
 
 class AnnotationRow(BaseModel):
@@ -150,19 +158,14 @@ class AnnotationRow(BaseModel):
     task: str | None = None
     width: int | None = None
     height: int | None = None
+    tar: Annotated[TarPlace | None, PlainValidator(tar_place)] = None
 
     @model_validator(mode="after")
     def _one_medium(self) -> Self:
         media = [name for name in ("image", "video") if getattr(self, name) is not None]
         if len(media) != 1:
             raise ValueError("needs 'image' or 'video'" if not media else "has both 'image' and 'video'")
-        name: str = getattr(self, media[0])
-        if not name.strip():
-            raise ValueError(f"'{media[0]}' is empty")
-        if "://" in name:
-            raise ValueError(f"'{media[0]}' is an address, not a file: download it first ({name:.80})")
-        if "\0" in name:
-            raise ValueError(f"'{media[0]}' holds a NUL character")
+        check_name(getattr(self, media[0]), media[0])
         return self
 
 
@@ -179,6 +182,7 @@ class PlainRow(msgspec.Struct, gc=False):
     task: str | None = None
     width: _Side | None = None
     height: _Side | None = None
+    tar: TarPlace | None = None
 
 
 _PLAIN_ROW = msgspec.json.Decoder(PlainRow)
@@ -229,6 +233,7 @@ def sample_from_row(
             row_id=parsed.id,
             width=parsed.width,
             height=parsed.height,
+            tar=parsed.tar,
         )
     named = row if isinstance(row, dict) else {}
     media_name = named.get("image") or named.get("video") or ""

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -178,6 +178,7 @@ def identity(sample: Sample) -> Record:
         "index": sample.index,
         "id": sample.row_id,
         sample.modality: sample.media_name,
+        **({} if sample.tar is None else {"tar": asdict(sample.tar)}),
         "root": str(sample.root),
         "modality": sample.modality,
         "task": sample.task,

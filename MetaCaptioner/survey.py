@@ -97,6 +97,7 @@ class _Rows:
             media_names=[row.image or row.video or "" for row in rows],
             are_videos=[row.video is not None for row in rows],
             pixels=[(row.width or 0) * (row.height or 0) for row in rows],
+            tars=[row.tar for row in rows],
         )
         # Python gives -1 and -2 the same hash.
         self._ids[first : first + len(rows)] = [hash(row.id) + (row.id == -1) for row in rows]
@@ -110,7 +111,7 @@ class _Rows:
             return PlainRow(row_id, task=_BAD_TASK)
         width, height = (min(max(side or 0, 0), MOST_PIXELS_A_SIDE) for side in (sample.width, sample.height))
         image, video = (sample.media_name if sample.modality == kind else None for kind in ("image", "video"))
-        return PlainRow(row_id, image, video, sample.task or "auto", width, height)
+        return PlainRow(row_id, image, video, sample.task or "auto", width, height, sample.tar)
 
     def _sample(self, index: int, text: bytes) -> Sample:
         of = self._dataset

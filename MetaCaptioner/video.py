@@ -12,11 +12,12 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from MetaCaptioner.source import MediaSource
 
 if TYPE_CHECKING:
     from decord import VideoReader
@@ -43,16 +44,18 @@ class VideoFacts:
     height: int
 
 
-def probe(path: Path) -> VideoFacts:
+def probe(source: MediaSource) -> VideoFacts:
     """Look into a video.
 
     Raises:
         VideoError: it has no video stream or no frames, or is no video at all.
     """
-    return _in_helper(_probe, str(path))
+    return _in_helper(_probe, source.ffmpeg_url())
 
 
-def decode(path: Path, indices: Sequence[int], width: int, height: int) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+def decode(
+    source: MediaSource, indices: Sequence[int], width: int, height: int
+) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
     """Decode some frames, resized on the way.
 
     Returns:
@@ -61,7 +64,7 @@ def decode(path: Path, indices: Sequence[int], width: int, height: int) -> tuple
     Raises:
         VideoError: they cannot be decoded.
     """
-    return _in_helper(_decode, str(path), tuple(indices), width, height)
+    return _in_helper(_decode, source.ffmpeg_url(), tuple(indices), width, height)
 
 
 def _in_helper(
@@ -113,11 +116,11 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _open(path: str, width: int = -1, height: int = -1) -> "VideoReader":
+def _open(url: str, width: int = -1, height: int = -1) -> "VideoReader":
     import decord
 
     try:
-        reader = decord.VideoReader(path, num_threads=1, width=width, height=height)
+        reader = decord.VideoReader(url, num_threads=1, width=width, height=height)
         if len(reader) == 0:
             raise VideoError("the video has no frames")
     except (decord.DECORDError, RuntimeError) as error:
@@ -125,10 +128,10 @@ def _open(path: str, width: int = -1, height: int = -1) -> "VideoReader":
     return reader
 
 
-def _probe(path: str) -> VideoFacts:
+def _probe(url: str) -> VideoFacts:
     import decord
 
-    reader = _open(path)
+    reader = _open(url)
     try:
         height, width = reader[0].shape[:2]
         return VideoFacts(len(reader), float(reader.get_avg_fps()), width, height)
@@ -136,12 +139,10 @@ def _probe(path: str) -> VideoFacts:
         raise VideoError(_reason(error)) from None
 
 
-def _decode(
-    path: str, indices: tuple[int, ...], width: int, height: int
-) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+def _decode(url: str, indices: tuple[int, ...], width: int, height: int) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
     import decord
 
-    reader = _open(path, width, height)
+    reader = _open(url, width, height)
     try:
         frames: NDArray[np.uint8] = reader.get_batch(list(indices)).asnumpy()
         stamps = reader.get_frame_timestamp(list(indices))

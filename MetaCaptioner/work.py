@@ -20,6 +20,7 @@ from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.ranks import Rank, assigned_ranks
 from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error, read_records, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
+from MetaCaptioner.source import tar_place
 
 _PROBED_SAMPLES = 20
 _PROBED_CAPTIONS = 1000
@@ -245,7 +246,7 @@ def check_root(data_name: str, root: str | Path, samples: Iterable[Sample]) -> N
     Raises:
         UserError: the root is no folder, or there are two samples or more and no file of them is there.
     """
-    paths = [sample.media_path for sample in samples if sample.problem is None]
+    paths = [sample.source.path for sample in samples if sample.problem is None]
     if not paths or any(os.path.exists(path) for path in paths):  # noqa: PTH110 Path.exists fails on odd names
         return
     if not Path(root).is_dir():
@@ -330,6 +331,7 @@ def sample_from_record(record: Record) -> Sample:
         task=record.get("task"),
         task_source=record.get("task_source", "metafile"),
         row_id=record.get("id"),
+        tar=tar_place(record.get("tar")),
         fields={"caption": str(record["caption"])},
     )
 

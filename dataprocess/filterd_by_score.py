@@ -64,7 +64,11 @@ class Summary:
             return {n.removeprefix(prefix): {"total": self.total[n], "kept": self.kept[n]} for n in names}
 
         return {
-            "thresholds": {"min_overall": thresholds.overall, "min_dim_score": thresholds.dimension},
+            "thresholds": {
+                "min_overall": thresholds.overall,
+                "min_dim_score": thresholds.dimension,
+                "drop_truncated": thresholds.whole,
+            },
             "total": self.total["all"],
             "kept": self.kept["all"],
             "rejected": self.total["all"] - self.kept["all"],

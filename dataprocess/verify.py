@@ -20,7 +20,7 @@ import numpy as np
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
-from MetaCaptioner.media import hash_file
+from MetaCaptioner.metafile import media_source
 from MetaCaptioner.plan import PlanRow, read_plan
 from MetaCaptioner.results import (
     Record,
@@ -31,6 +31,7 @@ from MetaCaptioner.results import (
     read_records,
     result_files,
 )
+from MetaCaptioner.source import tar_place
 from MetaCaptioner.terminal import run_main, say
 from MetaCaptioner.work import caption_hash
 
@@ -134,21 +135,23 @@ class MediaCanary:
 def _compare_media(record: Record, row: object, root: Path, findings: Findings) -> None:
     """Note it where a record tells of another medium than its annotation row names, or of other content."""
     modality, sample_id = str(record.get("modality")), record["sample_id"]
-    name = row.get(modality) if isinstance(row, dict) else None
+    fields = row if isinstance(row, dict) else {}
+    name = fields.get(modality)
     if name != record.get(modality):
         findings.add(
             "records of another medium than their row names", f"{sample_id}: {record.get(modality)}, now {name}"
         )
     if isinstance(name, str):
         try:
-            same = hash_file(root / name) == record.get("media_hash")
+            source = media_source(root, name, tar_place(fields.get("tar")))
+            same = source.hash() == record.get("media_hash")
         except (OSError, ValueError) as error:
             findings.add(
                 "media that cannot be read", f"{sample_id}: {getattr(error, 'strerror', None) or error}: {name}"
             )
         else:
             if not same:
-                findings.add("records of other content than their media have", f"{sample_id}: {root / name}")
+                findings.add("records of other content than their media have", f"{sample_id}: {source}")
 
 
 def check_scores(captions: Path, findings: Findings) -> None:

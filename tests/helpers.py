@@ -4,6 +4,7 @@ import errno
 import inspect
 import json
 import os
+import tarfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,16 @@ def make_clip(path: Path, frames: int, size: tuple[int, int] = (96, 64), rate: i
         if frames:
             container.mux(stream.encode())
     return path
+
+
+def pack(tar: Path, *files: Path, names: Sequence[str] = ()) -> dict[str, Row]:
+    """A tar file of `files`, by their own names or by `names`; where the content of each lies, as rows have it."""
+    with tarfile.open(tar, "w") as packed:
+        for path, name in zip(files, names or [path.name for path in files], strict=True):
+            packed.add(path, name)
+    with tarfile.open(tar) as packed:
+        members = packed.getmembers()
+    return {one.name: {"file": tar.name, "offset": one.offset_data, "size": one.size} for one in members}
 
 
 def some_media(modality: Modality = "image") -> Media:

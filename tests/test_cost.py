@@ -34,7 +34,7 @@ def costs(prompts: Prompts, *samples: Sample, budget: MediaBudget = BUDGET) -> l
     estimator = Estimator(prompts, budget, Path("/"))
     estimator.add(
         [BAD_ROW if one.problem else one.task for one in samples],
-        [str(one.media_path) for one in samples],
+        [str(one.source.path) for one in samples],
         [one.modality == "video" for one in samples],
         [max(one.width or 0, 0) * max(one.height or 0, 0) for one in samples],
     )

@@ -327,10 +327,10 @@ def test_missing_empty_and_unreadable_files_are_told_apart(tmp_path: Path, modal
 def test_a_file_that_cannot_be_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (56, 56)))
 
-    def fail(self: Path) -> bytes:
+    def fail(self: Path, mode: str) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", fail)
+    monkeypatch.setattr(Path, "open", fail)
     error = refused(path)
     assert (error.kind, error.message) == ("media_missing", f"{path}: cannot be read: Permission denied")
 

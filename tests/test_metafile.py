@@ -13,6 +13,8 @@ ENTRY = {"root": "/data/a", "annotation": "/data/a.json"}
 
 
 PLAIN_ROWS = [
+    b'{"id": 1, "image": "a.jpg", "tar": {"file": "a.tar", "offset": 512, "size": 9}}',
+    b'{"id": 1, "video": "a.mp4", "tar": null}',
     b'{"id": 0, "image": "a.jpg", "width": 1024, "height": 768, "conversations": [{"from": "human", "value": "?"}]}',
     b'{"image": "a.jpg", "width": null}',
     b'  {"id": "x", "video": "a.mp4", "more": {"a": [1, {"b": "}"}]}}\r',
@@ -23,6 +25,8 @@ PLAIN_ROWS = [
 ]
 ODD_ROWS = [
     *PLAIN_ROWS,
+    b'{"image": "a.jpg", "tar": "a.tar"}', b'{"image": "a.jpg", "tar": {"file": "a.tar", "offset": 3, "size": 1}}',
+    b'{"image": "a.jpg", "tar": {"file": "s3://a.tar", "offset": 512, "size": 1}}',
     b'{"image": "a.jpg", "width": 100000000000000000000, "height": 1}',
     b'{"image": "a.jpg", "width": -3, "height": -3}',
     b"text", b"", b"[1]", b"null", b"{", b"{}", b'{"id": 1}', b'{"image": "a.jpg"} x',
@@ -141,7 +145,7 @@ def test_a_row_becomes_a_sample() -> None:
     made = sample(row)
     assert made.problem is None
     assert (made.sample_id, made.row_id) == ("set/7", 0)
-    assert made.media_path == Path("/root/sub/a.jpg")
+    assert made.source.path == Path("/root/sub/a.jpg")
     assert (made.modality, made.width, made.height) == ("image", 1024, 768)
     assert (made.task, made.task_source) == ("Natural", "metafile")
 
@@ -219,7 +223,13 @@ def test_a_glance_sees_what_the_thorough_look_sees_or_nothing(text: bytes) -> No
         assert made.problem is None
         assert (made.task_source == "row") == (row.task == "medical")
         assert (row.video is not None, row.width, row.height) == (made.modality == "video", made.width, made.height)
-    assert (row.image or row.video, row.id) == (made.media_name, made.row_id)
+    assert (row.image or row.video, row.id, row.tar) == (made.media_name, made.row_id, made.tar)
+
+
+def test_media_in_a_tar_have_the_tar_below_the_root() -> None:
+    made = sample({"image": "a.jpg", "tar": {"file": "sub/a.tar", "offset": 1024, "size": 9}})
+    assert (made.source.path, made.media_name) == (Path("/root/sub/a.tar"), "a.jpg")
+    assert str(made.source) == "/root/sub/a.tar[a.jpg]"
 
 
 def test_a_glance_at_many_rows_sees_all_or_nothing() -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from MetaCaptioner import side_by_side
 from MetaCaptioner.annotation import parse_row
@@ -11,7 +12,7 @@ from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Dataset, sample_from_row
 from MetaCaptioner.Prompt import Prompts, load_prompts
 from MetaCaptioner.survey import DatasetWork, survey, survey_all
-from tests.helpers import write_annotation
+from tests.helpers import pack, write_annotation
 from tests.test_metafile import ODD_ROWS
 
 BUDGET = MediaBudget()
@@ -46,10 +47,28 @@ def test_costs_are_those_of_the_samples_that_ranks_will_see(tmp_path: Path, prom
         row = sample_from_row(parse_row(text), "a", index, tmp_path, "image", task, prompts.domains)
         pixels = max(row.width or 0, 0) * max(row.height or 0, 0)
         domain = row.task if row.problem is None else BAD_ROW
-        wanted.add([domain], [row.media_name], [domain != BAD_ROW and row.modality == "video"], [pixels])
+        wanted.add([domain], [row.media_name], [domain != BAD_ROW and row.modality == "video"], [pixels], [row.tar])
         problems += [row.problem] if row.problem else []
     assert work.costs.tolist() == wanted.costs().tolist()
     assert f"{len(problems)} rows will end as bad_row records (first: {problems[0]})" in work.notes
+
+
+def test_pictures_in_a_tar_cost_what_they_cost_as_files(tmp_path: Path, prompts: Prompts) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(files):
+        Image.new("RGB", (200 + 300 * number, 300)).save(path)
+    places = pack(tmp_path / "a.tar", *files)
+    alone = write_annotation(tmp_path / "alone.json", [{"image": path.name} for path in files])
+    rows = [{"image": path.name, "tar": places[path.name]} for path in files]
+    packed = write_annotation(tmp_path / "packed.json", rows)
+    for path in files:
+        path.rename(path.with_suffix(".moved"))
+    packed_costs = survey("a", Dataset(root=tmp_path, annotation=packed), prompts, BUDGET).costs
+    for path in files:
+        path.with_suffix(".moved").rename(path)
+    costs = survey("a", Dataset(root=tmp_path, annotation=alone), prompts, BUDGET).costs
+    assert packed_costs.tolist() == costs.tolist()
+    assert (np.diff(costs) > 0).all()
 
 
 def test_a_task_that_is_no_domain_is_a_bad_row_each_time(tmp_path: Path, prompts: Prompts) -> None:

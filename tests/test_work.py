@@ -1,10 +1,14 @@
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import Rank
+from MetaCaptioner.results import identity
+from MetaCaptioner.source import TarPlace
 from MetaCaptioner.work import caption_shares, sample_from_record
 from tests.helpers import (
     FakeEngine,
@@ -172,9 +176,16 @@ def test_a_caption_record_is_a_sample_again() -> None:
         {"sample_id": "a/3", "data_name": "a", "index": 3, "id": "x", "video": "b.mp4", "root": "/data"}
         | {"modality": "video", "task": "Video & Temporal", "task_source": "router", "caption": "A {clip}."}
     )
-    assert (made.sample_id, made.media_path, made.modality) == ("a/3", Path("/data/b.mp4"), "video")
+    assert (made.sample_id, made.source.path, made.modality) == ("a/3", Path("/data/b.mp4"), "video")
     assert (made.task, made.task_source, made.row_id) == ("Video & Temporal", "router", "x")
     assert made.fields == {"caption": "A {clip}."}
+
+
+def test_a_caption_record_of_a_member_of_a_tar_is_its_sample_again() -> None:
+    tar = TarPlace("sub/a.tar", 1024, 9)
+    sample = Sample("a", 3, Path("/data"), "b.jpg", "image", task="Natural", task_source="row", row_id="x", tar=tar)
+    record = json.loads(json.dumps(identity(sample) | {"caption": "A."}))
+    assert sample_from_record(record) == replace(sample, fields={"caption": "A."})
 
 
 def test_retrying_errors_takes_out_only_what_the_plan_does_again(tmp_path: Path, run: Runner) -> None:

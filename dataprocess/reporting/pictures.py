@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -15,6 +14,7 @@ from MetaCaptioner import video
 from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget, to_rgb
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.results import Record
+from MetaCaptioner.source import MediaSource
 from MetaCaptioner.work import sample_from_record
 
 # Tried in this order until the picture fits: its longer side in pixels, WebP quality.
@@ -50,9 +50,9 @@ def _fitted(width: int, height: int, side: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _image(path: Path) -> Image.Image:
+def _image(source: MediaSource) -> Image.Image:
     try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
+        with source.open() as file, Image.open(file, formats=IMAGE_FORMATS) as image:
             _check_size(image.width, image.height)
             image.draft("RGB", _fitted(image.width, image.height, _SIDE))
             small = to_rgb(ImageOps.exif_transpose(image))
@@ -62,14 +62,14 @@ def _image(path: Path) -> Image.Image:
     return small
 
 
-def _frames(path: Path) -> Image.Image:
+def _frames(source: MediaSource) -> Image.Image:
     """Four frames of a clip from its beginning to its end, in reading order, on one picture."""
     try:
-        facts = video.probe(path)
+        facts = video.probe(source)
         _check_size(facts.width, facts.height)
         width, height = _fitted(facts.width, facts.height, _SIDE // 2)
         indices = [int(index) for index in np.linspace(0, facts.frames - 1, _VIDEO_FRAMES).round()]
-        frames, _ = video.decode(path, indices, width, height)
+        frames, _ = video.decode(source, indices, width, height)
     except video.VideoError as error:
         raise _NoPictureError(str(error)) from error
     sheet = Image.new("RGBA", (2 * width + _GAP, 2 * height + _GAP))
@@ -81,9 +81,10 @@ def _frames(path: Path) -> Image.Image:
 def _decoded(sample: Sample) -> Image.Image:
     if not sample.media_name:
         raise _NoPictureError("the row names no media file")
-    if not os.path.isfile(sample.media_path):  # noqa: PTH113 Path.is_file fails on odd names
+    source = sample.source
+    if not os.path.isfile(source.path):  # noqa: PTH113 Path.is_file fails on odd names
         raise _NoPictureError("there is no such file")
-    return _frames(sample.media_path) if sample.modality == "video" else _image(sample.media_path)
+    return _frames(source) if sample.modality == "video" else _image(source)
 
 
 def _encoded(picture: Image.Image, most_bytes: int) -> bytes:
@@ -103,7 +104,7 @@ def _picture(sample: Sample, most_bytes: int) -> Picture:
     try:
         picture = _decoded(sample)
     except _NoPictureError as error:
-        return Picture(problem=f"{sample.media_path}: {error}")
+        return Picture(problem=f"{sample.source}: {error}")
     uri = "data:image/webp;base64," + base64.b64encode(_encoded(picture, most_bytes)).decode()
     return Picture(uri, picture.width, picture.height)
 

@@ -9,6 +9,7 @@ from PIL import Image
 from benchmarks.workload import FRAMES, Workload
 from MetaCaptioner import video
 from MetaCaptioner.plan import read_plan
+from MetaCaptioner.source import MediaSource
 
 
 def test_answers_have_the_lengths_asked_for() -> None:
@@ -43,6 +44,6 @@ def test_pictures_and_plan_are_written_once(tmp_path: Path) -> None:
 
 def test_clips_have_their_frames(tmp_path: Path) -> None:
     Workload("video", items=1, side=112).write(tmp_path)
-    facts = video.probe(tmp_path / "video-112" / "0.mp4")
+    facts = video.probe(MediaSource(tmp_path / "video-112" / "0.mp4"))
     assert (facts.frames, facts.width, facts.height) == (FRAMES, 112, 112)
     video.end_helpers()

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.dataprocess.inputs.building import Build, builder
+from tests.helpers import Runner
+
 Record = dict[str, Any]
 
 
@@ -61,3 +64,9 @@ def write_lines() -> WriteLines:
         return path
 
     return write
+
+
+@pytest.fixture
+def build(run: Runner) -> Build:
+    """Runs build_metafile.py in this process."""
+    return builder(run)

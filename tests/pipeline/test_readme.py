@@ -7,8 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 
+from tests.helpers import pack, picture_rows
 from tests.pipeline.commands import module, records, run, sample_ids, succeed, write_json
 from tests.random_model import ROOT
 
@@ -60,6 +62,41 @@ def test_routing_alone_and_writing_the_domains_back(checkout: Path) -> None:
         "knowledge_education",
         "video_clips",
     }
+
+
+def test_data_in_other_shapes(checkout: Path, tmp_path: Path) -> None:
+    """The commands as they stand, on small data of the shapes that they name; `/data` is a folder of the test."""
+    [commands] = [block for block in blocks("bash") if "build_metafile.py" in block]
+    data = tmp_path / "data"
+    picture_rows(data / "photos", 3)
+    (data / "photos" / "1.txt").write_text("A caption.")
+    (data / "paths.csv").write_text("path,caption\n0.png,A\n2.png,\n")
+    (data / "shards").mkdir()
+    for number in range(100):
+        pack(data / "shards" / f"train-{number:06d}.tar", data / "photos" / "0.png")
+    images = [(data / "photos" / "0.png").read_bytes()] * 2
+    made = datasets.Dataset.from_dict({"image": [{"bytes": image, "path": None} for image in images]})
+    made = made.cast_column("image", datasets.Image())
+    datasets.DatasetDict({"train": made, "test": made}).save_to_disk(checkout / "user" / "name")
+    type_in(checkout, commands.replace("/data/", f"{data}/"), {})
+    metafile = checkout / "data" / "my" / "Metafile.json"
+    assert {name: entry["length"] for name, entry in json.loads(metafile.read_text()).items()} == {
+        **{"photos": 3, "train": 100, "name": 2, "paths": 2}
+    }
+    log = succeed(module("plan", "--metafile", metafile, "--num-ranks", "1", "--output", tmp_path / "plan.jsonl"))
+    assert "107 samples of 4 datasets" in log
+
+
+def test_taking_captions_out(checkout: Path) -> None:
+    [commands] = [block for block in blocks("bash") if "--format huggingface --output" in block]
+    variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
+    succeed(["bash", checkout / "script/run_plan.sh"], variables)
+    succeed(["bash", checkout / "script/run_caption.sh", "--engine", "scripted"], variables)
+    kept = checkout / "Output/Caption/filtered/kept.jsonl"
+    kept.parent.mkdir()
+    kept.write_text("".join(json.dumps(record) + "\n" for record in records(checkout / "Output/Caption")))
+    log = type_in(checkout, commands, {})
+    assert log.count("12 captions written to data/") == commands.count("export.py") == 5
 
 
 def test_planning_what_remains_for_other_ranks(checkout: Path) -> None:

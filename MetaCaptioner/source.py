@@ -1,0 +1,193 @@
+"""Where the bytes of a picture or clip lie: in a file of their own, or in a tar file, which is not unpacked."""
+
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import msgspec
+
+from MetaCaptioner.errors import SampleError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_BLOCK = tarfile.BLOCKSIZE
+_LONGEST_PLAIN_NAME = tarfile.LENGTH_NAME - 1
+_HASH_BLOCK_BYTES = 2**20
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse a file name that cannot be one; `what` names it in the message.
+
+    Raises:
+        ValueError: it is blank, an address, or holds a NUL character.
+    """
+    if not name.strip():
+        raise ValueError(f"'{what}' is empty")
+    if "://" in name:
+        raise ValueError(f"'{what}' is an address, not a file: download it first ({name:.80})")
+    if "\0" in name:
+        raise ValueError(f"'{what}' holds a NUL character")
+
+
+@dataclass(frozen=True)
+class TarPlace:
+    """Where the content of a tar member lies: `size` bytes from byte `offset` of the uncompressed tar file `file`.
+
+    `file` is a name below the dataset's root.
+
+    Raises:
+        ValueError: that cannot be, as told by the message.
+    """
+
+    file: str
+    offset: int
+    size: int
+
+    def __post_init__(self) -> None:
+        check_name(self.file, "tar.file")
+        if self.offset < _BLOCK or self.offset % _BLOCK:
+            raise ValueError(f"'tar.offset' {self.offset} is not behind a tar header (a multiple of {_BLOCK} bytes)")
+        if self.size < 0:
+            raise ValueError(f"'tar.size' {self.size} is negative")
+
+
+def tar_place(value: object) -> TarPlace | None:
+    """The value of a row's or record's `tar`: an object with `file`, `offset` and `size`, or nothing.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    try:
+        return msgspec.convert(value, TarPlace | None)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class MediaSource:
+    """The content of one picture or clip: the file `path`, or its member `name` if `tar` says where that lies."""
+
+    path: Path
+    name: str = ""
+    tar: TarPlace | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.tar is None else f"{self.path}[{self.name}]"
+
+    def look(self) -> int:
+        """The number of bytes, after a look whether they are there.
+
+        Raises:
+            SampleError: `media_missing`; `media_corrupt`, it is empty or not what the tar file holds at this place.
+            OSError: it cannot be read.
+        """
+        if not self.path.is_file():
+            reason = "is a folder" if self.path.is_dir() else "there is no such file"
+            raise SampleError("media_missing", f"{self.path}: {reason}")
+        size = self.path.stat().st_size
+        if self.tar is not None:
+            self._check_member(self.tar, size)
+            size = self.tar.size
+        if size == 0:
+            raise SampleError("media_corrupt", f"{self}: the file is empty")
+        return size
+
+    def open(self) -> BinaryIO:
+        """The content as a file that can be read and moved about in.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        file = self.path.open("rb")
+        if self.tar is None:
+            return file
+        return cast(BinaryIO, io.BufferedReader(_Window(file, self.tar.offset, self.tar.size)))
+
+    def read(self) -> bytes:
+        """All of the content.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        with self.open() as file:
+            return file.read()
+
+    def hash(self) -> str:
+        """SHA-256 of the content, in hexadecimal digits; a record's `media_hash`.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        digest = hashlib.sha256()
+        with self.open() as file:
+            while block := file.read(_HASH_BLOCK_BYTES):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def ffmpeg_url(self) -> str:
+        """What FFmpeg opens; of a tar member by its `subfile` protocol, which reads a stretch of a file.
+
+        Source: FFmpeg Protocols Documentation, section "subfile".
+        """
+        if self.tar is None:
+            return str(self.path)
+        return f"subfile,,start,{self.tar.offset},end,{self.tar.offset + self.tar.size},,:{self.path}"
+
+    def _check_member(self, place: TarPlace, whole: int) -> None:
+        """Refuse bytes that are not the member of this name: the tar file was cut off, or packed anew since.
+
+        The header before the content tells. It holds the whole name only if that is plain and short.
+        """
+        if place.offset + place.size > whole:
+            raise SampleError("media_corrupt", f"{self}: the tar file ends before the end of this member")
+        with self.path.open("rb") as file:
+            file.seek(place.offset - _BLOCK)
+            header = file.read(_BLOCK)
+        try:
+            told = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape")
+        except tarfile.HeaderError:
+            told = None
+        is_plain = self.name.isascii() and len(self.name) <= _LONGEST_PLAIN_NAME
+        if told is None or not told.isreg() or told.size != place.size or (is_plain and told.name != self.name):
+            raise SampleError(
+                "media_corrupt",
+                f"{self}: is not at byte {place.offset} (was the tar file packed anew?)",
+            )
+
+
+class _Window(io.RawIOBase):
+    """A stretch of an open file, as a file; closing it closes that one."""
+
+    def __init__(self, file: BinaryIO, begin: int, size: int) -> None:
+        super().__init__()
+        self._file = file
+        self._begin = begin
+        self._size = size
+        self._place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        self._place = max(0, start + offset)
+        return self._place
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        wanted = min(memoryview(buffer).nbytes, max(0, self._size - self._place))
+        self._file.seek(self._begin + self._place)
+        data = self._file.read(wanted)
+        memoryview(buffer).cast("B")[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -1,0 +1,203 @@
+"""Make an annotation file and its Metafile entry of data as they are.
+
+    python dataprocess/build_metafile.py --format folder --input data/photos --metafile data/Metafile.json
+    python dataprocess/build_metafile.py --format webdataset --input 'data/shards/train-{000000..000099}.tar' …
+    python dataprocess/build_metafile.py --format huggingface --input user/name --split train …
+    python dataprocess/build_metafile.py --format table --input data/paths.csv --root /data/media …
+
+The annotation file goes beside the Metafile, which is made or gets one more dataset. Captions that are there already
+become the gpt turn.
+"""
+
+import argparse
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import _repository  # noqa: F401
+from conversation import INSTRUCTION
+from inputs.formats import FORMATS
+from inputs.found import Given, Input, Notes
+from tqdm import tqdm
+
+from MetaCaptioner.domains import ROUTED_TASKS, Modality, find_domain
+from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.files import NotWritten, atomic_write, held_alone
+from MetaCaptioner.metafile import read_json
+from MetaCaptioner.Prompt import load_prompts
+from MetaCaptioner.terminal import run_main, say
+
+
+@dataclass
+class Written:
+    """What went into the annotation file."""
+
+    modalities: Counter[Modality]
+    captions: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.modalities.total()
+
+
+def write_annotation(path: Path, found: Input, instruction: str, notes: Notes) -> Written:
+    """Write the rows of an annotation file (JSONL) as they are found.
+
+    Raises:
+        UserError: nothing is found, or the file cannot be written; an earlier one is then untouched.
+    """
+    written = Written(Counter())
+    with atomic_write(path, "annotation file") as file:
+        for item in tqdm(found.items, desc=path.name, unit=" rows", disable=None):
+            try:
+                line = json.dumps(item.row(instruction), ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                notes.left_out("names that are no UTF-8 text", ascii(item.name))
+                continue
+            file.write(line + b"\n")
+            written.modalities[item.modality] += 1
+            written.captions += item.caption is not None
+        if not written.rows:
+            raise UserError(_nothing(found, notes))
+    return written
+
+
+def _nothing(found: Input, notes: Notes) -> str:
+    reasons = [*notes.problems, *notes.lines()]
+    return f"{found.root}: no picture and no clip was found{''.join(f'; {reason}' for reason in reasons)}"
+
+
+def read_entries(metafile: Path) -> dict[str, object]:
+    """The datasets of a Metafile, none where there is no such file yet.
+
+    Raises:
+        UserError: it is no Metafile.
+    """
+    entries = read_json(metafile, "Metafile") if metafile.exists() else {}
+    if not isinstance(entries, dict):
+        raise UserError(f"Metafile {metafile}: must be a JSON object, dataset name -> entry")
+    return entries
+
+
+def add_entry(metafile: Path, name: str, entry: dict[str, object], replaces: bool) -> None:
+    """Put one dataset into the Metafile, which other processes may be adding to.
+
+    Raises:
+        UserError: the name is taken (unless it `replaces` that), or the file cannot be written.
+    """
+    try:
+        with held_alone(metafile.with_name(f".{metafile.name}.lock"), str(metafile)):
+            entries = read_entries(metafile)
+            check_free(metafile, name, entries, replaces)
+            with atomic_write(metafile, "Metafile") as file:
+                file.write(json.dumps({**entries, name: entry}, indent=2, ensure_ascii=False).encode() + b"\n")
+    except OSError as error:
+        raise NotWritten(f"Metafile {metafile}: cannot be written: {error.strerror}") from error
+
+
+def check_free(metafile: Path, name: str, entries: dict[str, object], replaces: bool) -> None:
+    """Refuse a name that is taken.
+
+    Raises:
+        UserError: it is.
+    """
+    if name in entries and not replaces:
+        raise UserError(f"Metafile {metafile}: dataset '{name}' is there already; take another --name, or --replace it")
+
+
+def relative_to(folder: Path, path: Path) -> str:
+    """The path as the Metafile names it: from its folder if it lies below, so that both can be moved."""
+    absolute = folder.absolute()
+    return path.relative_to(absolute).as_posix() if path.is_relative_to(absolute) else str(path)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    kinds = "\n".join(f"  {name:<12} {kind.about}" for name, kind in FORMATS.items())
+    parser = argparse.ArgumentParser(
+        description=f"Make an annotation file and its Metafile entry. Formats:\n{kinds}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--format", choices=tuple(FORMATS), required=True)
+    parser.add_argument("--input", required=True, metavar="PLACE", help="folder, file, pattern or name")
+    parser.add_argument("--metafile", type=Path, required=True, help="made, or extended by this dataset")
+    parser.add_argument("--name", help="of the dataset (default: that of the input)")
+    parser.add_argument("--replace", action="store_true", help="a dataset of this name (its results no longer fit)")
+    parser.add_argument("--task", default="auto", help="the domain of all of it")
+    parser.add_argument("--prompts-dir", type=Path, help="the prompt files whose domains --task may name")
+    parser.add_argument("--instruction", default=INSTRUCTION, help="what the human turn asks, where there is a caption")
+    parser.add_argument("--root", type=Path, help="webdataset, table: what the paths are relative to")
+    parser.add_argument("--media-column", help="huggingface, table: (default: one with a usual name or type)")
+    parser.add_argument("--caption-column", help="column or .json field of captions (default: caption, text)")
+    parser.add_argument("--id-column", help="column or .json field of ids (default: id)")
+    parser.add_argument("--split", help="huggingface: (default: the only one)")
+    parser.add_argument("--subset", help="huggingface: its configuration")
+    parser.add_argument("--shard-megabytes", type=int, help="huggingface: size of a shard that it is packed into")
+    options = parser.parse_args(arguments)
+    own = {field.name for field in fields(Given) if field.default is None or field.name == "shard_megabytes"}
+    for flag in sorted(own - FORMATS[options.format].flags):
+        if getattr(options, flag) is not None:
+            raise BadArguments(f"--{flag.replace('_', '-')} says nothing to --format {options.format}")
+    if options.shard_megabytes is not None and options.shard_megabytes < 1:
+        raise BadArguments("--shard-megabytes must be at least 1")
+    return options
+
+
+def _given(options: argparse.Namespace, pack_in: Path) -> Given:
+    said = {field.name: getattr(options, field.name, None) for field in fields(Given)}
+    named = {name: value for name, value in said.items() if value is not None}
+    return Given(place=options.input, pack_in=pack_in, **named)
+
+
+def _check_task(options: argparse.Namespace) -> None:
+    if options.task.strip().casefold() not in ROUTED_TASKS:
+        try:
+            find_domain(options.task, load_prompts(options.prompts_dir).domains)
+        except ValueError as error:
+            raise BadArguments(f"--task: {error}") from error
+
+
+def _name(options: argparse.Namespace) -> tuple[str, str]:
+    """The dataset's name, and the beginning of the names of its files."""
+    place = Path(options.input).absolute()
+    beginning = place.name if place.is_dir() else place.name.partition("{")[0].removesuffix(place.suffix)
+    name = options.name or beginning.rstrip("-_")
+    stem = re.sub(r"[^\w.-]+", "_", name).strip("._-")
+    if not stem:
+        raise BadArguments("give the dataset a --name with a letter or digit in it")
+    return name, stem
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the two files and tell what was found; status 1 where a part of the input cannot be read."""
+    options = _parse(arguments)
+    _check_task(options)
+    name, stem = _name(options)
+    folder = options.metafile.parent
+    annotation = folder / f"{stem}.jsonl"
+    check_free(options.metafile, name, read_entries(options.metafile), options.replace)
+    if annotation.exists() and not options.replace:
+        raise UserError(f"{annotation} is there already; take another --name, or --replace it")
+    notes = Notes()
+    found = FORMATS[options.format].open(_given(options, folder.absolute() / stem), notes)
+    written = write_annotation(annotation, found, options.instruction, notes)
+    entry: dict[str, object] = {
+        "root": relative_to(folder, found.root),
+        "annotation": annotation.name,
+        "length": written.rows,
+        "task": options.task,
+        "sample_count": written.rows,
+        "modality": written.modalities.most_common(1)[0][0],
+    }
+    add_entry(options.metafile, name, entry, options.replace)
+    for line in (*notes.lines(), *(f"error: {problem}" for problem in notes.problems)):
+        say(line)
+    kinds = ", ".join(f"{count} {kind}s" for kind, count in written.modalities.items())
+    say(f"{options.metafile}: dataset '{name}': {kinds}, {written.captions} with a caption, in {annotation}")
+    return 1 if notes.problems else 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""What `export.py` writes: a module for each format, all listed in `formats.py`."""

@@ -1,0 +1,39 @@
+"""The formats by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporting.conversations import export_json, export_jsonl
+from exporting.huggingface import export_huggingface
+from exporting.job import Job
+from exporting.parquet import export_parquet
+from exporting.texts import export_beside, export_texts
+from exporting.webdataset import export_webdataset
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one format is written, how beside the media if it can be, and which flags beside the common ones it takes."""
+
+    write: Callable[[Job], None]
+    about: str
+    flags: frozenset[str] = frozenset()
+    beside: Callable[[Job], None] | None = None
+
+
+_ASKS = frozenset(("instruction",))
+
+FORMATS = {
+    "conversations": Format(export_json, "folder: annotation files (JSON) for training, and a Metafile", _ASKS),
+    "jsonl": Format(export_jsonl, "folder: the same, a row a line", _ASKS),
+    "parquet": Format(export_parquet, "file: one table"),
+    "txt": Format(export_texts, "folder: a .txt for each caption", frozenset(("beside",)), export_beside),
+    "webdataset": Format(
+        export_webdataset, "folder: tar shards of media and captions", frozenset(("shard_megabytes",))
+    ),
+    "huggingface": Format(
+        export_huggingface,
+        "folder: for the datasets library and the Hub, with a dataset card",
+        frozenset(("shard_megabytes", "without_media")),
+    ),
+}

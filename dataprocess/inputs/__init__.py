@@ -1,0 +1,1 @@
+"""What `build_metafile.py` reads: a module for each kind of input, all listed in `formats.py`."""

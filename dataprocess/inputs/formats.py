@@ -1,0 +1,33 @@
+"""The kinds of input by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from inputs.folder import open_folder
+from inputs.found import Given, Input, Notes
+from inputs.huggingface import open_huggingface
+from inputs.shards import open_shards
+from inputs.table import open_table
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one kind of input is opened, and which of the flags that not all share it listens to."""
+
+    open: Callable[[Given, Notes], Input]
+    flags: frozenset[str]
+    about: str
+
+
+_COLUMNS = frozenset(("media_column", "caption_column", "id_column"))
+
+FORMATS = {
+    "folder": Format(open_folder, frozenset(), "a folder tree, with captions in .txt files beside the media"),
+    "webdataset": Format(
+        open_shards, frozenset(("root", "caption_column", "id_column")), "tar shards: a file, folder or {0..9} pattern"
+    ),
+    "huggingface": Format(
+        open_huggingface, _COLUMNS | {"split", "subset", "shard_megabytes"}, "a dataset on disk or by name"
+    ),
+    "table": Format(open_table, _COLUMNS | {"root"}, "a CSV, TSV or Parquet file with a column of paths"),
+}
