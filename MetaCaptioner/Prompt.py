@@ -6,7 +6,7 @@ there before the prompts are loaded is what runs.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,9 +18,20 @@ from MetaCaptioner.domains import DOMAINS, Domain, Modality
 from MetaCaptioner.engine import SYSTEM_MESSAGE, Sampling
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import first_problem
-from MetaCaptioner.workflow import MEDIA_FIELDS, SAMPLE_FIELDS, Agent, Role, Workflow, placeholders
+from MetaCaptioner.workflow import (
+    MEDIA_FIELDS,
+    SAMPLE_FIELDS,
+    Agent,
+    Role,
+    Workflow,
+    is_earlier_text,
+    placeholders,
+)
 
 PROMPTS_FOLDER = Path(__file__).parent / "prompts"
+NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml")
+"""The files of a prompts folder that are of no domain."""
+EVERY_DOMAIN = "*"
 _IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 _Text = Annotated[str, Field(pattern=r"\S")]
 _COMMON_FIELDS = frozenset((*MEDIA_FIELDS, *SAMPLE_FIELDS))
@@ -71,6 +82,19 @@ class DomainFile(BaseModel):
     modality: Modality | None = None
 
 
+class EveryDomainFile(BaseModel):
+    """The agents of every domain that has no file of its own beside it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: Literal["*"]
+    agents: Annotated[tuple[AgentFile, ...], Field(min_length=1)]
+
+    def of(self, shipped: DomainFile) -> DomainFile:
+        """That domain with these agents."""
+        return shipped.model_copy(update={"agents": self.agents})
+
+
 class SingleAgentFile(BaseModel):
     """`router.yaml` and `judge.yaml`."""
 
@@ -79,15 +103,32 @@ class SingleAgentFile(BaseModel):
     agent: AgentFile
 
 
+class ResampleFile(BaseModel):
+    """`resample.yaml`: what is added to every agent's prompt when a rejected caption is made again.
+
+    `temperature` is the lowest that is used then; with that of the first caption the answers may be the same again.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    note: _Text
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+
+
 @dataclass(frozen=True)
 class Prompts:
-    """Everything that is asked: the workflow of each domain, the router and the judge."""
+    """Everything that is asked: the workflow of each domain, the router and the judge.
+
+    `files` are those of the domains. `resample` is for `resampling`, and no part of the digest before.
+    """
 
     domains: tuple[Domain, ...]
     descriptions: Mapping[str, str]
     workflows: Mapping[str, Workflow]
     router: Agent
     judge: Agent
+    files: Mapping[str, Path]
+    resample: ResampleFile
 
     def digest(self) -> str:
         """Ten hexadecimal digits that change with any prompt or sampling setting."""
@@ -137,12 +178,13 @@ def _order_agents(agents: Sequence[AgentFile]) -> tuple[AgentFile, ...]:
     return tuple(ordered)
 
 
-def _check_placeholders(agent: AgentFile, allowed: frozenset[str]) -> None:
+def _check_placeholders(agent: AgentFile, allowed: frozenset[str], of_domain: bool = True) -> None:
     try:
         used = set(placeholders(agent.prompt))
     except ValueError as error:
         raise ValueError(f"agent '{agent.name}': {error}") from error
-    unknown = sorted(used - allowed - set(agent.requires))
+    known = allowed.union(agent.requires, filter(is_earlier_text, used) if of_domain else ())
+    unknown = sorted(used - known)
     if unknown:
         raise ValueError(f"agent '{agent.name}': unknown placeholder '{{{unknown[0]}}}' (is it missing in 'requires'?)")
     unused = sorted(set(agent.requires) - used)
@@ -159,20 +201,35 @@ def _read_yaml(path: Path) -> object:
         raise PromptError(f"prompt file {path}: is no valid YAML: {' '.join(str(error).split())}") from error
 
 
-def _read_domain(path: Path) -> DomainFile:
+def _read_domain(path: Path) -> DomainFile | EveryDomainFile:
+    content = _read_yaml(path)
+    every = isinstance(content, dict) and content.get("domain") == EVERY_DOMAIN
     try:
-        parsed = DomainFile.model_validate(_read_yaml(path))
+        parsed = (EveryDomainFile if every else DomainFile).model_validate(content)
         for agent in parsed.agents:
             _check_placeholders(agent, _COMMON_FIELDS)
         ordered = _order_agents(parsed.agents)
         built_in = any(domain.name == parsed.domain for domain in DOMAINS)
-        if built_in and (parsed.subdomains or parsed.aliases or parsed.modality):
+        if isinstance(parsed, DomainFile) and built_in and (parsed.subdomains or parsed.aliases or parsed.modality):
             raise ValueError("'subdomains', 'aliases' and 'modality' of the nine domains are fixed; leave them out")
     except ValidationError as error:
         raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
     except ValueError as error:
         raise PromptError(f"prompt file {path}: {error}") from error
     return parsed.model_copy(update={"agents": ordered})
+
+
+def _read_resample(path: Path) -> ResampleFile:
+    try:
+        parsed = ResampleFile.model_validate(_read_yaml(path))
+        unknown = sorted(set(placeholders(parsed.note)) - {"caption", "reason"})
+        if unknown:
+            raise ValueError(f"unknown placeholder '{{{unknown[0]}}}' (there are '{{caption}}' and '{{reason}}')")
+    except ValidationError as error:
+        raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
+    except ValueError as error:
+        raise PromptError(f"prompt file {path}: {error}") from error
+    return parsed
 
 
 def _read_opening(path: Path) -> str:
@@ -194,7 +251,7 @@ def _read_opening(path: Path) -> str:
 def _read_single(path: Path, role: Literal["router", "judge"], placeholder: str, opening: str) -> Agent:
     try:
         agent = SingleAgentFile.model_validate(_read_yaml(path)).agent
-        _check_placeholders(agent, _COMMON_FIELDS | {placeholder})
+        _check_placeholders(agent, _COMMON_FIELDS | {placeholder}, of_domain=False)
         if placeholder not in placeholders(agent.prompt):
             raise ValueError(f"the prompt does not use '{{{placeholder}}}'")
         if not agent.sees_media:
@@ -206,22 +263,27 @@ def _read_single(path: Path, role: Literal["router", "judge"], placeholder: str,
     return agent.agent(opening, role)
 
 
-def _domain_files(folder: Path) -> dict[str, tuple[Path, DomainFile]]:
-    """Domain name -> its file and what is in it, for every YAML file of `folder` but the router's and the judge's."""
+def _domain_files(folder: Path) -> tuple[dict[str, tuple[Path, DomainFile]], tuple[Path, EveryDomainFile] | None]:
+    """The YAML files of `folder` that are of domains: (by domain its file and what is in it, that of every domain)."""
     found: dict[str, tuple[Path, DomainFile]] = {}
+    every: tuple[Path, EveryDomainFile] | None = None
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        if path.name in ("router.yaml", "judge.yaml"):
+        if path.name in NO_DOMAINS:
             continue
         parsed = _read_domain(path)
-        if parsed.domain in found:
-            raise PromptError(f"prompt file {path}: domain '{parsed.domain}' is in {found[parsed.domain][0]} already")
-        found[parsed.domain] = (path, parsed)
-    return found
+        there = every if isinstance(parsed, EveryDomainFile) else found.get(parsed.domain)
+        if there is not None:
+            raise PromptError(f"prompt file {path}: domain '{parsed.domain}' is in {there[0]} already")
+        if isinstance(parsed, EveryDomainFile):
+            every = path, parsed
+        else:
+            found[parsed.domain] = (path, parsed)
+    return found, every
 
 
 system_prompt_map_dict: dict[str, dict[str, str]] = {
     name: {agent.name: agent.prompt.strip() for agent in parsed.agents}
-    for name, (_, parsed) in _domain_files(PROMPTS_FOLDER).items()
+    for name, (_, parsed) in _domain_files(PROMPTS_FOLDER)[0].items()
 }
 """Domain -> agent -> prompt, as shipped; `load_prompts` takes the shipped agents' texts from here."""
 
@@ -251,23 +313,19 @@ def _domain(parsed: DomainFile) -> Domain:
 def load_prompts(prompts_dir: Path | None = None) -> Prompts:
     """The shipped prompts, with the files of `prompts_dir` in place of or beside them.
 
-    A file there with one of the nine domains replaces it, with another domain adds it; `router.yaml`, `judge.yaml` and
-    `opening.txt`, the words between the media and every instruction, replace the shipped ones.
+    A file there with one of the nine domains replaces it, with another domain adds it, and with the domain `*` replaces
+    the agents of all that have no file there; `router.yaml`, `judge.yaml`, `resample.yaml` and `opening.txt`, the words
+    between the media and every instruction, replace the shipped ones.
 
     Raises:
         PromptError: a file is wrong, or a domain has no file.
     """
     files = {
         name: (path, _with_changed_prompts(path, parsed))
-        for name, (path, parsed) in _domain_files(PROMPTS_FOLDER).items()
+        for name, (path, parsed) in _domain_files(PROMPTS_FOLDER)[0].items()
     }
     if prompts_dir is not None:
-        if not prompts_dir.is_dir():
-            raise PromptError(f"prompts folder {prompts_dir}: is not a folder")
-        own = _domain_files(prompts_dir)
-        if not own and not any((prompts_dir / name).exists() for name in ("router.yaml", "judge.yaml")):
-            raise PromptError(f"prompts folder {prompts_dir}: holds no .yaml file")
-        files |= own
+        files |= _own_domain_files(prompts_dir, files)
     missing = [domain.name for domain in DOMAINS if domain.name not in files]
     if missing:
         raise PromptError(f"prompts folder {PROMPTS_FOLDER}: no file for domain '{missing[0]}'")
@@ -283,6 +341,8 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
     opening = _read_opening(_own_or_shipped(prompts_dir, "opening.txt"))
     return Prompts(
         domains=tuple(domains),
+        files={name: path for name, (path, _) in files.items()},
+        resample=_read_resample(_own_or_shipped(prompts_dir, "resample.yaml")),
         descriptions={name: " ".join(parsed.description.split()) for name, (_, parsed) in files.items()},
         workflows={name: _workflow(parsed, opening) for name, (_, parsed) in files.items()},
         router=_read_single(_own_or_shipped(prompts_dir, "router.yaml"), "router", "domains", opening),
@@ -290,9 +350,33 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
     )
 
 
+def _own_domain_files(
+    prompts_dir: Path, shipped: Mapping[str, tuple[Path, DomainFile]]
+) -> dict[str, tuple[Path, DomainFile]]:
+    """Domain -> file, of those that a prompts folder replaces or adds."""
+    if not prompts_dir.is_dir():
+        raise PromptError(f"prompts folder {prompts_dir}: is not a folder")
+    own, every = _domain_files(prompts_dir)
+    if not own and not every and not any((prompts_dir / name).exists() for name in NO_DOMAINS):
+        raise PromptError(f"prompts folder {prompts_dir}: holds no .yaml file")
+    if every is None:
+        return own
+    path, parsed = every
+    return {name: (path, parsed.of(domain)) for name, (_, domain) in shipped.items()} | own
+
+
 def _own_or_shipped(prompts_dir: Path | None, name: str) -> Path:
     own = prompts_dir / name if prompts_dir else None
     return own if own and own.exists() else PROMPTS_FOLDER / name
+
+
+def _with_agents(prompts: Prompts, changed: Callable[[Agent], Agent]) -> Prompts:
+    """The same prompts with every agent of every domain changed; the judge and the router stay as they are."""
+    workflows = {
+        name: Workflow(name, tuple(changed(agent) for agent in workflow.agents))
+        for name, workflow in prompts.workflows.items()
+    }
+    return replace(prompts, workflows=workflows)
 
 
 def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
@@ -302,8 +386,15 @@ def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
         limit = min(agent.sampling.max_tokens, max_output_tokens)
         return replace(agent, sampling=replace(agent.sampling, max_tokens=limit))
 
-    workflows = {
-        name: Workflow(name, tuple(bounded(agent) for agent in workflow.agents))
-        for name, workflow in prompts.workflows.items()
-    }
-    return replace(prompts, workflows=workflows)
+    return _with_agents(prompts, bounded)
+
+
+def resampling(prompts: Prompts) -> Prompts:
+    """The same prompts for captions that were rejected: each agent is told so, and answers are drawn more freely."""
+    note, least = prompts.resample.note.strip(), prompts.resample.temperature
+
+    def told(agent: Agent) -> Agent:
+        sampling = replace(agent.sampling, temperature=max(agent.sampling.temperature, least))
+        return replace(agent, prompt=f"{agent.prompt}\n\n{note}", sampling=sampling)
+
+    return _with_agents(prompts, told)

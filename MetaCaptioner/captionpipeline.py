@@ -1,20 +1,31 @@
 """Stage: caption. Routes what has no task, then runs the agents of the sample's domain on the same media.
 
 python -m MetaCaptioner.captionpipeline --plan data/split_plan.jsonl --output-dir Output/Caption --model M
+python -m MetaCaptioner.captionpipeline --input Output/Caption --output-dir Output/Short --model M --prompts-dir short
+
+The second form is a second pass: over the captions of earlier results, whose texts its prompts may use.
 """
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 from MetaCaptioner.engine import Completion
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.inferdomain import Router
 from MetaCaptioner.media import Media
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.rank_loop import RunSample
+from MetaCaptioner.ranks import Rank
 from MetaCaptioner.results import Record
-from MetaCaptioner.stage import Stage, add_plan_arguments, open_plan_work, run_stage
+from MetaCaptioner.second_pass import open_second_pass
+from MetaCaptioner.stage import Stage, add_output_argument, open_plan_work, run_stage
 from MetaCaptioner.supervise import run_supervised
-from MetaCaptioner.workflow import Generate, base_texts, run_workflow
+from MetaCaptioner.work import Work
+from MetaCaptioner.workflow import Generate, Workflow, base_texts, is_earlier_text, run_workflow
 
 
 def agent_record(completion: Completion) -> Record:
@@ -28,6 +39,21 @@ def agent_record(completion: Completion) -> Record:
     }
 
 
+async def caption(workflow: Workflow, texts: Mapping[str, str], generate: Generate) -> Record:
+    """Run a domain's agents; what a record keeps of their answers.
+
+    Raises:
+        SampleError: an agent failed.
+    """
+    completions = await run_workflow(workflow, texts, generate)
+    summary = completions[workflow.agents[-1].name]
+    return {
+        "caption": summary.text.strip(),
+        "truncated": summary.finish_reason == "length",
+        "agents": {name: agent_record(completion) for name, completion in completions.items()},
+    }
+
+
 def run_sample(prompts: Prompts) -> RunSample:
     """The caption stage."""
     router = Router(prompts)
@@ -38,20 +64,42 @@ def run_sample(prompts: Prompts) -> RunSample:
         if task is None:
             route = await router.route(sample, media, generate)
             routed, task, subdomain = route.fields(), route.task, route.subdomain
-        workflow = prompts.workflows[task]
-        completions = await run_workflow(workflow, base_texts(sample, media, subdomain), generate)
-        summary = completions[workflow.agents[-1].name]
-        return {
-            **routed,
-            "caption": summary.text.strip(),
-            "truncated": summary.finish_reason == "length",
-            "agents": {name: agent_record(completion) for name, completion in completions.items()},
-        }
+        return {**routed, **await caption(prompts.workflows[task], base_texts(sample, media, subdomain), generate)}
 
     return run
 
 
-STAGE = Stage("captionpipeline", run_sample, add_plan_arguments, open_plan_work)
+def refuse_earlier_texts(prompts: Prompts, why: str) -> None:
+    """Refuse prompts that use texts of an earlier result where there are none.
+
+    Raises:
+        UserError: names the prompt file.
+    """
+    for name, workflow in prompts.workflows.items():
+        for text, agent in workflow.uses().items():
+            if is_earlier_text(text):
+                raise UserError(f"prompt file {prompts.files[name]}: agent '{agent}' uses '{{{text}}}': {why}")
+
+
+def add_work_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is captioned: a plan, or the captions of earlier results."""
+    work = parser.add_mutually_exclusive_group(required=True)
+    work.add_argument("--plan", type=Path, help="split_plan.jsonl")
+    work.add_argument("--input", type=Path, metavar="FOLDER", help="earlier captions, for a second pass over them")
+    add_output_argument(parser)
+
+
+def open_work(
+    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+) -> Work:
+    """What of the plan, or of the earlier captions, falls to this process."""
+    if arguments.input is not None:
+        return open_second_pass(arguments, options, rank, prompts, stack)
+    refuse_earlier_texts(prompts, "only a second pass over earlier captions has it (--input)")
+    return open_plan_work(arguments, options, rank, prompts, stack)
+
+
+STAGE = Stage("captionpipeline", run_sample, add_work_arguments, open_work)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

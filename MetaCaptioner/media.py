@@ -89,6 +89,11 @@ def load_media(sample: Sample, budget: MediaBudget) -> Media:
         raise SampleError("media_missing", f"{source}: cannot be read: {error.strerror or error}") from error
 
 
+def unseen_media(sample: Sample) -> Media:
+    """What stands for the media of a sample that nobody looks at: nothing is read, the earlier hash is kept."""
+    return Media(sample.modality, Image.new("RGB", (1, 1)), "unseen", sample.unseen or "", 1, 1)
+
+
 def fit(width: int, height: int, max_pixels: int, budget: MediaBudget) -> tuple[int, int]:
     """The (width, height) to resize to: multiples of `budget.pixel_multiple` within the pixel budget.
 

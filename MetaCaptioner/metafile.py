@@ -114,8 +114,12 @@ class Sample:
     """One item to work on.
 
     `task` is the name of a domain, or None where the router decides. `problem` says what is wrong with the row; such
-    a sample ends as a `bad_row` record. `fields` are texts that prompts may use by name, such as an earlier caption.
-    `tar` is for media that are members of a tar file; `media_name` is then the member's name.
+    a sample ends as an error record of the kind `problem_kind`. `tar` is for media that are members of a tar file;
+    `media_name` is then the member's name.
+
+    Of a sample with an earlier result `fields` are the texts that prompts may use by name, such as the earlier caption,
+    and `carried` is what its record takes over, such as where that came from. `unseen` is set where nobody will look at
+    the media, which are then left alone: it is the hash that the earlier record has of them.
     """
 
     data_name: str
@@ -130,7 +134,10 @@ class Sample:
     height: int | None = None
     tar: TarPlace | None = None
     problem: str | None = None
+    problem_kind: str = "bad_row"
     fields: Mapping[str, str] = field(default_factory=dict)
+    carried: Mapping[str, object] = field(default_factory=dict)
+    unseen: str | None = None
 
     @property
     def sample_id(self) -> str:

@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from MetaCaptioner import video
 from MetaCaptioner.accounting import Tally, Usage
+from MetaCaptioner.earlier import BAD_SOURCE
 from MetaCaptioner.engine import Completion, Engine, Request
 from MetaCaptioner.error_rate import ErrorRate
 from MetaCaptioner.errors import EngineDead, SampleError, UserError
 from MetaCaptioner.journal import ENGINE_CRASH
-from MetaCaptioner.media import Media, MediaBudget, load_media
+from MetaCaptioner.media import Media, MediaBudget, load_media, unseen_media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import StopSignal
 from MetaCaptioner.results import Record, identity
@@ -187,7 +188,7 @@ class RankLoop:
         try:
             item.begin()
             if item.sample.problem is not None:
-                raise SampleError("bad_row", item.sample.problem)
+                raise SampleError(item.sample.problem_kind, item.sample.problem)
             loop = asyncio.get_running_loop()
             media = await loop.run_in_executor(self._decoders, self._load, item.sample, took)
             record |= {"media_hash": media.content_hash}
@@ -210,6 +211,8 @@ class RankLoop:
     def _load(self, sample: Sample, took: _Took) -> Media:
         """Decode the media of a sample, in a thread."""
         took.begin()
+        if sample.unseen is not None:
+            return unseen_media(sample)
         return load_media(sample, self._settings.budget)
 
     async def _try(self, sample: Sample, media: Media, number: int, before: int, usage: Usage) -> tuple[Record, int]:
@@ -252,7 +255,7 @@ class RankLoop:
         return generate
 
     def _note(self, record: Record, retried: bool) -> None:
-        """Count a record. What failed in an earlier run says nothing of this one if it fails again.
+        """Count a record. What failed in an earlier run or pass says nothing of this one if it fails again.
 
         Raises:
             TooManyErrors: too many samples have failed of late.
@@ -263,7 +266,7 @@ class RankLoop:
         self._vitals.finished += error_kind is None
         self._bar.set_postfix(errors=self.tally.failed, refresh=False)
         self._bar.update()
-        if not retried:
+        if not retried and error_kind != BAD_SOURCE:
             self._error_rate.note(error_kind)
 
 

@@ -139,6 +139,33 @@ def read_records(path: Path) -> Iterator[Record]:
     return (record for _, _, record in read_lines(path) if record is not None)
 
 
+def read_places(path: Path) -> Iterator[tuple[int, Told]]:
+    """(offset in bytes, what is told there) of each sound line.
+
+    Raises:
+        ResultError: the file cannot be read.
+    """
+    offset = 0
+    for _, line in _numbered(path):
+        if (told := glance(line)) is not None:
+            yield offset, told
+        offset += len(line)
+
+
+def read_at(path: Path, offset: int) -> Record | None:
+    """The record of the line that begins at `offset`; None where there is none (any more).
+
+    Raises:
+        ResultError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return parse_record(file.readline())
+    except OSError as error:
+        raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
+
+
 def is_error(record: Record) -> bool:
     """Whether a record tells of a failure."""
     return record.get("status") != "ok"
@@ -183,6 +210,7 @@ def identity(sample: Sample) -> Record:
         "modality": sample.modality,
         "task": sample.task,
         "task_source": sample.task_source,
+        **sample.carried,
     }
 
 

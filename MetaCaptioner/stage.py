@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,21 +23,11 @@ from MetaCaptioner.plan import read_plan
 from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
 from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
-from MetaCaptioner.results import Record, is_error, result_files
+from MetaCaptioner.results import Record
 from MetaCaptioner.run_log import RunLog
 from MetaCaptioner.terminal import say
 from MetaCaptioner.vitals import Vitals, inherited_vitals
-from MetaCaptioner.work import (
-    CaptionWork,
-    Item,
-    PlanWork,
-    Work,
-    caption_shares,
-    open_results,
-    planned,
-    scored_otherwise,
-    without_overlaps,
-)
+from MetaCaptioner.work import PlanWork, Work, open_results, planned, without_overlaps
 
 # The engine's processes are spawned, and so import this module before they do anything else.
 ranks.begin_helper()
@@ -48,17 +38,28 @@ _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{po
 
 @dataclass(frozen=True)
 class Stage:
-    """A workflow run over samples: its name, what it does for a sample, and where its samples come from."""
+    """A workflow run over samples: its name, what it does for a sample, and where its samples come from.
+
+    `adapt` makes the prompts that it asks with, `conclude` the lines to say at its end, `then` the stages that follow.
+    """
 
     name: str
     run_sample: Callable[[Prompts], RunSample]
     add_work_arguments: Callable[[argparse.ArgumentParser], None]
     open_work: Callable[[argparse.Namespace, StageOptions, Rank, Prompts, ExitStack], Work]
+    adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
+    conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
+    then: Callable[[argparse.Namespace], "Sequence[Stage]"] = lambda arguments: ()
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     """The work flags of the stages that follow a plan."""
     parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
+    add_output_argument(parser)
+
+
+def add_output_argument(parser: argparse.ArgumentParser) -> None:
+    """Where results go that have no place of their own."""
     parser.add_argument("--output-dir", type=Path, required=True, help="where the result files go")
 
 
@@ -75,33 +76,8 @@ def open_plan_work(
     return PlanWork(own, prompts.domains, files, arguments.output_dir, problems)
 
 
-def add_caption_arguments(parser: argparse.ArgumentParser) -> None:
-    """The work flags of the stages that follow the captions of earlier results."""
-    parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
-    parser.add_argument("--output-dir", type=Path, help="where the scores go (default: DATA_FOLDER/score)")
-
-
-def open_caption_work(
-    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
-) -> Work:
-    """The captions that fall to this process."""
-    names = [name for _, name in result_files(arguments.data_folder)]
-    if not names:
-        raise UserError(f"data folder {arguments.data_folder}: holds no caption results (Rank*_node*_*.jsonl)")
-    output = arguments.output_dir or arguments.data_folder / "score"
-    shares = caption_shares(rank, [name.rank for name in names])
-    retried = is_error if options.retry_errors else None
-    files = {
-        number: open_results(
-            stack, output, rank, number, retried, share, outdated=scored_otherwise(arguments.data_folder, number)
-        )
-        for number, share in shares.items()
-    }
-    return CaptionWork(arguments.data_folder, shares, files, output, prompts.domains)
-
-
 def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
-    """Run this process's rank of a stage; the exit status as DESIGN's command lines have it."""
+    """Run this process's rank of a stage and of those that follow it; the exit status as DESIGN has it."""
     parser = argparse.ArgumentParser(
         prog=f"python -m MetaCaptioner.{stage.name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -109,11 +85,12 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     parsed = parser.parse_args(arguments)
     options = from_arguments(parsed)
+    stages = (stage, *stage.then(parsed))
     vitals = inherited_vitals(os.environ)
     vitals.stall_seconds, vitals.max_deaths = options.stall_seconds, options.max_deaths
-    rank = replace(ranks.who_am_i(os.environ), restarts=vitals.deaths if vitals.begun else 0)
+    rank = ranks.who_am_i(os.environ)
     try:
-        return _run_rank(stage, parsed, options, rank, vitals)
+        return asyncio.run(_RankRun(parsed, options, rank, vitals).run(stages))
     except BadArguments:
         raise
     except UserError as error:
@@ -122,67 +99,92 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
 
 
-def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, rank: Rank, vitals: Vitals) -> int:
-    stop = StopSignal()
-    stop.install()
-    prompts = load_prompts(options.prompts_dir)
-    if options.max_output_tokens is not None:
-        prompts = limit_output(prompts, options.max_output_tokens)
-    with ExitStack() as stack:
-        work = stage.open_work(parsed, options, rank, prompts, stack)
-        vitals.begun = 1
-        for problem in work.problems:
-            say(f"rank {rank.rank}: error: {problem}")
-        total, pending = work.total(), work.pending()
-        say(f"rank {rank.rank}: {stage.name}: {total - pending} of {total} samples are done, {pending} to do")
-        if options.max_samples is not None:  # a bound for this run, however many workers it takes
-            pending = min(pending, ranks.share(options.max_samples, rank) - vitals.records)
-        if pending > 0:
-            run = _work_through(stage, work, pending, options, rank, prompts, stop, vitals)
-            say(f"rank {rank.rank}: {describe(run)}")
-            if run.state == "stopped":
-                raise StoppedEarly(f"stopped by {stop.received}; run the same command again to go on")
-    return 1 if work.problems else 0
+class _RankRun:
+    """One rank's run of a stage and of those that follow it, with one engine for all, loaded when it is needed."""
 
+    def __init__(self, parsed: argparse.Namespace, options: StageOptions, rank: Rank, vitals: Vitals) -> None:
+        self._parsed = parsed
+        self._options = options
+        self._rank = rank
+        self._vitals = vitals
+        self._stop = StopSignal()
+        self._gpus: list[str] | None = None
+        self._engine: Engine | None = None
 
-def _work_through(
-    stage: Stage,
-    work: Work,
-    pending: int,
-    options: StageOptions,
-    rank: Rank,
-    prompts: Prompts,
-    stop: StopSignal,
-    vitals: Vitals,
-) -> Run:
-    """Load the engine and run the loop over what is pending; the account of it is kept in the run log."""
-    model_runs = options.engine.kind == "vllm"
-    gpus = ranks.claim_gpus(rank, options.engine.tensor_parallel_size, os.environ) if model_runs else []
-    what = options.engine.model if model_runs else f"the {options.engine.kind} engine"
-    say(f"rank {rank.rank}: loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
-    begun = _begun(stage, options, rank, prompts, gpus)
+    async def run(self, stages: Sequence[Stage]) -> int:
+        """Returns the exit status.
 
-    async def run(account: RunAccount) -> None:
-        engine = _open_engine(options, rank, on_gpu=bool(gpus))
-        settings = loop_settings(engine, options, prompts)
-        loaded = f"loaded in {account.run().loading_seconds:.0f} s"
-        say(f"rank {rank.rank}: {loaded}; up to {settings.in_flight} samples in flight")
-        stop.interruptible = False
+        Raises:
+            UserError: the run cannot be done, or was stopped.
+        """
+        self._stop.install()
+        prompts = load_prompts(self._options.prompts_dir)
+        if self._options.max_output_tokens is not None:
+            prompts = limit_output(prompts, self._options.max_output_tokens)
         try:
-            await loop_over(islice(work.items(), pending), engine, settings, account)
+            problems = [await self._run_stage(stage, number, prompts) for number, stage in enumerate(stages)]
         finally:
-            engine.close()
+            if self._engine is not None:
+                self._engine.close()
+        return 1 if any(problems) else 0
 
-    async def loop_over(items: Iterator[Item], engine: Engine, settings: LoopSettings, account: RunAccount) -> None:
-        constant: Record = {"model": engine.model, "prompts": prompts.digest()}
-        with _bar(stage, rank, pending) as bar:
-            loop = RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar, vitals)
-            account.begin_work(engine.model, loop.tally)
-            await loop.run(items)
+    async def _run_stage(self, stage: Stage, number: int, prompts: Prompts) -> list[str]:
+        """Do what is pending of one stage; returns what cannot be worked on."""
+        vitals, say = self._vitals, self._say
+        self._rank = replace(self._rank, restarts=vitals.deaths if vitals.begun > number else 0)
+        with ExitStack() as stack:
+            work = stage.open_work(self._parsed, self._options, self._rank, prompts, stack)
+            prompts = stage.adapt(prompts)
+            vitals.begun = max(vitals.begun, number + 1)
+            for problem in work.problems:
+                say(f"error: {problem}")
+            total, pending = work.total(), work.pending()
+            say(f"{stage.name}: {total - pending} of {total} samples are done, {pending} to do")
+            if self._options.max_samples is not None:  # a bound for this run, however many workers it takes
+                pending = min(pending, ranks.share(self._options.max_samples, self._rank) - vitals.records)
+            if pending > 0:
+                run = await self._work_through(stage, work, pending, prompts)
+                say(describe(run))
+                if run.state == "stopped":
+                    raise StoppedEarly(f"stopped by {self._stop.received}; run the same command again to go on")
+            for line in stage.conclude(work.folder, self._rank):
+                say(line)
+        return work.problems
 
-    with RunAccount(RunLog(work.folder, rank.rank, rank.node), begun) as account:
-        asyncio.run(run(account))
-    return account.run()
+    def _say(self, message: str) -> None:
+        say(f"rank {self._rank.rank}: {message}")
+
+    async def _work_through(self, stage: Stage, work: Work, pending: int, prompts: Prompts) -> Run:
+        """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
+        begun = _begun(stage, self._options, self._rank, prompts, self._claimed_gpus())
+        with RunAccount(RunLog(work.folder, self._rank.rank, self._rank.node), begun) as account:
+            engine = self._loaded_engine()
+            settings = loop_settings(engine, self._options, prompts)
+            loaded = f"loaded in {account.run().loading_seconds:.0f} s"
+            self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
+            self._stop.interruptible = False
+            constant: Record = {"model": engine.model, "prompts": prompts.digest()}
+            with _bar(stage, self._rank, pending) as bar:
+                run_sample = stage.run_sample(prompts)
+                loop = RankLoop(run_sample, engine, settings, self._stop, constant, bar, self._vitals)
+                account.begin_work(engine.model, loop.tally)
+                await loop.run(islice(work.items(), pending))
+        return account.run()
+
+    def _claimed_gpus(self) -> list[str]:
+        if self._gpus is None:
+            model_runs = self._options.engine.kind == "vllm"
+            group_size = self._options.engine.tensor_parallel_size
+            self._gpus = ranks.claim_gpus(self._rank, group_size, os.environ) if model_runs else []
+        return self._gpus
+
+    def _loaded_engine(self) -> Engine:
+        if self._engine is None:
+            options, gpus = self._options.engine, self._claimed_gpus()
+            what = options.model if options.kind == "vllm" else f"the {options.kind} engine"
+            self._say(f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
+            self._engine = _open_engine(self._options, self._rank, on_gpu=bool(gpus))
+        return self._engine
 
 
 def _begun(stage: Stage, options: StageOptions, rank: Rank, prompts: Prompts, gpus: Sequence[str]) -> Run:

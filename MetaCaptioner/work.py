@@ -1,29 +1,24 @@
-"""What a rank still has to do: the rows of its plan, or the captions of earlier results, less what has a record."""
+"""What a rank still has to do: here the rows of its plan, less what has a record."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
-from MetaCaptioner.domains import Domain, Modality
+from MetaCaptioner.domains import Domain
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.plan import PlanRow
-from MetaCaptioner.ranks import Rank, assigned_ranks
-from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error, read_records, result_files
-from MetaCaptioner.rows import RowNumbers, row_of
-from MetaCaptioner.source import tar_place
+from MetaCaptioner.ranks import Rank
+from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error
 
 _PROBED_SAMPLES = 20
-_PROBED_CAPTIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class Work(Protocol):
 
 
 @dataclass
-class _RankFiles:
+class RankFiles:
     """The results of one assigned rank: open, recovered, with what is done."""
 
     results: RankResults
@@ -96,7 +91,7 @@ def open_results(
     retried: Callable[[Record], bool] | None,
     share: tuple[int, int] = (0, 1),
     outdated: Callable[[Record], bool] | None = None,
-) -> _RankFiles:
+) -> RankFiles:
     """Open the results of one assigned rank, or a share (turn, processes) of it.
 
     Records that are `retried` are taken out and count as attempts, but only by the first worker of a run: the next one
@@ -109,7 +104,7 @@ def open_results(
         results.retry(retried)
     done = results.done()
     results.journal.settle(done.has, crashed=rank.restarts > 0)
-    return _RankFiles(results, done)
+    return RankFiles(results, done)
 
 
 def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
@@ -122,33 +117,6 @@ def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
         )
 
     return tried_again
-
-
-def caption_hash(caption: str) -> str:
-    """Sixteen hexadecimal digits that tell one caption from another; score records carry it."""
-    return hashlib.sha256(caption.encode("utf-8", "replace")).hexdigest()[:16]
-
-
-def scored_otherwise(captions: Path, rank: int) -> Callable[[Record], bool]:
-    """Whether a score record is of a caption that a rank has since replaced by another."""
-    current: RowNumbers | None = None
-
-    def outdated(record: Record) -> bool:
-        nonlocal current
-        if current is None:  # only once there are scores at all
-            current = RowNumbers(np.uint64)
-            for path, _ in result_files(captions, rank):
-                for found in _sound_captions(path):
-                    current.set(found["data_name"], found["index"], int(caption_hash(found["caption"]), 16))
-        given, row = record.get("caption_hash"), row_of(record)
-        return given is not None and (row is None or f"{current.get(*row):016x}" != given)
-
-    return outdated
-
-
-def _sound_captions(path: Path) -> Iterator[Record]:
-    """The captions of a result file, failed ones left out."""
-    return (record for record in read_records(path) if not is_error(record) and _is_caption(record))
 
 
 def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
@@ -176,7 +144,7 @@ class PlanWork:
 
     rows: Sequence[PlanRow]
     domains: tuple[Domain, ...]
-    files: Mapping[int, _RankFiles]
+    files: Mapping[int, RankFiles]
     folder: Path
     problems: list[str] = field(default_factory=list)
     _shards: list[tuple[PlanRow, AnnotationFile]] = field(default_factory=list)
@@ -260,89 +228,3 @@ def check_root(data_name: str, root: str | Path, samples: Iterable[Sample]) -> N
 
 def _name(row: PlanRow) -> str:
     return f"{row.data_name} [{row.start_idx}, {row.end_idx})"
-
-
-@dataclass
-class CaptionWork:
-    """The captions in result files that have no score yet.
-
-    The unit is the rank that wrote the captions. Where there are more processes than such ranks, several share one and
-    take its captions in turn; each writes a part of its own. What any part holds counts as done, so the number of
-    processes may change from run to run.
-    """
-
-    captions: Path
-    shares: Mapping[int, tuple[int, int]]
-    """Rank of the captions -> (this process's turn, number of processes that share it)."""
-    files: Mapping[int, _RankFiles]
-    folder: Path
-    domains: tuple[Domain, ...]
-    problems: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._total = self._pending = 0
-        for rank, _, record in self._captions():
-            self._total += 1
-            self._pending += not self.files[rank].done.has(record["data_name"], record["index"])
-        probed: dict[tuple[str, Path], list[Sample]] = {}
-        for _, _, record in islice(self._captions(), _PROBED_CAPTIONS if self._pending else 0):
-            sample = sample_from_record(record)
-            probed.setdefault((sample.data_name, sample.root), []).append(sample)
-        for (data_name, root), samples in probed.items():
-            check_root(data_name, root, samples)
-
-    def total(self) -> int:
-        return self._total
-
-    def pending(self) -> int:
-        return self._pending
-
-    def items(self) -> Iterator[Item]:
-        for rank, stem, record in self._captions():
-            mine = self.files[rank]
-            if mine.done.has(record["data_name"], record["index"]):
-                continue
-            yield mine.item(sample_from_record(record), stem)
-
-    def _captions(self) -> Iterator[tuple[int, str, Record]]:
-        """(rank, annotation stem, record) of the captions that are this process's, failed ones left out."""
-        for rank, (turn, processes) in self.shares.items():
-            number = 0
-            for path, name in result_files(self.captions, rank):
-                for record in _sound_captions(path):
-                    if number % processes == turn:
-                        yield rank, name.stem, record
-                    number += 1
-
-
-def _is_caption(record: Record) -> bool:
-    return row_of(record) is not None and isinstance(record.get("caption"), str)
-
-
-def sample_from_record(record: Record) -> Sample:
-    """The sample that a caption record tells of, with the caption as a text for prompts."""
-    modality: Modality = "video" if record.get("modality") == "video" else "image"
-    return Sample(
-        data_name=str(record.get("data_name")),
-        index=int(record["index"]),
-        root=Path(str(record.get("root", ""))),
-        media_name=str(record.get(modality, "")),
-        modality=modality,
-        task=record.get("task"),
-        task_source=record.get("task_source", "metafile"),
-        row_id=record.get("id"),
-        tar=tar_place(record.get("tar")),
-        fields={"caption": str(record["caption"])},
-    )
-
-
-def caption_shares(rank: Rank, caption_ranks: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Which ranks' captions this process takes: rank -> (its turn, number of processes that share that rank)."""
-    ranks = sorted(set(caption_ranks))
-    if rank.world_size <= len(ranks):
-        return dict.fromkeys(assigned_ranks(rank, ranks), (0, 1))
-    if not ranks:
-        return {}
-    place = rank.rank % len(ranks)
-    processes = (rank.world_size - place + len(ranks) - 1) // len(ranks)
-    return {ranks[place]: (rank.rank // len(ranks), processes)}

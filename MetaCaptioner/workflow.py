@@ -21,6 +21,10 @@ Role = Literal["perception", "reasoning", "summary", "router", "judge"]
 MEDIA_FIELDS = ("duration", "frame_count", "frame_times")
 SAMPLE_FIELDS = ("subdomain",)
 
+# Texts of an earlier result, which only a second pass has: the caption, and the answer of any of its agents.
+_EARLIER_CAPTION = "caption"
+_EARLIER_AGENT = "agents."
+
 # An answer of at least this many characters that deflate shrinks below this share is a loop. English prose of this
 # length keeps a third or more; ten repetitions of a sentence keep less than a tenth.
 _LOOP_FROM_CHARACTERS = 400
@@ -55,18 +59,45 @@ class Workflow:
     domain: str
     agents: tuple[Agent, ...]
 
+    def uses(self) -> dict[str, str]:
+        """The texts that its prompts take from elsewhere than its own agents -> the first agent that takes them."""
+        used: dict[str, str] = {}
+        for agent in self.agents:
+            for name in placeholders(agent.prompt):
+                if name not in agent.requires:
+                    used.setdefault(name, agent.name)
+        return used
+
+    def looks(self) -> bool:
+        """Whether anything of it depends on the media themselves."""
+        return any(agent.sees_media for agent in self.agents) or not self.uses().keys().isdisjoint(MEDIA_FIELDS)
+
+
+def is_earlier_text(name: str) -> bool:
+    """Whether a placeholder is for a text of an earlier result."""
+    return name == _EARLIER_CAPTION or name.startswith(_EARLIER_AGENT)
+
+
+def earlier_texts(caption: object, agents: object) -> dict[str, str]:
+    """The texts of an earlier result for prompts, by placeholder, from its fields of these names."""
+    texts = {_EARLIER_CAPTION: caption} if isinstance(caption, str) else {}
+    for name, answer in agents.items() if isinstance(agents, dict) else ():
+        if isinstance(answer, dict) and isinstance(answer.get("text"), str):
+            texts[f"{_EARLIER_AGENT}{name}"] = answer["text"]
+    return texts
+
 
 def placeholders(prompt: str) -> list[str]:
     """The names in braces in `prompt`.
 
     Raises:
-        ValueError: a brace is not closed, or a placeholder is more than a plain name.
+        ValueError: a brace is not closed, or a placeholder is more than a plain name or `agents.` and one.
     """
     names = []
     for _, name, specification, conversion in string.Formatter().parse(prompt):
         if name is None:
             continue
-        if not name.isidentifier() or specification or conversion:
+        if not name.removeprefix(_EARLIER_AGENT).isidentifier() or specification or conversion:
             raise ValueError(f"'{{{name}}}' is no plain placeholder (double the braces of LaTeX or code)")
         names.append(name)
     return names

@@ -21,10 +21,10 @@ import numpy as np
 from PIL import Image
 
 from MetaCaptioner.domains import DOMAINS
-from MetaCaptioner.inferscore import DIMENSIONS
+from MetaCaptioner.judge import DIMENSIONS
 from MetaCaptioner.results import Record
+from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.terminal import run_main, say
-from MetaCaptioner.work import caption_hash
 
 ROOT = Path(__file__).parents[1]
 _DATASETS = 40

@@ -3,36 +3,27 @@
     python dataprocess/filterd_by_score.py --data-folder ./Output/Caption --min-overall 3 --min-dim-score 3
 
 Writes filtered/kept.jsonl, filtered/rejected.jsonl (each record says why) and filtered/summary.json under the data
-folder. Every caption record ends in exactly one of the two. The summary tells as well what the captions have cost, from
-the run logs beside the results.
+folder. Every caption record ends in exactly one of the two; of one that was sampled again, the best caption does. The
+summary tells as well what the captions have cost, from the run logs beside the results.
 """
 
 import argparse
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import _repository  # noqa: F401
 
-from MetaCaptioner.accounting import Figures, Run, cost_of, describe_rates, runs_of
+from MetaCaptioner.accounting import Figures, Run, cost_of, describe_rates, figures, runs_of
+from MetaCaptioner.candidates import Candidate, all_candidates, best, resample_folders
 from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
-from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
-from MetaCaptioner.inferscore import DIMENSIONS
-from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
+from MetaCaptioner.results import Record, result_files
 from MetaCaptioner.terminal import run_main, say
-from MetaCaptioner.work import caption_hash
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What a caption needs: at least these marks, and with `whole` an end."""
-
-    overall: float
-    dimension: int
-    whole: bool
 
 
 @dataclass
@@ -43,6 +34,7 @@ class Summary:
     total: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     marks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    resampled: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Record, reasons: Sequence[str]) -> None:
         """Count one caption."""
@@ -56,8 +48,15 @@ class Summary:
             if mark is not None:
                 self.marks[name][str(mark)] += 1
 
-    def content(self, thresholds: Thresholds, runs: Sequence[Run]) -> Record:
-        """What is written."""
+    def add_resampled(self, candidates: Sequence[Candidate], chosen: Candidate, thresholds: Thresholds) -> None:
+        """Count a caption that was sampled again: rescued if only a new one is good enough."""
+        first = candidates[0]
+        self.resampled["captions"] += 1
+        self.resampled["replaced"] += chosen is not first
+        self.resampled["rescued"] += bool(first.against(thresholds)) and not chosen.against(thresholds)
+
+    def content(self, thresholds: Thresholds, runs: Sequence[Run], resampling: Sequence[Run]) -> Record:
+        """What is written; `resampling` are those of the runs that sampled captions again."""
 
         def group(prefix: str) -> Record:
             names = sorted(name for name in self.total if name.startswith(prefix))
@@ -77,49 +76,15 @@ class Summary:
             "datasets": group("dataset: "),
             "scores": {name: dict(sorted(counts.items())) for name, counts in sorted(self.marks.items())},
             "cost": cost_of(runs, self.kept["all"]),
+            "resampled": self._resampled(resampling) if resampling or self.resampled else None,
         }
 
-
-def why_unmarked(record: Record, score: Record | None) -> str | None:
-    """Why a caption has no marks that count, whatever the thresholds; None if it has them."""
-    if is_error(record):
-        return f"caption failed ({record.get('error', {}).get('kind', 'no kind')})"
-    if score is None:
-        return "no score"
-    if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):
-        return "score of an earlier caption"
-    if is_error(score):
-        return f"score failed ({score.get('error', {}).get('kind', 'no kind')})"
-    return None
-
-
-def reasons_against(record: Record, score: Record | None, thresholds: Thresholds) -> list[str]:
-    """Why a caption is rejected; none if it is kept."""
-    unmarked = why_unmarked(record, score)
-    if unmarked is not None or score is None:
-        return [unmarked or "no score"]
-    reasons = [
-        f"{name} too low ({score['scores'][name]} < {thresholds.dimension})"
-        for name in DIMENSIONS
-        if score["scores"][name] < thresholds.dimension
-    ]
-    if score["overall"] < thresholds.overall:
-        reasons.insert(0, f"overall too low ({score['overall']:g} < {thresholds.overall:g})")
-    if thresholds.whole and record.get("truncated"):
-        reasons.append("cut at its token budget")
-    return reasons
-
-
-def scored_captions(captions: Path, scores: Path) -> Iterator[tuple[Record, Record | None]]:
-    """Every caption record with its score; the scores of one rank are held in memory at a time."""
-    by_rank: dict[int, list[Path]] = defaultdict(list)
-    for path, name in result_files(captions):
-        by_rank[name.rank].append(path)
-    for rank, paths in by_rank.items():
-        found = {record["sample_id"]: record for path, _ in result_files(scores, rank) for record in read_records(path)}
-        for path in paths:
-            for record in read_records(path):
-                yield record, found.get(record["sample_id"])
+    def _resampled(self, runs: Sequence[Run]) -> Record:
+        """What came of sampling again, and what it took."""
+        sums = figures(runs)
+        counts = {name: self.resampled[name] for name in ("captions", "rescued", "replaced")}
+        tokens = {name: getattr(sums, name) for name in ("input_tokens", "cached_tokens", "output_tokens")}
+        return {**counts, **tokens, "gpu_hours": sums.gpu_hours if runs else None}
 
 
 def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, thresholds: Thresholds) -> Record:
@@ -138,17 +103,20 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
     summary = Summary()
     kept_path, rejected_path = output / "kept.jsonl", output / "rejected.jsonl"
     with atomic_write(kept_path, "output") as kept, atomic_write(rejected_path, "output") as rejected:
-        for caption, score in scored_captions(captions, scores):
-            reasons = reasons_against(caption, score, thresholds)
-            marks: Record = (
-                {name: score[name] for name in ("scores", "overall", "reason") if name in score} if score else {}
-            )
-            record = {**caption, **marks}
+        for candidates in all_candidates(captions, scores):
+            chosen = best(candidates, thresholds)
+            reasons = chosen.against(thresholds)
+            score = chosen.score or {}
+            marks: Record = {name: score[name] for name in ("scores", "overall", "reason") if name in score}
+            record = {**chosen.record, **marks}
+            if len(candidates) > 1:
+                summary.add_resampled(candidates, chosen, thresholds)
             if reasons:
                 record["rejected"] = reasons
             (rejected if reasons else kept).write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             summary.add(record, reasons)
-    content = summary.content(thresholds, runs_of((routes, captions, scores)))
+    again = list(resample_folders(scores).values())
+    content = summary.content(thresholds, runs_of((routes, captions, scores, *again)), runs_of(again))
     with atomic_write(output / "summary.json", "output") as file:
         file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
     return content
@@ -181,6 +149,20 @@ def describe_cost(content: Record) -> list[str]:
     return lines
 
 
+def describe_resampled(content: Record) -> list[str]:
+    """What came of sampling rejected captions again, in a line, from the content of summary.json."""
+    told = content["resampled"]
+    if told is None:
+        return []
+    cost = f"{told['input_tokens']:,} input and {told['output_tokens']:,} output tokens"
+    if told["gpu_hours"] is not None:
+        cost = f"{told['gpu_hours']:,.2f} GPU hours, {cost}"
+    return [
+        f"sampled again: {told['captions']} captions, of which {told['rescued']} were rescued and "
+        f"{told['replaced']} replaced by a better one; {cost}"
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Filter and tell what was kept."""
     parser = argparse.ArgumentParser(description="Keep the captions that the judge marked well.")
@@ -190,25 +172,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--domain-folder", type=Path, help="route results, whose cost counts too (default: Domain beside DATA_FOLDER)"
     )
     parser.add_argument("--output-dir", type=Path, help="default: DATA_FOLDER/filtered")
-    parser.add_argument("--min-overall", type=float, default=3.0, help="lowest mean of the five marks")
-    parser.add_argument("--min-dim-score", type=int, default=3, help="lowest single mark, 1 to 5")
-    parser.add_argument("--drop-truncated", action="store_true", help="reject captions cut at their token budget")
+    add_threshold_arguments(parser)
     options = parser.parse_args(arguments)
-    for name in ("min_overall", "min_dim_score"):
-        if not 1 <= getattr(options, name) <= 5:
-            raise BadArguments(f"--{name.replace('_', '-')} must be from 1 to 5")
+    thresholds = thresholds_from(options)
     output = options.output_dir or options.data_folder / "filtered"
     content = filter_captions(
         options.data_folder,
         options.score_folder or options.data_folder / "score",
         options.domain_folder or options.data_folder.absolute().parent / "Domain",
         output,
-        Thresholds(options.min_overall, options.min_dim_score, options.drop_truncated),
+        thresholds,
     )
     say(f"{output}: kept {content['kept']} of {content['total']} captions")
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
-    for line in describe_cost(content):
+    for line in (*describe_resampled(content), *describe_cost(content)):
         say(line)
     return 0
 

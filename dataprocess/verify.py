@@ -31,9 +31,9 @@ from MetaCaptioner.results import (
     read_records,
     result_files,
 )
+from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.source import tar_place
 from MetaCaptioner.terminal import run_main, say
-from MetaCaptioner.work import caption_hash
 
 _EXAMPLES = 5
 # Legal: results of an earlier plan, and samples that one rank took over from another.

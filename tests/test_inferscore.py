@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.engine import Completion, Request
-from MetaCaptioner.inferscore import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, parse_verdict, verdict_schema
+from MetaCaptioner.judge import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, parse_verdict, verdict_schema
 from tests.helpers import (
     FakeEngine,
     Row,

@@ -5,6 +5,7 @@ import yaml
 
 from MetaCaptioner.domains import DOMAINS
 from MetaCaptioner.Prompt import (
+    NO_DOMAINS,
     PROMPTS_FOLDER,
     PromptError,
     Prompts,
@@ -15,7 +16,7 @@ from MetaCaptioner.Prompt import (
 from MetaCaptioner.workflow import placeholders
 from tests.helpers import MAPS, Row, write_prompts
 
-SHIPPED = sorted(path for path in PROMPTS_FOLDER.glob("*.yaml") if path.name not in ("router.yaml", "judge.yaml"))
+SHIPPED = sorted(path for path in PROMPTS_FOLDER.glob("*.yaml") if path.name not in NO_DOMAINS)
 
 
 def agent(name: str, **fields: object) -> Row:

@@ -13,8 +13,8 @@ from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.options import add_arguments, from_arguments
 from MetaCaptioner.Prompt import PROMPTS_FOLDER, Prompts, load_prompts, system_prompt_map_dict
 from MetaCaptioner.results import RankResults
+from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.stage import loop_settings
-from MetaCaptioner.work import caption_hash
 from tests.helpers import (
     MAPS,
     FakeEngine,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from MetaCaptioner.earlier import caption_shares, sample_from_record
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.results import identity
 from MetaCaptioner.source import TarPlace
-from MetaCaptioner.work import caption_shares, sample_from_record
 from tests.helpers import (
     FakeEngine,
     Runner,

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO
 from conversation import INSTRUCTION
 
 from exporting.account import FILE_NAME, Account
+from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
 from MetaCaptioner.results import Record, is_error, read_records, result_files
 from MetaCaptioner.source import MediaSource
-from MetaCaptioner.work import sample_from_record
 
 
 @dataclass

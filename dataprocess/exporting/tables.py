@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from exporting.job import media_of
-from MetaCaptioner.inferscore import DIMENSIONS
+from MetaCaptioner.judge import DIMENSIONS
 from MetaCaptioner.results import Record
 
 _TEXTS = ("sample_id", "data_name", "id", "media", "modality", "task", "subdomain", "caption", "model", "prompts")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from MetaCaptioner.domains import DOMAINS
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.inferscore import DIMENSIONS
+from MetaCaptioner.judge import DIMENSIONS
 from MetaCaptioner.results import Record
 from reporting.comparison import Comparison
 from reporting.entry import Entry

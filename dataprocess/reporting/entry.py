@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from filterd_by_score import why_unmarked
-
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.judge import why_unmarked
 from MetaCaptioner.results import Record, is_error
 
 State = Literal["marked", "unmarked", "failed"]

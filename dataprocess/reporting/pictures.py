@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from MetaCaptioner import video
+from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget, to_rgb
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.results import Record
 from MetaCaptioner.source import MediaSource
-from MetaCaptioner.work import sample_from_record
 
 # Tried in this order until the picture fits: its longer side in pixels, WebP quality.
 _ATTEMPTS = ((480, 70), (480, 50), (360, 50), (240, 40), (140, 30))

@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filterd_by_score import scored_captions
-
+from MetaCaptioner.candidates import all_candidates, best
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.inferscore import DIMENSIONS
+from MetaCaptioner.judge import DIMENSIONS
 from MetaCaptioner.results import Record, is_error, result_files
 from MetaCaptioner.run_log import read_runs
 from reporting.entry import Entry, Route, State, Sums, Tokens, read_entry, seconds_of
@@ -95,7 +94,7 @@ class RunSummary:
 
     def read(self) -> Iterator[Entry]:
         """Count every caption, and hand it on."""
-        for record, score in scored_captions(self.folder, self.score_folder):
+        for record, score in self._captions():
             entry = read_entry(record, score, self.routes.of(record))
             self._add(entry)
             yield entry
@@ -104,9 +103,15 @@ class RunSummary:
         """The captions of some samples, by sample id; read anew, and not counted."""
         return {
             record["sample_id"]: read_entry(record, score, self.routes.of(record))
-            for record, score in scored_captions(self.folder, self.score_folder)
+            for record, score in self._captions()
             if record["sample_id"] in wanted
         }
+
+    def _captions(self) -> Iterator[tuple[Record, Record | None]]:
+        """Every caption with its score; of those that were sampled again the one with the best marks."""
+        for candidates in all_candidates(self.folder, self.score_folder):
+            chosen = best(candidates)
+            yield chosen.record, chosen.score
 
     def _add(self, entry: Entry) -> None:
         group = self.groups[entry.domain, entry.dataset]

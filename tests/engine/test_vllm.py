@@ -14,7 +14,7 @@ from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
 from MetaCaptioner.engine.vllm import EngineLoadError, VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.inferdomain import Router
-from MetaCaptioner.inferscore import parse_verdict, verdict_schema
+from MetaCaptioner.judge import parse_verdict, verdict_schema
 from MetaCaptioner.media import Media, MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.Prompt import PROMPTS_FOLDER, limit_output, load_prompts

@@ -1,0 +1,111 @@
+"""The captions to choose from: a sample's first one, and those of it that were made when it was sampled again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from MetaCaptioner.judge import DIMENSIONS, Thresholds, why_unmarked
+from MetaCaptioner.record_index import RecordIndex
+from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.rows import caption_hash, row_of
+
+_MARKS = ("caption_hash", "scores", "overall", "reason")
+
+Read = Callable[[int], Iterator[tuple[str, Record]]]
+"""(stem of the annotation file, caption record) of every sample that a rank has a record of."""
+
+
+def resample_folder(scores: Path, rounds: int) -> Path:
+    """Where the captions lie that were made in up to so many rounds, of captions with these scores."""
+    return scores / "resample" / str(rounds)
+
+
+def resample_folders(scores: Path) -> dict[int, Path]:
+    """The folders that are there by their number of rounds, in its order."""
+    numbers = sorted(int(path.name) for path in (scores / "resample").glob("*") if path.name.isdecimal())
+    return {number: resample_folder(scores, number) for number in numbers}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A caption record and what the judge says of it. `rounds` counts the rounds that have led to it; 0: the first."""
+
+    record: Record
+    score: Record | None
+    rounds: int = 0
+
+    def against(self, thresholds: Thresholds | None) -> list[str]:
+        """Why it is rejected; nothing if it is good enough."""
+        unmarked = why_unmarked(self.record, self.score)
+        if unmarked is not None or self.score is None:
+            return [unmarked or "no score"]
+        return thresholds.against(self.record, self.score) if thresholds else []
+
+    def rank(self, thresholds: Thresholds | None) -> tuple[bool, float, int]:
+        """Grows with how good it is: good enough or not, then the mean of the marks, then the lowest."""
+        if self.score is None or why_unmarked(self.record, self.score) is not None:
+            return False, 0.0, 0
+        lowest = min(self.score["scores"][name] for name in DIMENSIONS)
+        return not self.against(thresholds), float(self.score["overall"]), lowest
+
+
+def best(candidates: Sequence[Candidate], thresholds: Thresholds | None = None) -> Candidate:
+    """The best one; of equals the first."""
+    return max(candidates, key=lambda candidate: candidate.rank(thresholds))
+
+
+class Candidates:
+    """What there is to choose from for the captions of one rank, looked up in the files.
+
+    Raises:
+        ResultError: a result file cannot be read.
+    """
+
+    def __init__(self, scores: Path, rank: int, folders: Sequence[Path] | None = None) -> None:
+        again = resample_folders(scores).values() if folders is None else folders
+        self._scores = RecordIndex(path for path, _ in result_files(scores, rank))
+        self._again = [RecordIndex(path for path, _ in result_files(folder, rank)) for folder in again]
+
+    def of(self, record: Record) -> list[Candidate]:
+        """A caption record's candidates, itself first. Those that were made instead of an earlier caption are none."""
+        row = row_of(record)
+        if row is None:
+            return [Candidate(record, None)]
+        score = self._scores.get(*row)
+        found = [Candidate(record, score)]
+        for index in self._again if isinstance(record.get("caption"), str) else ():
+            made = index.get(*row)
+            if made is None or is_error(made) or made["source"]["caption_hash"] != caption_hash(record["caption"]):
+                continue
+            marks = {name: made[name] for name in _MARKS}
+            found.append(Candidate(made, {**(score or {}), "status": "ok", **marks}, made["rounds"][-1]["round"]))
+        return found
+
+
+def read_first(folder: Path) -> Read:
+    """Reads the captions of a result folder as they were first made."""
+
+    def read(rank: int) -> Iterator[tuple[str, Record]]:
+        for path, name in result_files(folder, rank):
+            yield from ((name.stem, record) for record in read_records(path))
+
+    return read
+
+
+def read_best(folder: Path, scores: Path) -> Read:
+    """Reads the captions of a result folder; those that were sampled again with success as they are now."""
+
+    def read(rank: int) -> Iterator[tuple[str, Record]]:
+        candidates = Candidates(scores, rank) if resample_folders(scores) else None
+        for stem, record in read_first(folder)(rank):
+            yield stem, record if candidates is None else best(candidates.of(record)).record
+
+    return read
+
+
+def all_candidates(captions: Path, scores: Path) -> Iterator[list[Candidate]]:
+    """The candidates of every caption record of a folder, a rank after the other."""
+    read = read_first(captions)
+    for rank in dict.fromkeys(name.rank for _, name in result_files(captions)):
+        candidates = Candidates(scores, rank)
+        yield from (candidates.of(record) for _, record in read(rank))

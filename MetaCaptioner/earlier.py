@@ -1,0 +1,196 @@
+"""Work through the captions of earlier results: to score them, to write them anew, to sample them again."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from MetaCaptioner.candidates import Read
+from MetaCaptioner.domains import Modality
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.metafile import Sample
+from MetaCaptioner.ranks import Rank, assigned_ranks
+from MetaCaptioner.results import Record, is_error, result_files
+from MetaCaptioner.rows import RowNumbers, caption_hash, row_of
+from MetaCaptioner.source import tar_place
+from MetaCaptioner.work import Item, RankFiles, check_root, open_results
+
+BAD_SOURCE = "bad_source"
+"""The kind of error of a sample whose earlier record is of no use."""
+_PROBED_CAPTIONS = 1000
+
+SampleOf = Callable[[int, Record], Sample | None]
+"""What is to be done for an earlier record of a rank: (rank, record) -> sample, or None for nothing."""
+
+
+def is_caption(record: Record) -> bool:
+    """Whether a record has a caption and tells of which sample."""
+    return not is_error(record) and row_of(record) is not None and isinstance(record.get("caption"), str)
+
+
+def sample_from_record(record: Record) -> Sample:
+    """The sample that a caption record tells of, with the caption, if there is one, as a text for prompts."""
+    modality: Modality = "video" if record.get("modality") == "video" else "image"
+    caption = record.get("caption")
+    return Sample(
+        data_name=str(record.get("data_name")),
+        index=int(record["index"]),
+        root=Path(str(record.get("root", ""))),
+        media_name=str(record.get(modality, "")),
+        modality=modality,
+        task=record.get("task"),
+        task_source=record.get("task_source", "metafile"),
+        row_id=record.get("id"),
+        tar=tar_place(record.get("tar")),
+        fields={"caption": caption} if isinstance(caption, str) else {},
+    )
+
+
+def lineage(record: Record) -> Record:
+    """Where a record comes from that is made from `record`, as its field `source`; passes before it are in there."""
+    told: Record = {name: record[name] for name in ("model", "prompts", "overall", "source") if name in record}
+    return {"caption_hash": caption_hash(record["caption"]) if is_caption(record) else None, **told}
+
+
+def with_source(sample: Sample, source: Record, **fields: str) -> Sample:
+    """The sample of a record with that record's lineage, and further texts for prompts."""
+    return replace(sample, carried={**sample.carried, "source": source}, fields={**sample.fields, **fields})
+
+
+def made_otherwise(read: Read, rank: int) -> Callable[[Record], bool]:
+    """Whether a record was made from a caption that has since been replaced by another, or from none and there is one.
+
+    Records that do not tell what they were made from are believed.
+    """
+    current: RowNumbers | None = None
+
+    def outdated(record: Record) -> bool:
+        nonlocal current
+        source = record.get("source", record)
+        if "caption_hash" not in source:
+            return False
+        if current is None:  # only once there are such records at all
+            current = RowNumbers(np.uint64)
+            for _, found in read(rank):
+                if is_caption(found):
+                    current.set(found["data_name"], found["index"], int(caption_hash(found["caption"]), 16))
+        row = row_of(record)
+        return row is None or current.get(*row) != int(source["caption_hash"] or "0", 16)
+
+    return outdated
+
+
+@dataclass
+class EarlierWork:
+    """The earlier records of which something is to be made that is not there yet.
+
+    The unit is the rank that wrote the earlier records. Where there are more processes than such ranks, several share
+    one and take its records in turn; each writes a part of its own. What any part holds counts as done, so the number
+    of processes may change from run to run.
+
+    Raises:
+        UserError: a dataset's root is wrong, told before any model is loaded.
+    """
+
+    read: Read
+    sample_of: SampleOf
+    shares: Mapping[int, tuple[int, int]]
+    """Rank of the records -> (this process's turn, number of processes that share it)."""
+    files: Mapping[int, RankFiles]
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._total = self._pending = 0
+        for rank, _, record in self._wanted():
+            self._total += 1
+            self._pending += not self.files[rank].done.has(record["data_name"], record["index"])
+        probed: dict[tuple[str, Path], list[Sample]] = {}
+        for sample in islice(self._samples(), _PROBED_CAPTIONS if self._pending else 0):
+            if sample.problem is None and sample.unseen is None:
+                probed.setdefault((sample.data_name, sample.root), []).append(sample)
+        for (data_name, root), samples in probed.items():
+            check_root(data_name, root, samples)
+
+    def total(self) -> int:
+        return self._total
+
+    def pending(self) -> int:
+        return self._pending
+
+    def items(self) -> Iterator[Item]:
+        for rank, stem, record in self._records():
+            if self.files[rank].done.has(record["data_name"], record["index"]):
+                continue
+            sample = self.sample_of(rank, record)
+            if sample is not None:
+                yield self.files[rank].item(sample, stem)
+
+    def _samples(self) -> Iterator[Sample]:
+        made = (self.sample_of(rank, record) for rank, _, record in self._records())
+        return (sample for sample in made if sample is not None)
+
+    def _wanted(self) -> Iterator[tuple[int, str, Record]]:
+        return (found for found in self._records() if self.sample_of(found[0], found[2]) is not None)
+
+    def _records(self) -> Iterator[tuple[int, str, Record]]:
+        """(rank, annotation stem, record) of the earlier records that are this process's."""
+        for rank, (turn, processes) in self.shares.items():
+            records = (found for found in self.read(rank) if row_of(found[1]) is not None)
+            for stem, record in islice(records, turn, None, processes):
+                yield rank, stem, record
+
+
+def caption_shares(rank: Rank, caption_ranks: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Which ranks' captions this process takes: rank -> (its turn, number of processes that share that rank)."""
+    ranks = sorted(set(caption_ranks))
+    if rank.world_size <= len(ranks):
+        return dict.fromkeys(assigned_ranks(rank, ranks), (0, 1))
+    if not ranks:
+        return {}
+    place = rank.rank % len(ranks)
+    processes = (rank.world_size - place + len(ranks) - 1) // len(ranks)
+    return {ranks[place]: (rank.rank // len(ranks), processes)}
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A folder of captions, how they are read, and where what is made of them goes."""
+
+    captions: Path
+    read: Read
+    output: Path
+
+    def open(self, rank: Rank, retry_errors: bool, stack: ExitStack, sample_of: SampleOf) -> EarlierWork:
+        """The records that fall to this process. What was made from captions that have since changed is taken out.
+
+        Raises:
+            UserError: the folder holds no captions, or as `EarlierWork`.
+        """
+        numbers = caption_ranks(self.captions)
+        if self.output.resolve() == self.captions.resolve():
+            raise UserError(f"output folder {self.output}: is that of the earlier captions; name another")
+        shares = caption_shares(rank, numbers)
+        retried = is_error if retry_errors else None
+        files = {
+            number: open_results(
+                stack, self.output, rank, number, retried, share, outdated=made_otherwise(self.read, number)
+            )
+            for number, share in shares.items()
+        }
+        return EarlierWork(self.read, sample_of, shares, files, self.output)
+
+
+def caption_ranks(folder: Path) -> list[int]:
+    """The ranks that have captions in a folder.
+
+    Raises:
+        UserError: there are none.
+    """
+    names = [name for _, name in result_files(folder)]
+    if not names:
+        raise UserError(f"data folder {folder}: holds no caption results (Rank*_node*_*.jsonl)")
+    return sorted({name.rank for name in names})

@@ -1,0 +1,38 @@
+"""Finds the record of a sample in result files without holding the records in memory."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from MetaCaptioner.results import Record, read_at, read_places
+from MetaCaptioner.rows import RowNumbers
+
+_OFFSET_BITS = 44
+
+
+class RecordIndex:
+    """The records of some result files by sample, eight bytes of memory a row. Of several of a sample the last counts.
+
+    Raises:
+        ResultError: a file cannot be read.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = tuple(paths)
+        self._places = RowNumbers(np.uint64)
+        for number, path in enumerate(self._paths, start=1):
+            for offset, told in read_places(path):
+                if told.data_name is not None and told.index is not None and told.index >= 0:
+                    self._places.set(told.data_name, told.index, number << _OFFSET_BITS | offset)
+
+    def get(self, name: str, index: int) -> Record | None:
+        """The record of a sample; None where there is none.
+
+        Raises:
+            ResultError: its file cannot be read any more.
+        """
+        place = self._places.get(name, index)
+        if place == 0:
+            return None
+        return read_at(self._paths[(place >> _OFFSET_BITS) - 1], place & (1 << _OFFSET_BITS) - 1)

@@ -1,0 +1,114 @@
+"""A second pass of the caption stage: the samples of earlier results, with the texts of those for its prompts.
+
+A sample whose earlier record is of no use, since that failed or lacks a text that the prompts use, ends as an error of
+the kind `bad_source`. It is done again once the earlier caption has been made, or made anew.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+
+from MetaCaptioner.candidates import read_best
+from MetaCaptioner.earlier import (
+    BAD_SOURCE,
+    Earlier,
+    SampleOf,
+    caption_ranks,
+    is_caption,
+    lineage,
+    sample_from_record,
+    with_source,
+)
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.metafile import Sample
+from MetaCaptioner.options import StageOptions
+from MetaCaptioner.Prompt import Prompts
+from MetaCaptioner.ranks import Rank
+from MetaCaptioner.results import Record
+from MetaCaptioner.work import Work
+from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
+
+_ROUTED = ("task_confidence", "subdomain", "runner_up")
+"""What the router said of a sample goes on from pass to pass."""
+_PROBED_CAPTIONS = 1000
+
+
+def open_second_pass(
+    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+) -> Work:
+    """The earlier captions that fall to this process.
+
+    Raises:
+        UserError: there are none, or they have not what the prompts use.
+    """
+    folder = arguments.input
+    read = read_best(folder, folder / "score")
+    some = (record for number in caption_ranks(folder) for _, record in read(number))
+    check_texts(islice(some, _PROBED_CAPTIONS), prompts, str(folder))
+    earlier = Earlier(folder, read, arguments.output_dir)
+    return earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
+
+
+def check_texts(records: Iterable[Record], prompts: Prompts, folder: str) -> None:
+    """Refuse prompts that use a text which none of some captions of their domain has.
+
+    Raises:
+        UserError: that, or a domain has no prompts; names the file or the folder.
+    """
+    there: dict[str, set[str]] = defaultdict(set)
+    for record in filter(is_caption, records):
+        there[str(record.get("task"))] |= _texts(record).keys()
+    for task, texts in there.items():
+        workflow = prompts.workflows.get(task)
+        if workflow is None:
+            raise UserError(f"input folder {folder}: {_no_prompts(task)}")
+        for text in _lacking(workflow, texts):
+            raise UserError(
+                f"prompt file {prompts.files[task]}: agent '{workflow.uses()[text]}' uses '{{{text}}}', which the "
+                f"captions of domain '{task}' in {folder} have not; they have {', '.join(sorted(texts))}"
+            )
+
+
+def to_caption(prompts: Prompts) -> SampleOf:
+    """Every earlier record is a sample, with its texts or with what is wrong with it."""
+
+    def sample_of(rank: int, record: Record) -> Sample:
+        sample = sample_from_record(record)
+        routed = {name: record[name] for name in _ROUTED if name in record}
+        sample = with_source(replace(sample, carried=routed), lineage(record), **_texts(record))
+        problem = _problem(record, prompts)
+        if problem is not None:
+            return replace(sample, problem=problem, problem_kind=BAD_SOURCE)
+        if prompts.workflows[str(sample.task)].looks():
+            return sample
+        return replace(sample, unseen=record.get("media_hash"))
+
+    return sample_of
+
+
+def _problem(record: Record, prompts: Prompts) -> str | None:
+    if not is_caption(record):
+        kind = (record.get("error") or {}).get("kind", "no caption")
+        return f"the earlier caption failed ({kind}); have it made with --retry-errors, then run this again"
+    workflow = prompts.workflows.get(str(record.get("task")))
+    if workflow is None:
+        return _no_prompts(str(record.get("task")))
+    lacking = _lacking(workflow, _texts(record).keys())
+    return f"the earlier record has no '{lacking[0]}', which the prompts use" if lacking else None
+
+
+def _texts(record: Record) -> dict[str, str]:
+    texts = earlier_texts(record.get("caption"), record.get("agents"))
+    return texts | ({"subdomain": record["subdomain"]} if isinstance(record.get("subdomain"), str) else {})
+
+
+def _lacking(workflow: Workflow, texts: Iterable[str]) -> list[str]:
+    """The earlier texts that a workflow uses and that are not among `texts`."""
+    return sorted(name for name in workflow.uses().keys() - set(texts) if is_earlier_text(name))
+
+
+def _no_prompts(task: str) -> str:
+    return f"domain '{task}' of earlier captions has no prompts here (is --prompts-dir missing?)"
