@@ -8,7 +8,7 @@ on after those of earlier runs. The caption record itself stays as it is; which 
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -72,10 +72,12 @@ def run_sample(rounds: int, thresholds: Thresholds) -> Callable[[Prompts], RunSa
                     told.append({"round": number, "error": {"kind": error.kind, "message": error.message}})
                     continue
                 made.append(Candidate({**record, **marks, "status": "ok"}, {**marks, "status": "ok"}, number))
-                told.append({"round": number, "overall": marks["overall"], "rejected": made[-1].against(thresholds)})
-                if not told[-1]["rejected"]:
+                tried = {"caption": record["caption"], "reason": marks["reason"]}
+                reasons = made[-1].against(thresholds)
+                told.append({"round": number, "overall": marks["overall"], "rejected": reasons, **tried})
+                if not reasons:
                     break
-                texts |= {"caption": record["caption"], "reason": marks["reason"]}
+                texts |= tried
             if not made:
                 raise failure
             chosen = best(made, thresholds)
@@ -97,17 +99,24 @@ def to_resample(scores: Path, rounds: int, thresholds: Thresholds) -> SampleOf:
         if rank not in of_rank:
             of_rank[rank] = Candidates(scores, rank, folders)
         candidates = of_rank[rank].of(record)
-        first, chosen = candidates[0], best(candidates, thresholds)
+        first = candidates[0]
         begun = max(candidate.rounds for candidate in candidates)
-        if why_unmarked(first.record, first.score) or chosen.score is None or begun >= rounds:
+        if first.score is None or why_unmarked(first.record, first.score) is not None:
             return None
-        if not chosen.against(thresholds):
+        if begun >= rounds or not best(candidates, thresholds).against(thresholds):
             return None
-        source = {**lineage(first.record), "overall": first.score["overall"] if first.score else None}
-        texts = {"caption": chosen.record["caption"], "reason": chosen.score["reason"], _ROUND: str(begun + 1)}
-        return with_source(sample_from_record(record), source, **texts, **_subdomain(record))
+        source = {**lineage(first.record), "overall": first.score["overall"]}
+        texts = {**_newest(candidates), _ROUND: str(begun + 1), **_subdomain(record)}
+        return with_source(sample_from_record(record), source, **texts)
 
     return sample_of
+
+
+def _newest(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """The caption that was tried last, and the judge's reason against it."""
+    newest = max(candidates, key=lambda candidate: candidate.rounds)
+    tried = [{**newest.record, **(newest.score or {})}, *newest.record.get("rounds", ())]
+    return {name: next(one[name] for one in reversed(tried) if name in one) for name in ("caption", "reason")}
 
 
 def _subdomain(record: Record) -> dict[str, str]:

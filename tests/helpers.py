@@ -255,6 +255,9 @@ class Runner:
     def caption(self, plan: Path, output: Path, *more: object, **how: Any) -> Outcome:
         return self.main(captionpipeline.main, "--plan", plan, "--output-dir", output, *SCRIPTED, *more, **how)
 
+    def second_pass(self, earlier: Path, output: Path, *more: object, **how: Any) -> Outcome:
+        return self.main(captionpipeline.main, "--input", earlier, "--output-dir", output, *SCRIPTED, *more, **how)
+
     def route(self, plan: Path, output: Path, *more: object, **how: Any) -> Outcome:
         return self.main(inferdomain.main, "--plan", plan, "--output-dir", output, *SCRIPTED, *more, **how)
 

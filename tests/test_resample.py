@@ -1,0 +1,359 @@
+"""`inferscore --resample N`: what the judge rejects is captioned and judged again."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filterd_by_score
+import pytest
+import verify
+
+from MetaCaptioner.accounting import runs_of
+from MetaCaptioner.engine import Completion, Request
+from MetaCaptioner.errors import EngineDead, SampleError
+from MetaCaptioner.judge import DIMENSIONS
+from MetaCaptioner.Prompt import load_prompts, resampling
+from MetaCaptioner.rows import caption_hash
+from tests.helpers import (
+    FakeEngine,
+    Row,
+    Runner,
+    agent_of,
+    all_records,
+    completion,
+    error_kinds,
+    names,
+    picture_rows,
+    plan_row,
+    records,
+    sample_of,
+    small_plan,
+    write_annotation,
+    write_plan,
+    write_prompts,
+)
+
+Marks = Callable[[str, int], int]
+"""(sample, number of the round, 0 for the first caption) -> the mark that the judge gives in every dimension."""
+
+
+def verdict(mark: int, reason: str) -> Completion:
+    return completion(json.dumps({"reason": reason, **dict.fromkeys(DIMENSIONS, mark)}))
+
+
+def round_of(request: Request) -> int:
+    return int(agent_of(request).partition("@")[2] or 0)
+
+
+def judged(marks: Marks) -> FakeEngine:
+    """Agents that say who they are in which round, and a judge that marks by `marks`."""
+
+    def hook(request: Request) -> Completion:
+        sample, agent, number = sample_of(request), agent_of(request).partition("@")[0], round_of(request)
+        if agent == "judge":
+            return verdict(marks(sample, number), f"fault {number} of {sample}")
+        return completion(f"{agent} of {sample} in round {number}")
+
+    return FakeEngine(hook)
+
+
+def caption(run: Runner, folder: Path, count: int = 4) -> Path:
+    run.caption(small_plan(folder, count), folder / "out", engine=judged(lambda sample, number: 5))
+    return folder / "out"
+
+
+def made_again(out: Path, rounds: int) -> dict[str, Row]:
+    return records(out / "score" / "resample" / str(rounds))
+
+
+def filtered(run: Runner, out: Path, *flags: object) -> tuple[dict[str, Row], dict[str, Row], Row, str]:
+    """(kept, rejected, summary, what was said) of the filter."""
+    outcome = run.main(filterd_by_score.main, "--data-folder", out, *flags)
+    assert outcome.status == 0, outcome.said
+    lists = [
+        [json.loads(line) for line in (out / "filtered" / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("kept", "rejected")
+    ]
+    assert sum(map(len, lists)) == len(records(out))
+    kept, rejected = ({record["sample_id"]: record for record in found} for found in lists)
+    return kept, rejected, json.loads((out / "filtered" / "summary.json").read_text()), outcome.said
+
+
+def by_place(sample: str, number: int) -> int:
+    """set/0 is good at once, set/1 after one round, set/2 after two; set/3 gets better but not good, then worse."""
+    return {"set/0": [4, 4, 4], "set/1": [1, 4, 4], "set/2": [1, 1, 5], "set/3": [1, 2, 1]}[sample][number]
+
+
+# --- rounds
+
+
+def test_what_is_rejected_is_made_again_until_it_is_good_enough(tmp_path: Path, run: Runner) -> None:
+    out, engine = caption(run, tmp_path), judged(by_place)
+    before = records(out)
+    outcome = run.score(out, "--resample", 2, engine=engine)
+    assert outcome.status == 0
+    assert records(out) == before
+    assert set(records(out / "score")) == names(4)
+    found = made_again(out, 2)
+    assert set(found) == {"set/1", "set/2", "set/3"}
+    assert {name: record["round"] for name, record in found.items()} == {"set/1": 1, "set/2": 2, "set/3": 1}
+    assert {name: record["overall"] for name, record in found.items()} == {"set/1": 4, "set/2": 5, "set/3": 2}
+    assert found["set/2"]["caption"] == "summary of set/2 in round 2"
+    assert [told["overall"] for told in found["set/3"]["rounds"]] == [2, 1]
+    tried = {"caption": "summary of set/1 in round 1", "reason": "fault 1 of set/1"}
+    assert found["set/1"]["rounds"] == [{"round": 1, "overall": 4.0, "rejected": [], **tried}]
+    for name, record in found.items():
+        assert record["source"] == {
+            "caption_hash": caption_hash(before[name]["caption"]),
+            "model": "fake",
+            "prompts": before[name]["prompts"],
+            "overall": 1.0,
+        }
+        assert record["prompts"] == resampling(load_prompts()).digest() != before[name]["prompts"]
+        assert record["caption_hash"] == caption_hash(record["caption"])
+    assert "resample: 2 of 3 rejected captions are rescued, 3 have better marks than before" in outcome.said
+
+
+def test_every_agent_is_given_the_reason_of_the_round_before(tmp_path: Path, run: Runner) -> None:
+    out, engine = caption(run, tmp_path), judged(by_place)
+    run.score(out, "--resample", 2, engine=engine)
+    agents = {agent.name for agent in load_prompts().workflows["Natural"].agents}
+    for number in (1, 2):
+        asked = [r for r in engine.requests if sample_of(r) == "set/2" and round_of(r) == number]
+        assert {agent_of(r).partition("@")[0] for r in asked} == {*agents, "judge"}
+        for request in asked:
+            told = f"fault {number - 1} of set/2" in request.instruction
+            assert told == (agent_of(request) != f"judge@{number}")
+            if told:
+                assert request.sampling.temperature >= load_prompts().resample.temperature
+    judged_texts = [r.instruction for r in engine.requests if agent_of(r) == "judge@1" and sample_of(r) == "set/2"]
+    assert ["summary of set/2 in round 1" in text for text in judged_texts] == [True]
+
+
+def test_rounds_have_seeds_of_their_own(tmp_path: Path, run: Runner) -> None:
+    out, engine = caption(run, tmp_path), judged(lambda sample, number: 1)
+    run.score(out, "--resample", 3, "--seed", 7, engine=engine)
+    seeds = [r.sampling.seed for r in engine.requests if agent_of(r).startswith("summary@")]
+    assert len(set(seeds)) == len(seeds) == 12
+    repeated = judged(lambda sample, number: 1)
+    run.score(out, "--resample", 3, "--seed", 7, "--output-dir", tmp_path / "scores", engine=repeated)
+    assert Counter(seeds) == Counter(r.sampling.seed for r in repeated.requests if agent_of(r).startswith("summary@"))
+    assert set(records(tmp_path / "scores" / "resample" / "3")) == names(4)
+
+
+def test_the_engine_is_loaded_once_and_only_if_there_is_something_to_do(tmp_path: Path, run: Runner) -> None:
+    out, engine = caption(run, tmp_path), judged(by_place)
+    outcome = run.score(out, "--resample", 2, engine=engine)
+    assert outcome.said.count("loading the") == 1
+    assert engine.closed
+    assert run.score(out, "--resample", 2, engine_opens=False).status == 0
+    again = judged(by_place)
+    run.score(out, "--resample", 2, "--min-overall", 4.5, engine=again)
+    assert again.samples == {"set/0"}
+
+
+def test_a_round_that_fails_is_a_round(tmp_path: Path, run: Runner) -> None:
+    out, engine = caption(run, tmp_path, 2), judged(lambda sample, number: 3 if number == 2 else 1)
+
+    def hook(request: Request) -> Completion:
+        if sample_of(request) == "set/0" and agent_of(request) in ("objects@1", "judge@3"):
+            raise SampleError("prompt_too_long", "too long")
+        if sample_of(request) == "set/1" and round_of(request):
+            return completion("")
+        assert engine._hook is not None
+        answer = engine._hook(request)
+        assert isinstance(answer, Completion)
+        return answer
+
+    assert run.score(out, "--resample", 3, "--min-overall", 4, engine=FakeEngine(hook)).status == 0
+    found = made_again(out, 3)
+    kinds = [told.get("error", {}).get("kind") for told in found["set/0"]["rounds"]]
+    assert kinds == ["prompt_too_long", None, "prompt_too_long"]
+    assert (found["set/0"]["round"], found["set/0"]["overall"]) == (2, 3)
+    assert error_kinds(out / "score" / "resample" / "3") == {"set/1": "empty_output"}
+    kept, rejected, *_ = filtered(run, out, "--min-overall", 2)
+    assert (set(kept), set(rejected)) == ({"set/0"}, {"set/1"})
+    assert rejected["set/1"]["caption"] == records(out)["set/1"]["caption"]
+
+
+def test_failed_and_unmarked_captions_are_not_made_again(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 3)
+    rows[1] = {"id": 1}
+    run.caption(small_plan(tmp_path, rows), tmp_path / "out")
+
+    def hook(request: Request) -> Completion:
+        return completion("no JSON") if sample_of(request) == "set/0" else verdict(1, "bad")
+
+    run.score(tmp_path / "out", "--resample", 1, engine=FakeEngine(hook))
+    assert set(made_again(tmp_path / "out", 1)) == {"set/2"}
+
+
+# --- going on
+
+
+def test_more_rounds_go_on_where_the_earlier_ones_ended(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    run.score(out, engine=judged(by_place))
+    first = judged(by_place)
+    run.score(out, "--resample", 1, engine=first)
+    assert {agent_of(r) for r in first.requests} >= {"judge@1"}
+    assert all(round_of(r) == 1 for r in first.requests)
+    before = made_again(out, 1)
+    second = judged(by_place)
+    run.score(out, "--resample", 2, engine=second)
+    assert second.samples == {"set/2", "set/3"}
+    assert all(round_of(r) == 2 for r in second.requests)
+    assert any("fault 1 of set/2" in r.instruction for r in second.requests)
+    assert made_again(out, 1) == before
+    assert set(made_again(out, 2)) == {"set/2", "set/3"}
+    assert run.score(out, "--resample", 1, engine_opens=False).status == 0
+    kept, rejected, summary, _ = filtered(run, out)
+    assert {name: record.get("round") for name, record in kept.items()} == {"set/0": None, "set/1": 1, "set/2": 2}
+    assert rejected["set/3"]["round"] == 1
+    assert summary["resampled"]["captions"] == 3
+
+
+def test_a_stop_in_the_middle_loses_nothing(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path, 6)
+    done: set[str] = set()
+    for number in range(20):
+        engine = judged(lambda sample, number: 1 if number < 2 else 4)
+        left = [4 + number]
+        answer = engine._hook
+
+        def hook(request: Request, left: list[int] = left, answer: Any = answer) -> Completion:
+            left[0] -= 1
+            if left[0] < 0:
+                raise EngineDead("the engine has died")
+            return answer(request)  # type: ignore[no-any-return]
+
+        dying = FakeEngine(hook)
+        outcome = run.score(out, "--resample", 2, "--in-flight", 2, engine=dying)
+        assert {sample_of(r) for r in dying.requests if round_of(r)}.isdisjoint(done)
+        done = set(made_again(out, 2))
+        if outcome.status == 0:
+            break
+        assert outcome.status == 4
+    assert set(records(out / "score")) == done == names(6)
+    assert number > 3
+    kept, _, summary, _ = filtered(run, out)
+    assert set(kept) == names(6)
+    assert summary["resampled"]["rescued"] == 6
+
+
+def test_a_caption_that_was_made_anew_makes_the_rest_anew(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    run.score(out, "--resample", 1, engine=judged(by_place))
+    [path] = out.glob("Rank0_*.jsonl")
+    made = [json.loads(line) for line in path.read_text().splitlines()]
+    made[1]["caption"] = "Made anew."
+    path.write_text("".join(json.dumps(record) + "\n" for record in made))
+    rejected = filtered(run, out)[1]
+    assert (rejected["set/1"]["caption"], rejected["set/1"]["rejected"]) == (
+        "Made anew.",
+        ["score of an earlier caption"],
+    )
+    engine = judged(by_place)
+    run.score(out, "--resample", 1, engine=engine)
+    assert engine.samples == {"set/1"}
+    assert made_again(out, 1)["set/1"]["source"]["caption_hash"] == caption_hash("Made anew.")
+    assert len(all_records(out / "score" / "resample" / "1")) == 3
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_any_number_of_processes_makes_one_record_a_caption(tmp_path: Path, run: Runner, world_size: int) -> None:
+    annotation = write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 9))
+    rows = [plan_row(annotation, tmp_path / "media", 0, 6, 0), plan_row(annotation, tmp_path / "media", 6, 9, 1)]
+    out = tmp_path / "out"
+    run.caption(write_plan(tmp_path / "plan.jsonl", *rows), out)
+    said = ""
+    for rank in range(world_size):
+        engine = judged(lambda sample, number: number + 1)
+        said += run.score(out, "--resample", 2, "--min-overall", 2, "--min-dim-score", 2, engine=engine,
+                          rank=(rank, world_size)).said  # fmt: skip
+    assert set(made_again(out, 2)) == names(9)
+    assert {record["round"] for record in made_again(out, 2).values()} == {1}
+    assert "rescued" in said
+
+
+# --- what comes after
+
+
+def test_the_better_caption_is_kept_with_its_lineage_and_the_cost_is_told(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    run.score(out, "--resample", 2, engine=judged(by_place))
+    kept, rejected, summary, said = filtered(run, out)
+    assert set(kept) == {"set/0", "set/1", "set/2"}
+    assert "source" not in kept["set/0"]
+    assert kept["set/1"]["caption"] == "summary of set/1 in round 1"
+    assert kept["set/1"]["agents"]["objects"]["text"] == "objects of set/1 in round 1"
+    assert (kept["set/1"]["overall"], kept["set/1"]["reason"]) == (4, "fault 1 of set/1")
+    assert kept["set/1"]["source"]["overall"] == 1
+    assert rejected["set/3"]["caption"] == "summary of set/3 in round 1"  # better, though not good enough
+    told, run_log = summary["resampled"], runs_of([out / "score" / "resample" / "2"])
+    assert (told["captions"], told["rescued"], told["replaced"]) == (3, 2, 3)
+    assert told["output_tokens"] == sum(one.output_tokens for one in run_log) > 0
+    assert summary["cost"]["stages"]["resample"]["images"] == 3
+    assert "sampled again: 3 captions, of which 2 were rescued and 3 replaced by a better one; " in said
+    assert f"{told['input_tokens']:,} input and {told['output_tokens']:,} output tokens" in said
+    checked = run.main(verify.main, "--plan", tmp_path / "plan.jsonl", "--data-folder", out, "--scores")
+    assert checked.status == 0, checked.said
+
+
+def test_a_new_caption_that_is_worse_is_not_taken(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    run.score(out, "--resample", 2, engine=judged(lambda sample, number: 2 - number % 2))
+    _, rejected, summary, _ = filtered(run, out)
+    assert {record["caption"] for record in rejected.values()} == {r["caption"] for r in records(out).values()}
+    assert all("source" not in record for record in rejected.values())
+    assert (summary["resampled"]["rescued"], summary["resampled"]["replaced"]) == (0, 0)
+
+
+def test_without_resampling_the_summary_says_nothing_of_it(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    run.score(out, engine=judged(by_place))
+    assert filtered(run, out)[2]["resampled"] is None
+    assert not (out / "score" / "resample").exists()
+
+
+def test_a_second_pass_takes_the_better_caption(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    prompts = {"domain": "*", "agents": [{"name": "short", "role": "summary", "prompt": "Shorten: {caption}"}]}
+    folder = write_prompts(tmp_path / "prompts", every=prompts)
+    run.second_pass(out, tmp_path / "short", "--prompts-dir", folder)
+    run.score(out, "--resample", 2, engine=judged(by_place))
+    engine = FakeEngine()
+    run.second_pass(out, tmp_path / "short", "--prompts-dir", folder, engine=engine)
+    assert engine.samples == {"set/1", "set/2", "set/3"}
+    assert any("Shorten: summary of set/2 in round 2" in r.instruction for r in engine.requests)
+    found = records(tmp_path / "short")
+    assert set(found) == names(4)
+    assert found["set/1"]["source"]["source"]["overall"] == 1
+
+
+# --- what cannot be
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (("--resample", -1), "--resample must be at least 0"),
+        (("--resample", 1, "--min-overall", 9), "--min-overall must be from 1 to 5"),
+        (("--min-dim-score", 0), "--min-dim-score must be from 1 to 5"),
+    ],
+)
+def test_flags_out_of_range(tmp_path: Path, run: Runner, flags: tuple[object, ...], complaint: str) -> None:
+    outcome = run.score(tmp_path / "out", *flags, engine_opens=False)
+    assert outcome.status == 2
+    assert complaint in outcome.errors[0]
+
+
+def test_a_second_pass_cannot_be_sampled_again(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    prompts = {"domain": "*", "agents": [{"name": "short", "role": "summary", "prompt": "Shorten: {caption}"}]}
+    folder = write_prompts(tmp_path / "prompts", every=prompts)
+    outcome = run.score(out, "--prompts-dir", folder, "--resample", 1, engine_opens=False)
+    assert outcome.status == 1
+    assert "captions cannot be sampled again with the prompts of a second pass" in outcome.errors[0]
