@@ -1,0 +1,145 @@
+"""Second passes and sampling again, in processes of their own: with the demo's model, and killed on the way."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from MetaCaptioner.accounting import runs_of
+from MetaCaptioner.rows import caption_hash
+from tests.helpers import names, small_plan, write_prompts
+from tests.pipeline.commands import Record, module, records, sample_ids, script, succeed
+from tests.pipeline.test_kill import children, start, wait_for_lines, wait_until_gone
+from tests.random_model import ROOT
+
+DEMO = ROOT / "data" / "demo"
+MODEL = ("--model", DEMO / "model", "--max-model-len", "2048")
+PROMPTS = ("--prompts-dir", DEMO / "prompts")
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+
+
+def by_sample(folder: Path) -> dict[str, Record]:
+    found = records(folder)
+    assert len(found) == len({record["sample_id"] for record in found})
+    return {record["sample_id"]: record for record in found}
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(plan, captions): the demo's landscapes, people and animals as its model captions them."""
+    folder = tmp_path_factory.mktemp("demo")
+    metafile = json.loads((DEMO / "Metafile.json").read_text())
+    scenes = metafile["natural_scenes"]
+    scenes |= {name: str(DEMO / scenes[name]) for name in ("root", "annotation")}
+    (folder / "Metafile.json").write_text(json.dumps({"natural_scenes": scenes}))
+    plan, out = folder / "plan.jsonl", folder / "Caption"
+    succeed(module("plan", "--metafile", folder / "Metafile.json", "--num-ranks", "1", "--output", plan, *PROMPTS))
+    succeed(module("captionpipeline", "--plan", plan, "--output-dir", out, *MODEL, *PROMPTS), NO_GPU)
+    return plan, out
+
+
+@pytest.mark.engine
+def test_captions_of_the_demo_are_shortened_by_a_second_pass(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+    """The demo's model can put notes into sentences, and nothing else: from fewer notes it makes a shorter caption."""
+    plan, first = captioned
+    prompt = "Notes: {agents.setting}\nWrite the caption of this scene."
+    short = {"name": "short", "role": "summary", "sees_media": False, "temperature": 0.0, "prompt": prompt}
+    prompts = write_prompts(tmp_path / "prompts", short={"domain": "*", "agents": [short]})
+    out = tmp_path / "Short"
+    command = module("captionpipeline", "--input", first, "--output-dir", out, *MODEL, "--prompts-dir", prompts)
+    succeed(command, NO_GPU)
+    long, shortened = by_sample(first), by_sample(out)
+    assert set(shortened) == set(long)
+    for name, record in shortened.items():
+        assert record["status"] == "ok", record
+        assert record["source"]["caption_hash"] == caption_hash(long[name]["caption"])
+        assert record["source"]["prompts"] == long[name]["prompts"] != record["prompts"]
+        assert 0 < len(record["caption"]) < 0.7 * len(long[name]["caption"])
+        # Its first sentence is of the setting, as that of the long caption is.
+        assert record["caption"].split(".")[0] == long[name]["caption"].split(".")[0]
+    assert "loading" not in succeed(command, NO_GPU)
+    succeed(module("inferscore", "--data-folder", out, *MODEL, *PROMPTS), NO_GPU)
+    check_folder(plan, out, len(long))
+
+
+def check_folder(plan: Path, out: Path, count: int) -> None:
+    """Filter, verify, status, report and export take the folder as they take any."""
+    assert f"of {count} captions" in succeed(script("filterd_by_score", "--data-folder", out))
+    assert ": complete:" in succeed(script("verify", "--plan", plan, "--data-folder", out, "--scores"))
+    told = json.loads(succeed(module("status", "--plan", plan, "--output-dir", out, "--json")))
+    assert (told["done"], told["samples"]) == (count, count), told
+    succeed(script("report", "--data-folder", out))
+    exported = out / "export"
+    succeed(script("export", "--data-folder", out, "--format", "jsonl", "--output", exported, "--all"))
+    [rows] = [path.read_text().splitlines() for path in exported.glob("*.jsonl")]
+    texts = {row["sample_id"]: row["conversations"][1]["value"] for row in map(json.loads, rows)}
+    assert texts == {name: record["caption"] for name, record in by_sample(out).items()}
+
+
+@pytest.mark.engine
+def test_the_demos_captions_are_sampled_again(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+    _, first = captioned
+    scores, strict = tmp_path / "score", ("--min-overall", "5", "--min-dim-score", "5")
+    score = module("inferscore", "--data-folder", first, "--output-dir", scores, *MODEL, *PROMPTS, *strict)
+    said = succeed([*score, "--resample", "2"], NO_GPU)
+    assert said.count("rank 0: loading ") == 1
+    marks, again = by_sample(scores), by_sample(scores / "resample" / "2")
+    assert set(again) == {name for name, record in marks.items() if record["overall"] < 5}
+    assert again
+    for name, record in again.items():
+        assert record["status"] == "ok", record
+        assert record["source"]["overall"] == marks[name]["overall"]
+        assert record["overall"] == max(told.get("overall", 0) for told in record["rounds"])
+    assert "loading" not in succeed([*score, "--resample", "2"], NO_GPU)
+    output = tmp_path / "filtered"
+    said = succeed(
+        script("filterd_by_score", "--data-folder", first, "--score-folder", scores, "--output-dir", output, *strict)
+    )
+    told = json.loads((output / "summary.json").read_text())["resampled"]
+    assert f"sampled again: {len(again)} captions, of which {told['rescued']} were rescued" in said
+    assert told["output_tokens"] == sum(one.output_tokens for one in runs_of([scores / "resample" / "2"])) > 0
+    kept = [json.loads(line) for line in (output / "kept.jsonl").read_text().splitlines()]
+    assert sum("source" in record for record in kept) == told["rescued"]
+    for line in (output / "rejected.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        assert record["overall"] >= marks[record["sample_id"]]["overall"]
+
+
+def whole_lines(folder: Path) -> set[str]:
+    """The samples that have a whole record just now."""
+    texts = [path.read_bytes() for path in folder.glob("Rank*")]
+    return {json.loads(line)["sample_id"] for text in texts for line in text.split(b"\n")[:-1]}
+
+
+def test_resampling_that_is_killed_loses_nothing_and_pays_for_nothing_twice(tmp_path: Path) -> None:
+    count, log, out = 30, tmp_path / "requests", tmp_path / "Caption"
+    scores, again = out / "score", out / "score" / "resample" / "2"
+    scripted = ("--model", "x", "--engine", "scripted", "--in-flight", "3", "--decode-threads", "1")
+    succeed(module("captionpipeline", "--plan", small_plan(tmp_path, count), "--output-dir", out, *scripted))
+    slowly = ("--engine-arg", "delay=0.02", "--engine-arg", f"log={log}")
+    score = module("inferscore", "--data-folder", out, *scripted, *slowly, "--resample", "2")
+    finished: list[tuple[set[str], int]] = []
+    for folder, lines in ((scores, 9), (again, 3), (again, 9)):
+        process = start(score, tmp_path / "log")
+        wait_for_lines(folder, lines, process)
+        worker = children(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        wait_until_gone(worker)
+        finished.append((whole_lines(again), len(log.read_text().splitlines())))
+    succeed(score)
+    assert sample_ids(scores) == sorted(names(count))
+    rejected = {name for name, record in by_sample(scores).items() if record["overall"] < 3 or lowest(record) < 3}
+    assert sample_ids(again) == sorted(rejected)
+    asked = [line.rsplit("/", 2) for line in log.read_text().splitlines()]
+    assert [len(samples) > 0 for samples, _ in finished] == [False, True, True]
+    for samples, so_far in finished:
+        assert not samples & {sample for sample, agent, _ in asked[so_far:] if "@" in agent}
+    assert " 0 to do" in succeed(score)
+    assert len(log.read_text().splitlines()) == len(asked)
+
+
+def lowest(score: Record) -> int:
+    return min(score["scores"].values())
