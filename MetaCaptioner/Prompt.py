@@ -106,12 +106,13 @@ class SingleAgentFile(BaseModel):
 class ResampleFile(BaseModel):
     """`resample.yaml`: what is added to every agent's prompt when a rejected caption is made again.
 
-    `temperature` is the lowest that is used then; with that of the first caption the answers may be the same again.
+    `temperature` is the lowest that is used then; with that of the first caption the answers may be the same again. The
+    note may be empty: then nothing but the temperature and the seed are others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    note: _Text
+    note: str
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
 
 
@@ -395,6 +396,6 @@ def resampling(prompts: Prompts) -> Prompts:
 
     def told(agent: Agent) -> Agent:
         sampling = replace(agent.sampling, temperature=max(agent.sampling.temperature, least))
-        return replace(agent, prompt=f"{agent.prompt}\n\n{note}", sampling=sampling)
+        return replace(agent, prompt=f"{agent.prompt}\n\n{note}" if note else agent.prompt, sampling=sampling)
 
     return _with_agents(prompts, told)

@@ -96,6 +96,13 @@ def write_metafile(folder: Path, **datasets: Row) -> Path:
     return path
 
 
+def write_lines(path: Path, records: Sequence[Row]) -> Path:
+    """A file of records, a line each; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
 def all_records(folder: Path) -> list[Row]:
     """The records of all result files of `folder`; each line must be whole."""
     paths = sorted(folder.glob("Rank*_node*_*.jsonl"))

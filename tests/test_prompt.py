@@ -11,6 +11,7 @@ from MetaCaptioner.Prompt import (
     Prompts,
     limit_output,
     load_prompts,
+    resampling,
     system_prompt_map_dict,
 )
 from MetaCaptioner.workflow import placeholders
@@ -276,3 +277,78 @@ def test_a_limit_on_the_output_spares_router_and_judge(shipped: Prompts) -> None
     assert budgets == {5}
     assert (limited.router, limited.judge) == (shipped.router, shipped.judge)
     assert limit_output(shipped, 10**6).workflows == shipped.workflows
+
+
+# --- every domain, earlier texts, sampling again
+
+
+def test_a_file_of_every_domain_gives_its_agents_to_all_without_a_file(tmp_path: Path, shipped: Prompts) -> None:
+    own = {"domain": "Natural", "description": "Pictures.", "agents": [SUMMARY]}
+    every = {"domain": "*", "agents": [agent("all", role="summary")]}
+    prompts = load_prompts(write_prompts(tmp_path / "p", natural=own, every=every))
+    assert {name: workflow.agents[0].name for name, workflow in prompts.workflows.items()} == {
+        domain.name: "summary" if domain.name == "Natural" else "all" for domain in DOMAINS
+    }
+    assert prompts.descriptions["Natural"] == "Pictures."
+    assert prompts.descriptions["UI & Interaction"] == shipped.descriptions["UI & Interaction"]
+    assert prompts.files["UI & Interaction"] == tmp_path / "p" / "every.yaml"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"domain": "*", "description": "x", "agents": [SUMMARY]}, "description: Extra inputs are not permitted"),
+        ({"domain": "*", "agents": []}, "agents: Tuple should have at least 1 item"),
+        ({"domain": "*", "agents": [agent("a")]}, "exactly one agent with role 'summary'"),
+        ({"domain": "*", "agents": [agent("s", role="summary", prompt="{captions}")]}, "placeholder '{captions}'"),
+        ({"domain": "*", "agents": [agent("s", role="summary", prompt="{agents.}")]}, "no plain placeholder"),
+        ({"domain": "*", "agents": [agent("s", role="summary", prompt="{agents.a.b}")]}, "no plain placeholder"),
+    ],
+)
+def test_a_file_of_every_domain_is_checked_like_any(tmp_path: Path, content: Row, complaint: str) -> None:
+    assert complaint in refused(tmp_path, content)
+
+
+def test_two_files_of_every_domain_are_one_too_many(tmp_path: Path) -> None:
+    write_prompts(tmp_path, a={"domain": "*", "agents": [SUMMARY]})
+    assert f"domain '*' is in {tmp_path / 'a.yaml'} already" in refused(
+        tmp_path, {"domain": "*", "agents": [SUMMARY]}, "b.yaml"
+    )
+
+
+@pytest.mark.parametrize("file", ["router.yaml", "judge.yaml"])
+def test_router_and_judge_have_no_answers_of_agents(tmp_path: Path, file: str) -> None:
+    prompt = "{domains} {caption} {agents.objects}"
+    assert "unknown placeholder" in refused(tmp_path, {"agent": agent("x", prompt=prompt)}, file)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"note": "x", "temperature": 3}, "temperature: "),
+        ({"note": "{scores}"}, "unknown placeholder '{scores}'"),
+        ({"note": "{reason"}, "expected '}'"),
+        ({}, "note: Field required"),
+    ],
+)
+def test_a_resample_file_is_checked(tmp_path: Path, content: Row, complaint: str) -> None:
+    assert complaint in refused(tmp_path, content, "resample.yaml")
+
+
+def test_with_an_empty_note_only_the_temperature_changes(tmp_path: Path, shipped: Prompts) -> None:
+    changed = resampling(load_prompts(write_prompts(tmp_path, resample={"note": ""})))
+    for name, workflow in changed.workflows.items():
+        assert [made.prompt for made in workflow.agents] == [made.prompt for made in shipped.workflows[name].agents]
+        assert {made.sampling.temperature for made in workflow.agents} == {0.7}
+
+
+def test_sampling_again_tells_every_agent_and_draws_more_freely(tmp_path: Path, shipped: Prompts) -> None:
+    prompts = load_prompts(write_prompts(tmp_path, resample={"note": "It was: {reason}\n", "temperature": 0.5}))
+    assert prompts.digest() == shipped.digest()
+    changed = resampling(prompts)
+    assert changed.digest() != shipped.digest()
+    for name, workflow in changed.workflows.items():
+        for before, after in zip(shipped.workflows[name].agents, workflow.agents, strict=True):
+            assert after.prompt == f"{before.prompt}\n\nIt was: {{reason}}"
+            assert after.sampling.temperature == max(before.sampling.temperature, 0.5)
+    assert (changed.judge, changed.router) == (shipped.judge, shipped.router)

@@ -31,6 +31,7 @@ from tests.helpers import (
     sample_of,
     small_plan,
     write_annotation,
+    write_lines,
     write_plan,
     write_prompts,
 )
@@ -249,7 +250,7 @@ def test_a_caption_that_was_made_anew_makes_the_rest_anew(tmp_path: Path, run: R
     [path] = out.glob("Rank0_*.jsonl")
     made = [json.loads(line) for line in path.read_text().splitlines()]
     made[1]["caption"] = "Made anew."
-    path.write_text("".join(json.dumps(record) + "\n" for record in made))
+    write_lines(path, made)
     rejected = filtered(run, out)[1]
     assert (rejected["set/1"]["caption"], rejected["set/1"]["rejected"]) == (
         "Made anew.",

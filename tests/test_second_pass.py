@@ -24,6 +24,7 @@ from tests.helpers import (
     sample_of,
     small_plan,
     write_annotation,
+    write_lines,
     write_plan,
     write_prompts,
 )
@@ -42,7 +43,7 @@ def replace_record(folder: Path, sample: str, **changes: object) -> Row:
     made = [json.loads(line) for line in path.read_text().splitlines()]
     [changed] = [record for record in made if record["sample_id"] == sample]
     changed.update(changes)
-    path.write_text("".join(json.dumps(record) + "\n" for record in made))
+    write_lines(path, made)
     return dict(changed)
 
 

@@ -1,10 +1,10 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import helpers
 from tests.dataprocess.inputs.building import Build, builder
 from tests.helpers import Runner
 
@@ -58,12 +58,7 @@ WriteLines = Callable[[Path, list[Record]], Path]
 
 @pytest.fixture
 def write_lines() -> WriteLines:
-    def write(path: Path, records: list[Record]) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(record) + "\n" for record in records))
-        return path
-
-    return write
+    return helpers.write_lines
 
 
 @pytest.fixture

@@ -99,6 +99,24 @@ def test_taking_captions_out(checkout: Path) -> None:
     assert log.count("12 captions written to data/") == commands.count("export.py") == 5
 
 
+def test_a_second_pass_and_sampling_again(checkout: Path) -> None:
+    variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
+    succeed(["bash", checkout / "script/run_plan.sh"], variables)
+    succeed(["bash", checkout / "script/run_caption.sh", "--engine", "scripted"], variables)
+    [commands] = [block for block in blocks("bash") if "--resample" in block]
+    log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
+    assert re.search(r"sampled again: \d+ captions, of which \d+ were rescued and \d+ replaced by a better one; ", log)
+    assert (checkout / "Output/Caption/score/resample/2").is_dir()
+    [commands] = [block for block in blocks("bash") if "INPUT=Output/Caption" in block]
+    log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
+    assert "complete: 12 samples expected, 12 ok" in log
+    assert "12 captions written to data/short" in log
+    assert all("source" in record for record in records(checkout / "Output/Short"))
+    refused = run(["bash", checkout / "script/run_caption.sh"], {**variables, "INPUT": "Output/Caption"})
+    assert refused.returncode == 1
+    assert "OUTPUT: the folder of the second pass" in refused.stdout
+
+
 def test_planning_what_remains_for_other_ranks(checkout: Path) -> None:
     variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
     succeed(["bash", checkout / "script/run_plan.sh"], {**variables, "NUM_RANKS": "3"})

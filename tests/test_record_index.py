@@ -1,0 +1,29 @@
+from pathlib import Path
+
+from MetaCaptioner.record_index import RecordIndex
+from tests.dataprocess.conftest import caption_record
+from tests.helpers import write_lines
+
+
+def test_records_are_found_by_sample(tmp_path: Path) -> None:
+    one = [caption_record(number, caption=f"größer {number}") for number in (5, 0, 3)]
+    two = [caption_record(number, "other") for number in (0, 9)]
+    index = RecordIndex([write_lines(tmp_path / "one", one), write_lines(tmp_path / "two", two)])
+    for record in (*one, *two):
+        assert index.get(record["data_name"], record["index"]) == record
+    for name, number in (("photos", 1), ("photos", 99), ("third", 0)):
+        assert index.get(name, number) is None
+
+
+def test_torn_lines_are_passed_over_and_the_last_record_of_a_sample_counts(tmp_path: Path) -> None:
+    records = [caption_record(0, caption="first"), caption_record(1), caption_record(0, caption="last")]
+    path = write_lines(tmp_path / "file", records)
+    path.write_bytes(b'{"broken\n' + path.read_bytes() + b'{"sample_id": "photos/2", "data_name": "photos", "index": 2')
+    index = RecordIndex([path])
+    assert index.get("photos", 0) == records[2]
+    assert index.get("photos", 1) == records[1]
+    assert index.get("photos", 2) is None
+
+
+def test_no_files(tmp_path: Path) -> None:
+    assert RecordIndex([]).get("photos", 0) is None
