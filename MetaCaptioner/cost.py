@@ -125,12 +125,12 @@ class Estimator:
 def resident_tokens(prompts: Prompts, budget: MediaBudget) -> float:
     """Tokens that a sample has in the engine at a time, at its fullest and over all domains on average.
 
-    Its media once; with them all that the agents of the first round read and write, or what one of the later ones does.
-    Of an answer that is being written half is there, on average.
+    Its media once, if anybody looks at them; with them all that the agents of the first round read and write, or what
+    one of the later ones does. Of an answer that is being written half is there, on average.
     """
     fullest = [
-        media_tokens(budget, domain.modality) + _fullest_round(prompts.workflows[domain.name])
-        for domain in prompts.domains
+        media_tokens(budget, domain.modality) * workflow.looks() + _fullest_round(workflow)
+        for domain, workflow in ((domain, prompts.workflows[domain.name]) for domain in prompts.domains)
     ]
     return sum(fullest) / len(fullest)
 

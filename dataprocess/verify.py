@@ -18,6 +18,7 @@ import _repository  # noqa: F401
 import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner.candidates import resample_folders
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
@@ -177,6 +178,21 @@ def check_scores(captions: Path, findings: Findings) -> None:
                 findings.add("captions with several scores", record["sample_id"])
     for sample_id in scored:
         findings.add("scores without a caption", sample_id)
+    for folder in resample_folders(captions / "score").values():
+        _check_resampled(folder, findings)
+
+
+def _check_resampled(folder: Path, findings: Findings) -> None:
+    """No caption may have been sampled again twice in one folder."""
+    seen: set[str] = set()
+    for path, _ in result_files(folder):
+        for number, _, told in read_glances(path):
+            if told is None:
+                findings.add("torn or broken lines", f"{folder.relative_to(folder.parents[2])}/{path.name}:{number}")
+            elif told.sample_id in seen:
+                findings.add("captions sampled again twice", told.sample_id)
+            else:
+                seen.add(told.sample_id)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -9,7 +9,7 @@ from MetaCaptioner.cost import BAD_ROW, Estimator
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Sample
-from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
+from MetaCaptioner.Prompt import PROMPTS_FOLDER, Prompts, limit_output, load_prompts
 
 BUDGET = MediaBudget()
 
@@ -152,3 +152,9 @@ def test_a_sample_has_its_media_and_its_hungriest_round_in_the_engine(prompts: P
     assert cost.media_tokens(budget, "image") == 100
     assert cost.media_tokens(budget, "video") == 4 * 50
     assert cost.resident_tokens(limit_output(prompts, 1), budget) < cost.resident_tokens(prompts, budget)
+
+
+def test_media_that_nobody_looks_at_take_no_room() -> None:
+    prompts = load_prompts(PROMPTS_FOLDER / "shorten")
+    less, more = (cost.resident_tokens(prompts, MediaBudget(max_pixels=n * 28 * 28)) for n in (1, 1000))
+    assert 0 < less == more < 300

@@ -16,6 +16,7 @@ from MetaCaptioner.errors import EngineDead, SampleError
 from MetaCaptioner.judge import DIMENSIONS
 from MetaCaptioner.Prompt import load_prompts, resampling
 from MetaCaptioner.rows import caption_hash
+from MetaCaptioner.vitals import Vitals
 from tests.helpers import (
     FakeEngine,
     Row,
@@ -263,6 +264,46 @@ def test_a_caption_that_was_made_anew_makes_the_rest_anew(tmp_path: Path, run: R
     assert len(all_records(out / "score" / "resample" / "1")) == 3
 
 
+def test_what_kills_its_workers_while_it_is_sampled_again_ends_as_a_crash(tmp_path: Path, run: Runner) -> None:
+    out, vitals = caption(run, tmp_path, 6), Vitals()
+    run.restarted(vitals)
+    vitals.deaths = vitals.begun = 0
+    statuses = []
+    for _ in range(4):
+        good = judged(lambda sample, number: 1 + 3 * number)
+
+        def hook(request: Request, answer: Any = good._hook) -> Completion:
+            if sample_of(request) == "set/3" and round_of(request):
+                raise EngineDead("the engine has died")
+            return answer(request)  # type: ignore[no-any-return]
+
+        statuses.append(run.score(out, "--resample", 1, "--in-flight", 2, engine=FakeEngine(hook)).status)
+        vitals.deaths += statuses[-1] == 4
+    assert statuses == [4, 4, 4, 0]
+    assert set(made_again(out, 1)) == names(6)
+    assert error_kinds(out / "score" / "resample" / "1") == {"set/3": "engine_crash"}
+    assert not error_kinds(out / "score")
+
+
+def test_retrying_errors_does_those_of_both_stages_again(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    bad = judged(lambda sample, number: 1)
+
+    def hook(request: Request) -> Completion:
+        answer = bad._hook(request) if bad._hook else None
+        assert isinstance(answer, Completion)
+        failing = (sample_of(request), round_of(request)) in (("set/0", 0), ("set/1", 1))
+        return completion("no JSON") if failing and agent_of(request).startswith("judge") else answer
+
+    run.score(out, "--resample", 1, engine=FakeEngine(hook))
+    again = out / "score" / "resample" / "1"
+    assert (error_kinds(out / "score"), error_kinds(again)) == ({"set/0": "bad_verdict"}, {"set/1": "bad_verdict"})
+    assert run.score(out, "--resample", 1, engine_opens=False).status == 0
+    run.score(out, "--resample", 1, "--retry-errors", engine=judged(by_place))
+    assert error_kinds(out / "score") == error_kinds(again) == {}
+    assert (set(made_again(out, 1)), made_again(out, 1)["set/1"]["attempts"]) == ({"set/1", "set/2", "set/3"}, 2)
+
+
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 def test_any_number_of_processes_makes_one_record_a_caption(tmp_path: Path, run: Runner, world_size: int) -> None:
     annotation = write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 9))
@@ -299,8 +340,14 @@ def test_the_better_caption_is_kept_with_its_lineage_and_the_cost_is_told(tmp_pa
     assert summary["cost"]["stages"]["resample"]["images"] == 3
     assert "sampled again: 3 captions, of which 2 were rescued and 3 replaced by a better one; " in said
     assert f"{told['input_tokens']:,} input and {told['output_tokens']:,} output tokens" in said
-    checked = run.main(verify.main, "--plan", tmp_path / "plan.jsonl", "--data-folder", out, "--scores")
-    assert checked.status == 0, checked.said
+    checked = ("--plan", tmp_path / "plan.jsonl", "--data-folder", out, "--scores")
+    assert run.main(verify.main, *checked).status == 0
+    [path] = (out / "score" / "resample" / "2").glob("Rank*.jsonl")
+    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[0] + b"torn")
+    broken = run.main(verify.main, *checked)
+    assert broken.status == 1
+    assert "1  captions sampled again twice: set/1" in broken.said
+    assert f"1  torn or broken lines: score/resample/2/{path.name}:5" in broken.said
 
 
 def test_a_new_caption_that_is_worse_is_not_taken(tmp_path: Path, run: Runner) -> None:

@@ -70,7 +70,7 @@ def check_folder(plan: Path, out: Path, count: int) -> None:
     assert f"of {count} captions" in succeed(script("filterd_by_score", "--data-folder", out))
     assert ": complete:" in succeed(script("verify", "--plan", plan, "--data-folder", out, "--scores"))
     told = json.loads(succeed(module("status", "--plan", plan, "--output-dir", out, "--json")))
-    assert (told["done"], told["samples"]) == (count, count), told
+    assert (told["done"], told["total"]) == (count, count), told
     succeed(script("report", "--data-folder", out))
     exported = out / "export"
     succeed(script("export", "--data-folder", out, "--format", "jsonl", "--output", exported, "--all"))
