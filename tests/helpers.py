@@ -99,7 +99,7 @@ def write_metafile(folder: Path, **datasets: Row) -> Path:
 def write_lines(path: Path, records: Sequence[Row]) -> Path:
     """A file of records, a line each; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
 
 
@@ -117,6 +117,12 @@ def records(folder: Path) -> dict[str, Row]:
     twice = [name for name, count in Counter(record["sample_id"] for record in found).items() if count > 1]
     assert not twice
     return {record["sample_id"]: record for record in found}
+
+
+def replace_record(folder: Path, sample: str, **changes: object) -> None:
+    """Change the record of one sample of rank 0, as a run with other prompts would have made it."""
+    [path] = folder.glob("Rank0_*.jsonl")
+    write_lines(path, [record | changes if name == sample else record for name, record in records(folder).items()])
 
 
 def error_kinds(folder: Path) -> dict[str, str]:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from MetaCaptioner.record_index import RecordIndex
@@ -8,7 +9,9 @@ from tests.helpers import write_lines
 def test_records_are_found_by_sample(tmp_path: Path) -> None:
     one = [caption_record(number, caption=f"größer {number}") for number in (5, 0, 3)]
     two = [caption_record(number, "other") for number in (0, 9)]
-    index = RecordIndex([write_lines(tmp_path / "one", one), write_lines(tmp_path / "two", two)])
+    paths = [write_lines(tmp_path / "one", one), write_lines(tmp_path / "two", two)]
+    paths[0].write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in one), encoding="utf-8")
+    index = RecordIndex(paths)
     for record in (*one, *two):
         assert index.get(record["data_name"], record["index"]) == record
     for name, number in (("photos", 1), ("photos", 99), ("third", 0)):

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,10 @@ from tests.helpers import (
     picture_rows,
     plan_row,
     records,
+    replace_record,
     sample_of,
     small_plan,
     write_annotation,
-    write_lines,
     write_plan,
     write_prompts,
 )
@@ -217,29 +217,24 @@ def test_more_rounds_go_on_where_the_earlier_ones_ended(tmp_path: Path, run: Run
     assert summary["resampled"]["captions"] == 3
 
 
-def test_a_stop_in_the_middle_loses_nothing(tmp_path: Path, run: Runner) -> None:
-    out = caption(run, tmp_path, 6)
-    done: set[str] = set()
-    for number in range(20):
-        engine = judged(lambda sample, number: 1 if number < 2 else 4)
-        left = [4 + number]
-        answer = engine._hook
+def test_deaths_in_the_middle_lose_nothing(tmp_path: Path, run: Runner) -> None:
+    out, done, statuses = caption(run, tmp_path, 6), set[str](), [4]
+    while statuses[-1] == 4:
+        good = judged(lambda sample, number: 1 if number < 2 else 4)
+        left = iter(range(8 * len(statuses)))
 
-        def hook(request: Request, left: list[int] = left, answer: Any = answer) -> Completion:
-            left[0] -= 1
-            if left[0] < 0:
+        def hook(request: Request, left: Iterator[int] = left, answer: Any = good._hook) -> Completion:
+            if next(left, None) is None:
                 raise EngineDead("the engine has died")
             return answer(request)  # type: ignore[no-any-return]
 
         dying = FakeEngine(hook)
-        outcome = run.score(out, "--resample", 2, "--in-flight", 2, engine=dying)
-        assert {sample_of(r) for r in dying.requests if round_of(r)}.isdisjoint(done)
+        statuses.append(run.score(out, "--resample", 2, "--in-flight", 2, engine=dying).status)
+        assert done.isdisjoint(sample_of(request) for request in dying.requests if round_of(request))
         done = set(made_again(out, 2))
-        if outcome.status == 0:
-            break
-        assert outcome.status == 4
+    assert statuses[-1] == 0
+    assert len(statuses) > 4
     assert set(records(out / "score")) == done == names(6)
-    assert number > 3
     kept, _, summary, _ = filtered(run, out)
     assert set(kept) == names(6)
     assert summary["resampled"]["rescued"] == 6
@@ -248,10 +243,7 @@ def test_a_stop_in_the_middle_loses_nothing(tmp_path: Path, run: Runner) -> None
 def test_a_caption_that_was_made_anew_makes_the_rest_anew(tmp_path: Path, run: Runner) -> None:
     out = caption(run, tmp_path)
     run.score(out, "--resample", 1, engine=judged(by_place))
-    [path] = out.glob("Rank0_*.jsonl")
-    made = [json.loads(line) for line in path.read_text().splitlines()]
-    made[1]["caption"] = "Made anew."
-    write_lines(path, made)
+    replace_record(out, "set/1", caption="Made anew.")
     rejected = filtered(run, out)[1]
     assert (rejected["set/1"]["caption"], rejected["set/1"]["rejected"]) == (
         "Made anew.",

@@ -1,6 +1,5 @@
 """The caption stage over the captions of earlier results."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -21,10 +20,10 @@ from tests.helpers import (
     picture_rows,
     plan_row,
     records,
+    replace_record,
     sample_of,
     small_plan,
     write_annotation,
-    write_lines,
     write_plan,
     write_prompts,
 )
@@ -35,16 +34,6 @@ SHORTEN = PROMPTS_FOLDER / "shorten"
 def one_agent(prompt: str, domain: str = "*", **fields: object) -> Row:
     described = {} if domain == "*" else {"description": "Pictures."}
     return {"domain": domain, **described, "agents": [{"name": "again", "role": "summary", "prompt": prompt, **fields}]}
-
-
-def replace_record(folder: Path, sample: str, **changes: object) -> Row:
-    """Change one caption as a run with other prompts would have made it."""
-    [path] = folder.glob("Rank0_*.jsonl")
-    made = [json.loads(line) for line in path.read_text().splitlines()]
-    [changed] = [record for record in made if record["sample_id"] == sample]
-    changed.update(changes)
-    write_lines(path, made)
-    return dict(changed)
 
 
 # --- texts, identity, lineage
@@ -182,8 +171,11 @@ def test_any_number_of_processes_makes_one_record_a_sample(tmp_path: Path, run: 
     annotation = write_annotation(tmp_path / "set.json", picture_rows(root, 10))
     rows = [plan_row(annotation, root, 0, 7, 0), plan_row(annotation, root, 7, 10, 1)]
     run.caption(write_plan(tmp_path / "plan.jsonl", *rows), tmp_path / "first")
+    done = []
     for rank in range(world_size):
         run.second_pass(tmp_path / "first", tmp_path / "out", "--prompts-dir", SHORTEN, rank=(rank, world_size))
+        done.append(len(records(tmp_path / "out")))
+    assert done == {1: [10], 2: [7, 10], 3: [4, 7, 10]}[world_size]
     assert set(records(tmp_path / "out")) == names(10)
 
 

@@ -7,7 +7,17 @@ from MetaCaptioner.engine import Completion, Constraint
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.Prompt import load_prompts
-from MetaCaptioner.workflow import Agent, Generate, Workflow, ask, base_texts, check_completion, fill, run_workflow
+from MetaCaptioner.workflow import (
+    Agent,
+    Generate,
+    Workflow,
+    ask,
+    base_texts,
+    check_completion,
+    earlier_texts,
+    fill,
+    run_workflow,
+)
 from tests.helpers import completion, some_media
 
 SAMPLE = Sample("set", 0, Path("/root"), "a.jpg", "image")
@@ -215,3 +225,22 @@ def test_asking_fills_the_prompt_and_checks_the_answer() -> None:
     assert asyncio.run(ask(agent, {"what": "it"}, generate)).text == "say it"
     with pytest.raises(SampleError, match="answered nothing"):
         asyncio.run(ask(agent, {"what": "nothing"}, generate))
+
+
+def test_what_a_workflow_takes_from_elsewhere() -> None:
+    agents = (
+        Agent("caption", "perception", "{agents.objects} in {subdomain}", sees_media=False),
+        Agent("summary", "summary", "{caption} {agents.setting} {agents.objects}", ("caption",), sees_media=False),
+    )
+    workflow = Workflow("Maps", agents)
+    assert workflow.uses() == {"agents.objects": "caption", "subdomain": "caption", "agents.setting": "summary"}
+    assert not workflow.looks()
+    assert not DIAMOND.uses()
+    assert DIAMOND.looks()
+    assert Workflow("Maps", (Agent("summary", "summary", "{duration}", sees_media=False),)).looks()
+
+
+def test_earlier_texts_are_those_of_records_as_they_may_be() -> None:
+    agents = {"a": {"text": "A."}, "b": {"text": None}, "c": "C."}
+    assert earlier_texts("A {b}.", agents) == {"caption": "A {b}.", "agents.a": "A."}
+    assert earlier_texts(None, None) == earlier_texts(3, []) == {}
