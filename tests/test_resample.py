@@ -1,6 +1,8 @@
 """`inferscore --resample N`: what the judge rejects is captioned and judged again."""
 
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,7 +152,10 @@ def test_the_engine_is_loaded_once_and_only_if_there_is_something_to_do(tmp_path
     outcome = run.score(out, "--resample", 2, engine=engine)
     assert outcome.said.count("loading the") == 1
     assert engine.closed
-    assert run.score(out, "--resample", 2, engine_opens=False).status == 0
+    said = run.score(out, "--resample", 2, engine_opens=False).said
+    assert "rank 0: resample: 3 of 3 samples are done, 0 to do" in said
+    said = run.score(out, "--resample", 1, engine_opens=False).said  # they have had more rounds than that
+    assert "rank 0: resample: 0 of 0 samples are done, 0 to do" in said
     again = judged(by_place)
     run.score(out, "--resample", 2, "--min-overall", 4.5, engine=again)
     assert again.samples == {"set/0"}
@@ -275,6 +280,55 @@ def test_what_kills_its_workers_while_it_is_sampled_again_ends_as_a_crash(tmp_pa
     assert set(made_again(out, 1)) == names(6)
     assert error_kinds(out / "score" / "resample" / "1") == {"set/3": "engine_crash"}
     assert not error_kinds(out / "score")
+
+
+def test_a_signal_while_captions_are_scored_ends_the_run_before_any_is_sampled_again(
+    tmp_path: Path, run: Runner
+) -> None:
+    out, bad = caption(run, tmp_path), judged(lambda sample, number: 1)
+
+    def hook(request: Request) -> Completion:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert bad._hook is not None
+        answer = bad._hook(request)
+        assert isinstance(answer, Completion)
+        return answer
+
+    engine = FakeEngine(hook)
+    assert run.score(out, "--resample", 1, "--in-flight", 1, engine=engine).status == 3
+    assert not any(round_of(request) for request in engine.requests)
+    assert engine.closed
+    assert not (out / "score" / "resample").exists()
+
+
+def test_a_death_while_captions_are_scored_does_not_keep_errors_of_resampling_from_being_retried(
+    tmp_path: Path, run: Runner
+) -> None:
+    out, bad = caption(run, tmp_path), judged(lambda sample, number: 1)
+    (tmp_path / "media").rename(tmp_path / "moved")
+    (tmp_path / "media").mkdir()
+    for number in (0, 1):
+        (tmp_path / "moved" / f"{number}.png").rename(tmp_path / "media" / f"{number}.png")
+    run.score(out, "--resample", 1, engine=bad)
+    for number in (2, 3):
+        (tmp_path / "moved" / f"{number}.png").rename(tmp_path / "media" / f"{number}.png")
+    failing = FakeEngine(lambda request: completion("") if round_of(request) else None)
+    replace_record(out, "set/0", caption="Made anew.")
+    run.score(out, engine=bad)
+    run.score(out, "--resample", 1, engine=failing)
+    assert set(error_kinds(out / "score" / "resample" / "1")) == {"set/0"}
+    vitals = Vitals()
+    run.restarted(vitals)
+    vitals.deaths = vitals.begun = 0
+
+    def hook(request: Request) -> Completion:
+        raise EngineDead("the engine has died")
+
+    again = (out, "--resample", 1, "--retry-errors", "--in-flight", 1)
+    assert run.score(*again, engine=FakeEngine(hook)).status == 4
+    vitals.deaths += 1
+    assert run.score(*again, engine=judged(lambda sample, number: 1)).status == 0
+    assert error_kinds(out / "score") == error_kinds(out / "score" / "resample" / "1") == {}
 
 
 def test_retrying_errors_does_those_of_both_stages_again(tmp_path: Path, run: Runner) -> None:
