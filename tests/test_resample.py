@@ -301,39 +301,9 @@ def test_a_signal_while_captions_are_scored_ends_the_run_before_any_is_sampled_a
     assert not (out / "score" / "resample").exists()
 
 
-def test_a_death_while_captions_are_scored_does_not_keep_errors_of_resampling_from_being_retried(
-    tmp_path: Path, run: Runner
-) -> None:
-    out, bad = caption(run, tmp_path), judged(lambda sample, number: 1)
-    (tmp_path / "media").rename(tmp_path / "moved")
-    (tmp_path / "media").mkdir()
-    for number in (0, 1):
-        (tmp_path / "moved" / f"{number}.png").rename(tmp_path / "media" / f"{number}.png")
-    run.score(out, "--resample", 1, engine=bad)
-    for number in (2, 3):
-        (tmp_path / "moved" / f"{number}.png").rename(tmp_path / "media" / f"{number}.png")
-    failing = FakeEngine(lambda request: completion("") if round_of(request) else None)
-    replace_record(out, "set/0", caption="Made anew.")
-    run.score(out, engine=bad)
-    run.score(out, "--resample", 1, engine=failing)
-    assert set(error_kinds(out / "score" / "resample" / "1")) == {"set/0"}
-    vitals = Vitals()
-    run.restarted(vitals)
-    vitals.deaths = vitals.begun = 0
-
-    def hook(request: Request) -> Completion:
-        raise EngineDead("the engine has died")
-
-    again = (out, "--resample", 1, "--retry-errors", "--in-flight", 1)
-    assert run.score(*again, engine=FakeEngine(hook)).status == 4
-    vitals.deaths += 1
-    assert run.score(*again, engine=judged(lambda sample, number: 1)).status == 0
-    assert error_kinds(out / "score") == error_kinds(out / "score" / "resample" / "1") == {}
-
-
-def test_retrying_errors_does_those_of_both_stages_again(tmp_path: Path, run: Runner) -> None:
-    out = caption(run, tmp_path)
-    bad = judged(lambda sample, number: 1)
+def with_failures(run: Runner, folder: Path) -> tuple[Path, Path]:
+    """(captions, folder of those sampled again): the score of set/0 has failed, and the only round of set/1."""
+    out, bad = caption(run, folder), judged(lambda sample, number: 1)
 
     def hook(request: Request) -> Completion:
         answer = bad._hook(request) if bad._hook else None
@@ -344,10 +314,31 @@ def test_retrying_errors_does_those_of_both_stages_again(tmp_path: Path, run: Ru
     run.score(out, "--resample", 1, engine=FakeEngine(hook))
     again = out / "score" / "resample" / "1"
     assert (error_kinds(out / "score"), error_kinds(again)) == ({"set/0": "bad_verdict"}, {"set/1": "bad_verdict"})
+    return out, again
+
+
+def test_retrying_errors_does_those_of_both_stages_again(tmp_path: Path, run: Runner) -> None:
+    out, again = with_failures(run, tmp_path)
     assert run.score(out, "--resample", 1, engine_opens=False).status == 0
     run.score(out, "--resample", 1, "--retry-errors", engine=judged(by_place))
     assert error_kinds(out / "score") == error_kinds(again) == {}
     assert (set(made_again(out, 1)), made_again(out, 1)["set/1"]["attempts"]) == ({"set/1", "set/2", "set/3"}, 2)
+
+
+def test_after_a_death_in_the_first_stage_errors_of_the_second_are_still_retried(tmp_path: Path, run: Runner) -> None:
+    out, again = with_failures(run, tmp_path)
+    vitals = Vitals()
+    run.restarted(vitals)
+    vitals.deaths = vitals.begun = 0
+
+    def dies(request: Request) -> Completion:
+        raise EngineDead("the engine has died")
+
+    retry = (out, "--resample", 1, "--retry-errors")
+    assert run.score(*retry, engine=FakeEngine(dies)).status == 4
+    vitals.deaths += 1
+    assert run.score(*retry, engine=judged(by_place)).status == 0
+    assert error_kinds(out / "score") == error_kinds(again) == {}
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
