@@ -39,7 +39,7 @@ def type_in(checkout: Path, commands: str, extra: dict[str, str]) -> str:
 
 
 def test_the_real_run_on_one_node(checkout: Path) -> None:
-    [commands] = [block for block in blocks("bash") if "run_filter.sh" in block and "export.py" in block]
+    [commands] = [block for block in blocks("bash") if "setup.sh" in block and "export.py" in block]
     # The scripted judge marks at random; the thresholds are the README's.
     log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
     assert "12 samples of 3 datasets" in log
