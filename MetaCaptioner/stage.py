@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from MetaCaptioner import cost, ranks
 from MetaCaptioner.accounting import Run, RunAccount, describe
+from MetaCaptioner.claims import Claims
 from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
@@ -60,19 +61,34 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     """The work flags of the stages that follow a plan."""
     parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
     parser.add_argument("--output-dir", type=Path, required=True, help="where the result files go")
+    chunk = "a rank that is done takes over so many samples at a time from slower ones; 0: each keeps to the plan"
+    parser.add_argument("--takeover-chunk", type=int, default=128, metavar="N", help=chunk)
 
 
 def open_plan_work(
     arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
 ) -> Work:
-    """The rows of the plan that fall to this process."""
+    """The rows of the plan that fall to this process, and what it may take over from others.
+
+    Claims that were made are honoured, even where the user wants no more of them.
+    """
+    if arguments.takeover_chunk < 0:
+        raise BadArguments("--takeover-chunk must not be negative")
     rows, problems = read_plan(arguments.plan)
     rows = without_overlaps(rows)
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
     own = [row for row in rows if row.assign_rank in mine]
-    retried = planned(own) if options.retry_errors else None
+    claims = Claims(arguments.output_dir, rows)
+    held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
+    retried = planned(held) if options.retry_errors else None
     files = {number: open_results(stack, arguments.output_dir, rank, number, retried) for number in mine}
-    return PlanWork(own, prompts.domains, files, arguments.output_dir, problems)
+    # A run of some samples only is a trial: what it leaves is not for the others to take over.
+    takes_over = bool(files and arguments.takeover_chunk) and options.max_samples is None
+    if takes_over:
+        claims.agree_on(arguments.takeover_chunk)
+        if not claims.size:
+            say(f"note: {arguments.output_dir}: the file system has no symbolic links: each rank keeps to the plan")
+    return PlanWork(own, prompts.domains, files, arguments.output_dir, problems, claims, takes_over)
 
 
 def add_caption_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,9 +153,11 @@ def _run_rank(stage: Stage, parsed: argparse.Namespace, options: StageOptions, r
         say(f"rank {rank.rank}: {stage.name}: {total - pending} of {total} samples are done, {pending} to do")
         if options.max_samples is not None:  # a bound for this run, however many workers it takes
             pending = min(pending, ranks.share(options.max_samples, rank) - vitals.records)
-        if pending > 0:
+        if pending > 0 or work.help_wanted():
             run = _work_through(stage, work, pending, options, rank, prompts, stop, vitals)
             say(f"rank {rank.rank}: {describe(run)}")
+            if work.taken_over:
+                say(f"rank {rank.rank}: took over {work.taken_over} samples of slower ranks")
             if run.state == "stopped":
                 raise StoppedEarly(f"stopped by {stop.received}; run the same command again to go on")
     return 1 if work.problems else 0
@@ -169,7 +187,8 @@ def _work_through(
         say(f"rank {rank.rank}: {loaded}; up to {settings.in_flight} samples in flight")
         stop.interruptible = False
         try:
-            await loop_over(islice(work.items(), pending), engine, settings, account)
+            items = work.items() if options.max_samples is None else islice(work.items(), pending)
+            await loop_over(items, engine, settings, account)
         finally:
             engine.close()
 
@@ -178,7 +197,7 @@ def _work_through(
         with _bar(stage, rank, pending) as bar:
             loop = RankLoop(stage.run_sample(prompts), engine, settings, stop, constant, bar, vitals)
             account.begin_work(engine.model, loop.tally)
-            await loop.run(items)
+            await loop.run(_counted(items, bar))
 
     with RunAccount(RunLog(work.folder, rank.rank, rank.node), begun) as account:
         asyncio.run(run(account))
@@ -228,6 +247,13 @@ def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool) -> Engine:
         if rank.restarts and error.exit_status == UserError.exit_status:
             raise EngineDead(str(error)) from error
         raise
+
+
+def _counted(items: Iterator[Item], bar: "tqdm[NoReturn]") -> Iterator[Item]:
+    """The items; what is taken over comes on top of the bar's total."""
+    for number, item in enumerate(items, start=1):
+        bar.total = max(bar.total or 0, number)
+        yield item
 
 
 def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
