@@ -61,8 +61,6 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     """The work flags of the stages that follow a plan."""
     parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
     parser.add_argument("--output-dir", type=Path, required=True, help="where the result files go")
-    chunk = "a rank that is done takes over so many samples at a time from slower ones; 0: each keeps to the plan"
-    parser.add_argument("--takeover-chunk", type=int, default=128, metavar="N", help=chunk)
 
 
 def open_plan_work(
@@ -72,8 +70,6 @@ def open_plan_work(
 
     Claims that were made are honoured, even where the user wants no more of them.
     """
-    if arguments.takeover_chunk < 0:
-        raise BadArguments("--takeover-chunk must not be negative")
     rows, problems = read_plan(arguments.plan)
     rows = without_overlaps(rows)
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
@@ -83,9 +79,9 @@ def open_plan_work(
     retried = planned(held) if options.retry_errors else None
     files = {number: open_results(stack, arguments.output_dir, rank, number, retried) for number in mine}
     # A run of some samples only is a trial: what it leaves is not for the others to take over.
-    takes_over = bool(files and arguments.takeover_chunk) and options.max_samples is None
+    takes_over = bool(files and options.takeover_chunk) and options.max_samples is None
     if takes_over:
-        claims.agree_on(arguments.takeover_chunk)
+        claims.agree_on(options.takeover_chunk)
         if not claims.size:
             say(f"note: {arguments.output_dir}: the file system has no symbolic links: each rank keeps to the plan")
     return PlanWork(own, prompts.domains, files, arguments.output_dir, problems, claims, takes_over)

@@ -98,7 +98,7 @@ class Bench:
 
     def items(self, stack: ExitStack, column: str, count: int) -> Iterator[Item]:
         """The first `count` samples of the plan, their records going to a folder of the column's own."""
-        arguments = argparse.Namespace(plan=self.plan, output_dir=self.output / column, takeover_chunk=0)
+        arguments = argparse.Namespace(plan=self.plan, output_dir=self.output / column)
         work = open_plan_work(arguments, self.options, Rank(), self.prompts, stack)
         return islice(work.items(), count)
 

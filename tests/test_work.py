@@ -307,8 +307,3 @@ def test_failures_that_were_taken_over_are_tried_again_by_who_took_them(tmp_path
     assert run.caption(plan, output, *more, rank=(0, 2)).status == 0
     assert error_kinds(output) == {}
     assert by_rank(output) == {"Rank0": 12}
-
-
-def test_a_takeover_chunk_below_zero_is_refused(tmp_path: Path, run: Runner) -> None:
-    outcome = run.caption(plan_of_two_ranks(tmp_path), tmp_path / "out", "--takeover-chunk", "-1")
-    assert (outcome.status, outcome.errors) == (2, ["error: --takeover-chunk must not be negative"])

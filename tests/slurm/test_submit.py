@@ -47,7 +47,8 @@ def test_from_a_metafile_to_filtered_captions_on_four_ranks(tmp_path: Path, clus
     write_metafile(tmp_path, one=entry | {"root": "media", "annotation": "one.json"},
                    two=entry | {"root": "more", "annotation": "two.json"})  # fmt: skip
     size = {"NNODES": "2", "GPUS_PER_NODE": "4", "TP": "2"}
-    flags = (*SCRIPTED, "--engine-arg", f"log={tmp_path / 'requests'}")
+    # Each rank keeps to the plan, so that all four have to do with it.
+    flags = (*SCRIPTED, "--takeover-chunk", "0", "--engine-arg", f"log={tmp_path / 'requests'}")
     jobs = submit(cluster, tmp_path, *flags, **size)
     assert list(jobs) == ["route", "apply", "caption", "score", "filter"]
     wait_for_chain(cluster, jobs)
@@ -105,7 +106,7 @@ def test_the_demos_model_on_two_nodes_stopped_in_mid_run(tmp_path: Path, cluster
     variables = {"ROUTE": "no", "NNODES": "2", "GPUS_PER_NODE": "0", "OMP_NUM_THREADS": "1"}
     files = {"METAFILE": str(ROOT / "data" / "Metafile.json"), "MODEL": str(ROOT / "data" / "demo" / "model")}
     flags = ("--prompts-dir", ROOT / "data" / "demo" / "prompts", "--in-flight", "1", "--decode-threads", "1")
-    jobs = submit(cluster, tmp_path, *flags, **variables, **files)
+    jobs = submit(cluster, tmp_path, *flags, "--takeover-chunk", "0", **variables, **files)
     captions = tmp_path / "out" / "Caption"
     wait_until(lambda: len(records(captions)) > 0, "records")
     cluster.say("scancel", "--batch", "--signal=USR1", jobs["caption"])
