@@ -107,6 +107,7 @@ def test_the_demos_model_on_two_nodes_stopped_in_mid_run(tmp_path: Path, cluster
     files = {"METAFILE": str(ROOT / "data" / "Metafile.json"), "MODEL": str(ROOT / "data" / "demo" / "model")}
     flags = ("--prompts-dir", ROOT / "data" / "demo" / "prompts", "--in-flight", "1", "--decode-threads", "1")
     jobs = submit(cluster, tmp_path, *flags, "--takeover-chunk", "0", **variables, **files)
+    cluster.say("scancel", jobs.pop("score"), jobs.pop("filter"))
     captions = tmp_path / "out" / "Caption"
     wait_until(lambda: len(records(captions)) > 0, "records")
     cluster.say("scancel", "--batch", "--signal=USR1", jobs["caption"])
@@ -116,7 +117,8 @@ def test_the_demos_model_on_two_nodes_stopped_in_mid_run(tmp_path: Path, cluster
     assert "EngineDead" not in logs(tmp_path, "caption")
     wait_for_chain(cluster, jobs)
     assert cluster.job(jobs["caption"])["Restarts"] == "1"
-    assert "complete: 12 samples expected, 12 ok" in logs(tmp_path, "filter")
+    verify = script("verify", "--plan", tmp_path / "out" / "split_plan.jsonl", "--data-folder", captions)
+    assert "complete: 12 samples expected, 12 ok" in succeed(verify)
     assert {path.name[:11] for path in captions.glob("Rank*")} == {"Rank0_node0", "Rank1_node1"}
     after = {record["sample_id"]: record for record in records(captions)}
     assert [after[record["sample_id"]] for record in done] == done
