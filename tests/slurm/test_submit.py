@@ -101,6 +101,7 @@ def test_without_a_plan_of_all_datasets_nothing_is_submitted(tmp_path: Path) -> 
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_the_demos_model_on_two_nodes_stopped_in_mid_run(tmp_path: Path, cluster: Cluster) -> None:
     """Real vLLM. Samples in flight when the signal comes are finished: the engine's processes live on."""
     variables = {"ROUTE": "no", "NNODES": "2", "GPUS_PER_NODE": "0", "OMP_NUM_THREADS": "1"}
