@@ -102,6 +102,7 @@ class EarlierWork:
     files: Mapping[int, RankFiles]
     folder: Path
     problems: list[str] = field(default_factory=list)
+    taken_over: int = 0
 
     def __post_init__(self) -> None:
         self._total = self._pending = 0
@@ -120,6 +121,9 @@ class EarlierWork:
 
     def pending(self) -> int:
         return self._pending
+
+    def help_wanted(self) -> bool:
+        return False  # each process has its share of every rank's captions
 
     def items(self) -> Iterator[Item]:
         for rank, stem, record in self._records():

@@ -36,6 +36,7 @@ class StageOptions:
     max_samples: int | None
     max_output_tokens: int | None
     retry_errors: bool
+    takeover_chunk: int
     in_flight: int | None
     decode_threads: int
     grace_seconds: float
@@ -78,6 +79,8 @@ def _add_run_arguments(add: Callable[..., object]) -> None:
     add("--max-samples", **count, help="do N pending samples (over all ranks), then end")
     add("--max-output-tokens", **count, help="bound every agent's answer, for a trial run")
     add("--retry-errors", action="store_true", help="do the samples again that ended in an error record")
+    chunk = "a rank that is done takes over so many samples at a time from slower ones; 0: each keeps to the plan"
+    add("--takeover-chunk", **count, default=128, help=chunk)
     add("--in-flight", **count, help="samples in the engine (default: what its cache holds)")
     add("--decode-threads", **count, default=min(8, os.cpu_count() or 1), help="threads that decode media ahead")
     add("--grace-seconds", **seconds, default=20.0, help="for samples in flight after a signal to stop")
@@ -111,6 +114,7 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in ("max_model_len", "max_samples", "max_output_tokens", "in_flight"):
         value = getattr(arguments, name)
         _require(value is None or value >= 1, f"--{name.replace('_', '-')} must be at least 1")
+    _require(arguments.takeover_chunk >= 0, "--takeover-chunk must be at least 0")
     _require(arguments.video_frames >= 2, "--video-frames must be at least 2")
     _require(arguments.video_fps > 0, "--video-fps must be above 0")
     _require(arguments.grace_seconds >= 0, "--grace-seconds must be at least 0")
@@ -148,6 +152,7 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
         max_samples=arguments.max_samples,
         max_output_tokens=arguments.max_output_tokens,
         retry_errors=arguments.retry_errors,
+        takeover_chunk=arguments.takeover_chunk,
         in_flight=arguments.in_flight,
         decode_threads=arguments.decode_threads,
         grace_seconds=arguments.grace_seconds,

@@ -236,6 +236,16 @@ class DoneSamples:
         return self._rows.count(name, start, end)
 
 
+def done_samples(folder: Path, rank: int) -> DoneSamples:
+    """The samples that have a record in the files of a rank."""
+    done = DoneSamples()
+    for path, _ in result_files(folder, rank):
+        for _, _, told in read_glances(path):
+            if told is not None:
+                done.add(told)
+    return done
+
+
 def ranks_at_work(folder: Path) -> list[int]:
     """The ranks of `folder` that are being worked on now, as far as the file system knows locks."""
     busy = []
@@ -293,12 +303,7 @@ class RankResults:
 
     def done(self) -> DoneSamples:
         """The samples that have a record in any part of this rank."""
-        done = DoneSamples()
-        for path, _ in result_files(self.folder, self.rank):
-            for _, _, told in read_glances(path):
-                if told is not None:
-                    done.add(told)
-        return done
+        return done_samples(self.folder, self.rank)
 
     def _recover(self) -> int:
         """Drop torn and broken lines, so that their samples are done again. Returns how many lines went."""

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from MetaCaptioner import cost, ranks
 from MetaCaptioner.accounting import Run, RunAccount, describe
+from MetaCaptioner.claims import Claims
 from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
@@ -27,7 +28,7 @@ from MetaCaptioner.results import Record
 from MetaCaptioner.run_log import RunLog
 from MetaCaptioner.terminal import say
 from MetaCaptioner.vitals import Vitals, inherited_vitals
-from MetaCaptioner.work import PlanWork, Work, open_results, planned, without_overlaps
+from MetaCaptioner.work import Item, PlanWork, Work, open_results, planned, without_overlaps
 
 # The engine's processes are spawned, and so import this module before they do anything else.
 ranks.begin_helper()
@@ -66,14 +67,25 @@ def add_output_argument(parser: argparse.ArgumentParser) -> None:
 def open_plan_work(
     arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
 ) -> Work:
-    """The rows of the plan that fall to this process."""
+    """The rows of the plan that fall to this process, and what it may take over from others.
+
+    Claims that were made are honoured, even where the user wants no more of them.
+    """
     rows, problems = read_plan(arguments.plan)
     rows = without_overlaps(rows)
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
     own = [row for row in rows if row.assign_rank in mine]
-    retried = planned(own) if options.retry_errors else None
+    claims = Claims(arguments.output_dir, rows)
+    held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
+    retried = planned(held) if options.retry_errors else None
     files = {number: open_results(stack, arguments.output_dir, rank, number, retried) for number in mine}
-    return PlanWork(own, prompts.domains, files, arguments.output_dir, problems)
+    # A run of some samples only is a trial: what it leaves is not for the others to take over.
+    takes_over = bool(files and options.takeover_chunk) and options.max_samples is None
+    if takes_over:
+        claims.agree_on(options.takeover_chunk)
+        if not claims.size:
+            say(f"note: {arguments.output_dir}: the file system has no symbolic links: each rank keeps to the plan")
+    return PlanWork(own, prompts.domains, files, arguments.output_dir, problems, claims, takes_over)
 
 
 def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
@@ -142,9 +154,11 @@ class _RankRun:
             say(f"{stage.name}: {total - pending} of {total} samples are done, {pending} to do")
             if self._options.max_samples is not None:  # a bound for this run, however many workers it takes
                 pending = min(pending, ranks.share(self._options.max_samples, self._rank) - vitals.records)
-            if pending > 0:
+            if pending > 0 or work.help_wanted():
                 run = await self._work_through(stage, work, pending, prompts)
                 say(describe(run))
+                if work.taken_over:
+                    say(f"took over {work.taken_over} samples of slower ranks")
                 if run.state == "stopped":
                     raise StoppedEarly(f"stopped by {self._stop.received}; run the same command again to go on")
             for line in stage.conclude(work.folder, self._rank):
@@ -168,7 +182,8 @@ class _RankRun:
                 run_sample = stage.run_sample(prompts)
                 loop = RankLoop(run_sample, engine, settings, self._stop, constant, bar, self._vitals)
                 account.begin_work(engine.model, loop.tally)
-                await loop.run(islice(work.items(), pending))
+                items = work.items() if self._options.max_samples is None else islice(work.items(), pending)
+                await loop.run(_counted(items, bar))
         return account.run()
 
     def _claimed_gpus(self) -> list[str]:
@@ -230,6 +245,13 @@ def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool) -> Engine:
         if rank.restarts and error.exit_status == UserError.exit_status:
             raise EngineDead(str(error)) from error
         raise
+
+
+def _counted(items: Iterator[Item], bar: "tqdm[NoReturn]") -> Iterator[Item]:
+    """The items; what is taken over comes on top of the bar's total."""
+    for number, item in enumerate(items, start=1):
+        bar.total = max(bar.total or 0, number)
+        yield item
 
 
 def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":

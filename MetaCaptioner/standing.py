@@ -1,8 +1,9 @@
 """How far a plan has come: which of its rows have a record, by dataset and by rank, kept up to date as files grow.
 
 A sample counts once, by its identity, however many records it has in however many files: it is ok if any of them is,
-else it has failed as the last one that was read says. What a rank has done are the rows of its shards that have a
-record in its own files, for it looks nowhere else: what another rank has done of them it would do again.
+else it has failed as the last one that was read says. What a rank has to do are the rows of its shards, less the chunks
+that others have taken over, and those that it has taken over; it has done those of them that have a record in its own
+files, for it looks nowhere else: what another rank has done of them it would do again.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from MetaCaptioner.claims import Claims
 from MetaCaptioner.expected import expected_rows
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.results import ResultName
@@ -60,6 +62,8 @@ class Standing:
         self._shards: dict[int, list[PlanRow]] = {rank: [] for rank in sorted({row.assign_rank for row in rows})}
         for row in rows:
             self._shards[row.assign_rank].append(row)
+        self._claims = Claims(folder, rows)
+        self._moved: set[str] = set()
         self._tally = Tally(folder)
         self._clear()
 
@@ -76,6 +80,7 @@ class Standing:
             ResultError: a file cannot be read.
         """
         changes = self._tally.look()
+        self._move_chunks()  # after the look: whoever writes a record has claimed it before
         anew = {change.file.rank for change in changes if change.anew}
         if anew:
             self._clear()
@@ -85,6 +90,19 @@ class Standing:
             for change in changes:
                 self._take(change.file, change.pieces)
         return anew
+
+    def _move_chunks(self) -> None:
+        """Give the chunks that have been taken over to their takers."""
+        self._claims.look()
+        for chunk in self._claims.moved():
+            if chunk.name in self._moved:
+                continue
+            self._moved.add(chunk.name)
+            for row in chunk.rows:
+                self._expected[row.data_name].ranks[row.start_idx : row.end_idx] = chunk.rank
+                left = (piece for shard in self._shards[chunk.owner] for piece in _without(shard, row))
+                self._shards[chunk.owner] = list(left)
+                self._shards[chunk.rank].append(row)
 
     def _take(self, file: ResultName, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
@@ -148,6 +166,14 @@ class Standing:
             broken=sum(one.broken for one in found),
             nobodys=nobodys,
         )
+
+
+def _without(shard: PlanRow, row: PlanRow) -> list[PlanRow]:
+    """What is left of a shard before and behind a row."""
+    if shard.data_name != row.data_name or row.end_idx <= shard.start_idx or shard.end_idx <= row.start_idx:
+        return [shard]
+    spans = ((shard.start_idx, row.start_idx), (row.end_idx, shard.end_idx))
+    return [shard.model_copy(update={"start_idx": start, "end_idx": end}) for start, end in spans if start < end]
 
 
 def _note(endings_so_far: Endings, rows: NDArray[np.int32], endings: Endings) -> None:

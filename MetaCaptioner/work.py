@@ -10,13 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner.claims import Chunk, Claims
 from MetaCaptioner.domains import Domain
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import DoneSamples, RankResults, Record, is_error
+from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error
 
 _PROBED_SAMPLES = 20
 
@@ -58,6 +59,8 @@ class Work(Protocol):
     """Where its results go."""
     problems: list[str]
     """One line for each thing that cannot be worked on, such as a plan row out of range."""
+    taken_over: int
+    """Samples that this run has taken over from other processes."""
 
     def total(self) -> int:
         """How many samples are this rank's."""
@@ -67,8 +70,12 @@ class Work(Protocol):
         """How many of them have no record yet."""
         ...
 
+    def help_wanted(self) -> bool:
+        """Whether other processes have work that this one could take over."""
+        ...
+
     def items(self) -> Iterator[Item]:
-        """The pending samples, read as they are asked for."""
+        """The pending samples, read as they are asked for, then those that are taken over."""
         ...
 
 
@@ -136,7 +143,7 @@ def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
 
 @dataclass
 class PlanWork:
-    """The rows of a plan that fall to this process.
+    """The `rows` of a plan that fall to this process; with `takes_over` also what slower ranks have not begun.
 
     Raises:
         UserError: a dataset's root is wrong, told before any model is loaded.
@@ -146,50 +153,108 @@ class PlanWork:
     domains: tuple[Domain, ...]
     files: Mapping[int, RankFiles]
     folder: Path
-    problems: list[str] = field(default_factory=list)
-    _shards: list[tuple[PlanRow, AnnotationFile]] = field(default_factory=list)
+    problems: list[str]
+    claims: Claims
+    takes_over: bool
+    taken_over: int = 0
+    _opened: dict[str, AnnotationFile | BrokenAnnotation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        opened: dict[str, AnnotationFile] = {}
         for row in self.rows:
-            try:
-                annotation = opened.get(row.json_url)
-                if annotation is None:
-                    annotation = AnnotationFile(Path(row.json_url))
-            except BrokenAnnotation as error:
-                self.problems.append(f"plan row {_name(row)} is left out: {error}")
-                continue
-            opened[row.json_url] = annotation
-            if row.end_idx > len(annotation):
+            annotation = self._annotation(row)
+            if isinstance(annotation, BrokenAnnotation):
+                self.problems.append(f"plan row {_name(row)} is left out: {annotation}")
+            elif row.end_idx > len(annotation):
                 self.problems.append(
                     f"plan row {_name(row)} is out of range: {row.json_url} has {len(annotation)} rows; "
                     "rows beyond are left out (plan again)"
                 )
-                row = row.model_copy(update={"end_idx": max(row.start_idx, len(annotation))})
-            self._shards.append((row, annotation))
         self._check_roots()
+        self._chunks = self._chunks_to_do()
+
+    def _chunks_to_do(self) -> list[Chunk]:
+        """What was taken over in earlier runs, and all that is this process's and no other has taken over.
+
+        What its ranks have begun without a claim, they claim now. Without claims each rank has one chunk.
+        """
+        chunks: list[Chunk] = []
+        for rank, mine in self.files.items():
+            if not self.claims.size:
+                chunks.append(Chunk(rank, 0, rank, tuple(row for row in self.rows if row.assign_rank == rank)))
+                continue
+            chunks += self.claims.taken_over(rank)
+            for chunk in self.claims.chunks(rank):
+                begun = any(mine.done.count(row.data_name, row.start_idx, row.end_idx) for row in chunk.rows)
+                holder = self.claims.holder(chunk)
+                if holder == rank or (holder is None and (not begun or self.claims.claim(chunk))):
+                    chunks.append(chunk)
+        return chunks
+
+    def _annotation(self, row: PlanRow) -> AnnotationFile | BrokenAnnotation:
+        if row.json_url not in self._opened:
+            try:
+                self._opened[row.json_url] = AnnotationFile(Path(row.json_url))
+            except BrokenAnnotation as error:
+                self._opened[row.json_url] = error
+        return self._opened[row.json_url]
+
+    def _shards(self, rows: Iterable[PlanRow]) -> Iterator[tuple[PlanRow, AnnotationFile]]:
+        """The rows that can be used, cut to what there is, with their annotation files."""
+        for row in rows:
+            annotation = self._annotation(row)
+            if not isinstance(annotation, BrokenAnnotation) and row.start_idx < len(annotation):
+                yield row.model_copy(update={"end_idx": min(row.end_idx, len(annotation))}), annotation
 
     def total(self) -> int:
-        return sum(row.end_idx - row.start_idx for row, _ in self._shards)
+        return sum(row.end_idx - row.start_idx for chunk in self._chunks for row, _ in self._shards(chunk.rows))
 
     def pending(self) -> int:
         return sum(
             row.end_idx
             - row.start_idx
             - self.files[row.assign_rank].done.count(row.data_name, row.start_idx, row.end_idx)
-            for row, _ in self._shards
+            for chunk in self._chunks
+            for row, _ in self._shards(chunk.rows)
         )
 
-    def items(self) -> Iterator[Item]:
-        for row, annotation in self._shards:
-            yield from self._shard_items(row, annotation)
+    def help_wanted(self) -> bool:
+        return next(self._open_chunks(), None) is not None
 
-    def _shard_items(self, row: PlanRow, annotation: AnnotationFile) -> Iterator[Item]:
-        mine = self.files[row.assign_rank]
-        for index in range(row.start_idx, row.end_idx):
-            if mine.done.has(row.data_name, index):
-                continue
-            yield mine.item(self._sample(row, annotation, index), row.stem)
+    def items(self) -> Iterator[Item]:
+        for chunk in self._chunks:
+            if not self.claims.size or self.claims.claim(chunk):
+                yield from self._chunk_items(chunk)
+        while (taken := self._take_over()) is not None:
+            self.taken_over += taken.samples
+            yield from self._chunk_items(taken)
+
+    def _chunk_items(self, chunk: Chunk) -> Iterator[Item]:
+        for row, annotation in self._shards(chunk.rows):
+            mine = self.files[row.assign_rank]
+            for index in range(row.start_idx, row.end_idx):
+                if not mine.done.has(row.data_name, index):
+                    yield mine.item(self._sample(row, annotation, index), row.stem)
+
+    def _take_over(self) -> Chunk | None:
+        """Claim a chunk of the slowest rank; None where all are begun."""
+        for chunk in self._open_chunks():
+            mine = chunk.given_to(min(self.files))
+            if self.claims.claim(mine):
+                return mine
+        return None
+
+    def _open_chunks(self) -> Iterator[Chunk]:
+        """The chunks that nobody has begun.
+
+        Results of runs without claims show what their rank has begun; it goes on with that itself.
+        """
+        owner, begun = -1, DoneSamples()
+        for chunk in self.claims.unclaimed() if self.takes_over else ():
+            if chunk.owner != owner:
+                owner, begun = chunk.owner, done_samples(self.folder, chunk.owner)
+            rows = [row for row, _ in self._shards(chunk.rows)]
+            if rows and not any(begun.count(row.data_name, row.start_idx, row.end_idx) for row in rows):
+                yield chunk
 
     def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:
         return sample_from_row(
@@ -199,7 +264,7 @@ class PlanWork:
     def _check_roots(self) -> None:
         """Look for some files of every dataset that has work left, evenly spread over its rows, done or not."""
         checked: set[str] = set()
-        for row, annotation in self._shards:
+        for row, annotation in self._shards(self.rows):
             done = self.files[row.assign_rank].done.count(row.data_name, row.start_idx, row.end_idx)
             if done == row.end_idx - row.start_idx or row.data_name in checked:
                 continue

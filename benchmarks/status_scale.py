@@ -42,10 +42,11 @@ class Table:
     @contextmanager
     def timed(self, what: str, asked: str) -> Iterator[None]:
         """Add a row with the time that the block takes, and say it at once."""
+        others = set(multiprocessing.active_children())
         begin, processors = time.perf_counter(), _processor_seconds()
         yield
         seconds = time.perf_counter() - begin
-        for helper in multiprocessing.active_children():  # which are counted once they have ended
+        for helper in set(multiprocessing.active_children()) - others:  # which are counted once they have ended
             helper.join()
         processors = _processor_seconds() - processors
         say(f"{what}: {seconds:.2f} s, processors {processors:.2f} s")

@@ -7,4 +7,4 @@ cd "$ROOT"
 # Two files at a time: the slow tests mostly wait for one process to load. One thread each: engines that share cores and
 # have several threads slow each other down many times over.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
+exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

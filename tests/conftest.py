@@ -1,11 +1,25 @@
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from MetaCaptioner import results
 from tests.helpers import Runner
+
+_SLOW = {"engine", "slurm", "browser"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of slow tests first, those with most of them before others: so that no worker has one left at the end."""
+    slow = Counter(item.path for item in items if _SLOW & {mark.name for mark in item.iter_markers()})
+    slow.update(item.path for item in items if item.path.parent.name == "chaos")
+    items.sort(key=lambda item: -slow[item.path])
+    if not os.environ.get("LONG"):
+        for item in items:
+            if "long" in {mark.name for mark in item.iter_markers()}:
+                item.add_marker(pytest.mark.skip("takes minutes: LONG=1 asks for it"))
 
 
 @pytest.fixture(autouse=True)

@@ -150,9 +150,10 @@ def test_a_run_that_fails_or_is_stopped_is_accounted_for(tmp_path: Path, run: Ru
         await asyncio.sleep(0.01)
 
     plan, out = small_plan(tmp_path, 3), tmp_path / "out"
+    one_by_one = ("--in-flight", 1, "--decode-threads", 1)
     run.caption(plan, out, engine=UserError("no such model"))
-    run.caption(plan, out, "--in-flight", 1, engine=FakeEngine(dies))
-    run.caption(plan, out, "--in-flight", 1, engine=FakeEngine(stops))
+    run.caption(plan, out, *one_by_one, engine=FakeEngine(dies))
+    run.caption(plan, out, *one_by_one, engine=FakeEngine(stops))
     assert [account.state for account in runs_of([out])] == ["failed", "failed", "stopped"]
     assert runs_of([out])[1].images == 1
 

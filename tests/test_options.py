@@ -73,6 +73,7 @@ BAD = [
     ("--video-pixels", "-5", "must be at least 1"),
     ("--max-source-pixels", "0", "must be at least 1"),
     ("--in-flight", "0", "must be at least 1"),
+    ("--takeover-chunk", "-1", "must be at least 0"),
     ("--decode-threads", "0", "must be at least 1"),
     ("--max-model-len", "0", "must be at least 1"),
     ("--max-samples", "0", "must be at least 1"),

@@ -394,7 +394,7 @@ def test_a_torn_line_is_dropped_and_planned_again_though_its_rank_may_be_no_more
     out, plan = tmp_path / "out", tmp_path / "plan.jsonl"
     run.plan(metafile, plan, num_ranks=2)
     for rank in range(2):  # in the order of the rows
-        run.caption(plan, out, "--in-flight", 1, "--decode-threads", 1, rank=(rank, 2))
+        run.caption(plan, out, "--in-flight", 1, "--decode-threads", 1, "--takeover-chunk", 0, rank=(rank, 2))
     last = out / "Rank1_node0_a.jsonl"
     last.write_bytes(last.read_bytes()[:-20])
     outcome = run.plan(metafile, plan, "--results", out, num_ranks=num_ranks)

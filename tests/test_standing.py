@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from MetaCaptioner.claims import Claims
 from MetaCaptioner.plan import PlanRow, read_plan
 from MetaCaptioner.standing import Count, Oddities, Standing
 from tests.helpers import plan_row, write_plan
@@ -129,3 +130,21 @@ def test_broken_lines_and_a_torn_one(tmp_path: Path) -> None:
     standing.look()
     assert standing.datasets()["set"] == Count(10, 1, {})
     assert standing.oddities() == Oddities(outside_plan=0, repeated=0, broken=1, nobodys=0)
+
+
+def test_chunks_that_are_taken_over_are_their_takers(tmp_path: Path) -> None:
+    """Also where the claim is made between two looks at a file that grows."""
+    plan, out = rows(tmp_path, (0, 0, 50), (1, 50, 100)), tmp_path / "out"
+    write(out, 0, *oks(*range(50)))
+    standing = Standing(plan, out)
+    standing.look()
+    assert {rank: (count.total, count.done) for rank, count in standing.ranks().items()} == {0: (50, 50), 1: (50, 0)}
+    claims = Claims(out, plan)
+    claims.agree_on(20)
+    assert claims.claim(claims.chunk(1, 1).given_to(0))  # [70, 90)
+    assert claims.claim(claims.chunk(1, 2).given_to(0))  # [90, 100)
+    write(out, 0, *oks(*range(90, 97)))
+    write(out, 1, *oks(*range(50, 55)))
+    standing.look()
+    assert {rank: (count.total, count.done) for rank, count in standing.ranks().items()} == {0: (80, 57), 1: (20, 5)}
+    assert standing.datasets()["set"].done == 62

@@ -4,11 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from verify import main as verify
 
 from MetaCaptioner.earlier import caption_shares, sample_from_record
+from MetaCaptioner.engine import Request
+from MetaCaptioner.errors import EngineDead
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import identity
+from MetaCaptioner.results import identity, result_files
 from MetaCaptioner.source import TarPlace
 from tests.helpers import (
     FakeEngine,
@@ -210,3 +213,97 @@ def test_a_shard_of_missing_files_does_not_make_a_root_wrong(tmp_path: Path, run
     plan = write_plan(tmp_path / "gap.jsonl", plan_row(tmp_path / "set.json", tmp_path / "media", 3, 5))
     assert run.caption(plan, tmp_path / "out").status == 0
     assert error_kinds(tmp_path / "out") == {"set/3": "media_missing", "set/4": "media_missing"}
+
+
+# --- taking over from slower ranks
+
+
+def plan_of_two_ranks(folder: Path, each: int = 6) -> Path:
+    root = folder / "media"
+    annotation = write_annotation(folder / "one.json", picture_rows(root, 2 * each))
+    rows = (plan_row(annotation, root, rank * each, (rank + 1) * each, rank) for rank in range(2))
+    return write_plan(folder / "plan.jsonl", *rows)
+
+
+def by_rank(folder: Path) -> Counter[str]:
+    return Counter(
+        {path.name.partition("_")[0]: len(path.read_text().splitlines()) for path, _ in result_files(folder)}
+    )
+
+
+def test_a_rank_that_is_done_takes_over_what_another_has_not_begun(tmp_path: Path, run: Runner) -> None:
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    outcome = run.caption(plan, output, "--takeover-chunk", "2", rank=(0, 2))
+    assert outcome.status == 0
+    assert "took over 6 samples of slower ranks" in outcome.said
+    assert set(records(output)) == names(12, "one")
+    assert by_rank(output) == {"Rank0": 12}
+    assert run.caption(plan, output, "--takeover-chunk", "2", rank=(1, 2), engine_opens=False).status == 0
+    assert run.caption(plan, output, "--takeover-chunk", "2", rank=(0, 2), engine_opens=False).status == 0
+    assert run.main(verify, "--plan", plan, "--data-folder", output).status == 0
+
+
+def test_what_a_rank_has_begun_stays_its_own(tmp_path: Path, run: Runner) -> None:
+    plan, output = plan_of_two_ranks(tmp_path, each=20), tmp_path / "out"
+
+    def die(request: Request) -> None:
+        if request.request_id.startswith("one/23/"):
+            raise EngineDead("gone")
+
+    # The second dies at its fourth sample and has opened a few more; the first does all that it has not.
+    more = ("--takeover-chunk", "2", "--in-flight", "1")
+    assert run.caption(plan, output, *more, rank=(1, 2), engine=FakeEngine(die)).status != 0
+    begun = set(records(output))
+    assert begun == {"one/20", "one/21", "one/22"}
+    assert run.caption(plan, output, *more, rank=(0, 2)).status == 0
+    missing = names(40, "one") - set(records(output))
+    assert "one/23" in missing
+    assert missing <= {f"one/{number}" for number in range(23, 30)}
+    assert by_rank(output) == {"Rank0": 40 - len(begun) - len(missing), "Rank1": len(begun)}
+    assert run.caption(plan, output, *more, rank=(1, 2)).status == 0
+    assert set(records(output)) == names(40, "one")
+
+
+def test_results_of_runs_without_claims_are_gone_on_with_by_their_rank(tmp_path: Path, run: Runner) -> None:
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    assert run.caption(plan, output, "--takeover-chunk", "0", "--max-samples", "2", rank=(1, 2)).status == 0
+    [first] = records(output)  # its share of the two
+    assert run.caption(plan, output, "--takeover-chunk", "3", rank=(0, 2)).status == 0
+    assert names(12, "one") - set(records(output)) == {"one/7", "one/8"}
+    assert run.caption(plan, output, "--takeover-chunk", "3", rank=(1, 2)).status == 0
+    assert set(records(output)) == names(12, "one")
+    assert by_rank(output) == {"Rank0": 9, "Rank1": 3}
+    assert first == "one/6"
+
+
+@pytest.mark.parametrize("flags", [("--takeover-chunk", "0"), ("--max-samples", "100")])
+def test_ranks_keep_to_the_plan_if_told_and_in_trials(tmp_path: Path, run: Runner, flags: tuple[str, str]) -> None:
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    assert run.caption(plan, output, *flags, rank=(0, 2)).status == 0
+    assert set(records(output)) == names(6, "one")
+    assert not (output / "claims").exists()
+
+
+@pytest.mark.parametrize("flags", [("--takeover-chunk", "0"), ("--max-samples", "100")])
+def test_what_was_taken_over_is_not_done_again_without_the_flag(
+    tmp_path: Path, run: Runner, flags: tuple[str, str]
+) -> None:
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    assert run.caption(plan, output, "--takeover-chunk", "2", rank=(0, 2)).status == 0
+    assert run.caption(plan, output, *flags, rank=(1, 2), engine_opens=False).status == 0
+    assert set(records(output)) == names(12, "one")
+
+
+def test_failures_that_were_taken_over_are_tried_again_by_who_took_them(tmp_path: Path, run: Runner) -> None:
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    picture = tmp_path / "media" / "8.png"
+    kept = picture.read_bytes()
+    picture.unlink()
+    assert run.caption(plan, output, "--takeover-chunk", "2", rank=(0, 2)).status == 0
+    assert error_kinds(output) == {"one/8": "media_missing"}
+    picture.write_bytes(kept)
+    more = ("--takeover-chunk", "2", "--retry-errors")
+    assert run.caption(plan, output, *more, rank=(1, 2), engine_opens=False).status == 0
+    assert run.caption(plan, output, *more, rank=(0, 2)).status == 0
+    assert error_kinds(output) == {}
+    assert by_rank(output) == {"Rank0": 12}

@@ -1,7 +1,7 @@
 """Rounds of kill -9 at random moments against supervisors, workers and engines.
 
 A round goes on until the run has ended well; its number seeds it. `CHAOS_ROUNDS=100` asks for a hundred with the
-scripted engine, `CHAOS_VLLM_ROUNDS=5` for five with real vLLM.
+scripted engine, `LONG=1 CHAOS_VLLM_ROUNDS=5` for five with real vLLM.
 """
 
 import json
@@ -17,7 +17,7 @@ import pytest
 from tests.chaos.processes import Part, Run, stage, wait_until_gone
 from tests.helpers import all_records, error_kinds, names, records, small_plan
 
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "2"))
 VLLM_ROUNDS = int(os.environ.get("CHAOS_VLLM_ROUNDS", "1"))
 SAMPLES = 60
 
@@ -135,6 +135,7 @@ def test_kill_9_at_random_moments(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(VLLM_ROUNDS))
 def test_kill_9_at_random_moments_on_real_vllm(tmp_path: Path, random_model: Path, seed: int) -> None:

@@ -53,6 +53,7 @@ def test_an_engine_that_hangs_is_noticed_and_started_again(tmp_path: Path) -> No
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_a_real_engine_whose_process_stands_still_is_noticed_and_started_again(
     tmp_path: Path, random_model: Path
 ) -> None:

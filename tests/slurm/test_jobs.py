@@ -201,7 +201,8 @@ def test_a_run_that_cannot_be_done_is_not_requeued(captioning: Captioning, flag:
 
 
 def test_the_jobs_of_an_array_share_the_plan_and_are_requeued_one_by_one(captioning: Captioning) -> None:
-    array = captioning.submit("--array=0-1", size=("--nodes=1", *SIZE[1:]))
+    flags = (*SLOW, "--takeover-chunk", "0")  # so that the second to start has something left to do
+    array = captioning.submit("--array=0-1", flags=flags, size=("--nodes=1", *SIZE[1:]))
     captioning.wait_for_records(4)
     listed = captioning.cluster.say("squeue", "--noheader", f"--jobs={array}", "--array", "--format=%A %K")
     places = {f"{array}_{place}": job for job, place in (line.split() for line in listed.splitlines())}

@@ -47,7 +47,8 @@ def test_from_a_metafile_to_filtered_captions_on_four_ranks(tmp_path: Path, clus
     write_metafile(tmp_path, one=entry | {"root": "media", "annotation": "one.json"},
                    two=entry | {"root": "more", "annotation": "two.json"})  # fmt: skip
     size = {"NNODES": "2", "GPUS_PER_NODE": "4", "TP": "2"}
-    flags = (*SCRIPTED, "--engine-arg", f"log={tmp_path / 'requests'}")
+    # Each rank keeps to the plan, so that all four have to do with it.
+    flags = (*SCRIPTED, "--takeover-chunk", "0", "--engine-arg", f"log={tmp_path / 'requests'}")
     jobs = submit(cluster, tmp_path, *flags, **size)
     assert list(jobs) == ["route", "apply", "caption", "score", "filter"]
     wait_for_chain(cluster, jobs)
@@ -100,12 +101,14 @@ def test_without_a_plan_of_all_datasets_nothing_is_submitted(tmp_path: Path) -> 
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_the_demos_model_on_two_nodes_stopped_in_mid_run(tmp_path: Path, cluster: Cluster) -> None:
     """Real vLLM. Samples in flight when the signal comes are finished: the engine's processes live on."""
     variables = {"ROUTE": "no", "NNODES": "2", "GPUS_PER_NODE": "0", "OMP_NUM_THREADS": "1"}
     files = {"METAFILE": str(ROOT / "data" / "Metafile.json"), "MODEL": str(ROOT / "data" / "demo" / "model")}
     flags = ("--prompts-dir", ROOT / "data" / "demo" / "prompts", "--in-flight", "1", "--decode-threads", "1")
-    jobs = submit(cluster, tmp_path, *flags, **variables, **files)
+    jobs = submit(cluster, tmp_path, *flags, "--takeover-chunk", "0", **variables, **files)
+    cluster.say("scancel", jobs.pop("score"), jobs.pop("filter"))
     captions = tmp_path / "out" / "Caption"
     wait_until(lambda: len(records(captions)) > 0, "records")
     cluster.say("scancel", "--batch", "--signal=USR1", jobs["caption"])
@@ -115,7 +118,8 @@ def test_the_demos_model_on_two_nodes_stopped_in_mid_run(tmp_path: Path, cluster
     assert "EngineDead" not in logs(tmp_path, "caption")
     wait_for_chain(cluster, jobs)
     assert cluster.job(jobs["caption"])["Restarts"] == "1"
-    assert "complete: 12 samples expected, 12 ok" in logs(tmp_path, "filter")
+    verify = script("verify", "--plan", tmp_path / "out" / "split_plan.jsonl", "--data-folder", captions)
+    assert "complete: 12 samples expected, 12 ok" in succeed(verify)
     assert {path.name[:11] for path in captions.glob("Rank*")} == {"Rank0_node0", "Rank1_node1"}
     after = {record["sample_id"]: record for record in records(captions)}
     assert [after[record["sample_id"]] for record in done] == done

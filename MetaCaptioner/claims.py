@@ -1,0 +1,184 @@
+"""Which rank does which chunk of a plan: a rank that is done takes over what slower ones have not begun.
+
+A chunk is some samples in a row of what the plan gives one rank. Before a rank begins a chunk, its own or another's, it
+claims it: by a symbolic link, in a folder that all ranks see, that is named after the chunk and points to the rank's
+number. A file system makes such a link with its target at once or not at all, and only once, so two ranks never have
+the same chunk and no claim is ever half there. Claims are for good: whatever happens, the rank that has claimed a chunk
+of this plan is the one that completes it, and all records of a chunk are in that rank's files.
+"""
+
+import errno
+import hashlib
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.plan import PlanRow
+
+FOLDER = "claims"
+_SIZE = "chunk"
+_TAKERS = "taken"
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
+
+
+class ClaimError(UserError):
+    """A claim cannot be written."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Samples that the plan gives to rank `owner`, whose `number`-th chunk they are (from 0), and `rank` does.
+
+    `rows` are the plan's, cut to the chunk and assigned to `rank`.
+    """
+
+    owner: int
+    number: int
+    rank: int
+    rows: tuple[PlanRow, ...]
+
+    @property
+    def name(self) -> str:
+        return _name(self.owner, self.number)
+
+    @property
+    def samples(self) -> int:
+        return sum(map(_samples, self.rows))
+
+    def given_to(self, rank: int) -> "Chunk":
+        """The same chunk, done by another rank."""
+        rows = (row.model_copy(update={"assign_rank": rank}) for row in self.rows)
+        return Chunk(self.owner, self.number, rank, tuple(rows))
+
+
+class Claims:
+    """The claims to the chunks of a plan, in the result folder that it fills.
+
+    `rows` are the plan's, without overlaps. There are no chunks until some process has agreed on their size.
+    """
+
+    def __init__(self, results: Path, rows: Sequence[PlanRow]) -> None:
+        self._rows: dict[int, list[PlanRow]] = defaultdict(list)
+        for row in rows:
+            self._rows[row.assign_rank].append(row)
+        # Of each rank, where in its sequence of samples its rows begin, and how many there are.
+        self._starts = {rank: [0, *accumulate(map(_samples, rows))] for rank, rows in self._rows.items()}
+        self._folder = results / FOLDER / _fingerprint(rows)
+        self.size = 0
+        self.look()
+
+    def look(self) -> None:
+        """See whether a size has been agreed on."""
+        with suppress(OSError):
+            self.size = int(str((self._folder / _SIZE).readlink()))
+
+    def agree_on(self, size: int) -> None:
+        """Make `size` samples a chunk, unless another process has agreed on something else before: then that is it.
+
+        On a file system without links `size` stays 0.
+
+        Raises:
+            ClaimError: the folder cannot be written.
+        """
+        try:
+            (self._folder / _TAKERS).mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                (self._folder / _SIZE).symlink_to(str(size))
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise ClaimError(f"claims folder {self._folder}: cannot be written: {error.strerror}") from error
+        self.look()
+
+    def count(self, owner: int) -> int:
+        """How many chunks there are of what the plan gives to a rank."""
+        return -(-self._starts[owner][-1] // self.size) if self.size and owner in self._starts else 0
+
+    def chunk(self, owner: int, number: int) -> Chunk:
+        """The chunk of that number, from 0."""
+        starts, begin = self._starts[owner], number * self.size
+        end = min(begin + self.size, starts[-1])
+        pieces = []
+        for place in range(bisect_right(starts, begin) - 1, bisect_left(starts, end)):
+            row, before = self._rows[owner][place], starts[place]
+            first, last = row.start_idx + max(0, begin - before), min(row.end_idx, row.start_idx + end - before)
+            if first < last:
+                pieces.append(row.model_copy(update={"start_idx": first, "end_idx": last}))
+        return Chunk(owner, number, owner, tuple(pieces))
+
+    def chunks(self, owner: int) -> Iterator[Chunk]:
+        """The chunks of what the plan gives to a rank, in the order in which it does them."""
+        return (self.chunk(owner, number) for number in range(self.count(owner)))
+
+    def claim(self, chunk: Chunk) -> bool:
+        """Make a chunk its `rank`'s; whether it now is.
+
+        Raises:
+            ClaimError: no link can be made.
+        """
+        try:
+            if chunk.rank != chunk.owner:  # noted first, so that a rank finds again what it has claimed
+                noted = self._folder / _TAKERS / str(chunk.rank)
+                noted.mkdir(exist_ok=True)
+                with suppress(FileExistsError):
+                    (noted / chunk.name).symlink_to(chunk.name)
+            with suppress(FileExistsError):
+                (self._folder / chunk.name).symlink_to(str(chunk.rank))
+            return self.holder(chunk) == chunk.rank
+        except OSError as error:
+            raise ClaimError(f"claim {self._folder / chunk.name}: cannot be written: {error.strerror}") from error
+
+    def holder(self, chunk: Chunk) -> int | None:
+        """The rank that has claimed a chunk, if any."""
+        with suppress(FileNotFoundError):
+            return int(str((self._folder / chunk.name).readlink()))
+        return None
+
+    def taken_over(self, rank: int) -> list[Chunk]:
+        """The chunks of other ranks that a rank has claimed, as its own."""
+        noted = self._folder / _TAKERS / str(rank)
+        chunks = (self.chunk(*map(int, name.split("."))).given_to(rank) for name in _names(noted))
+        return [chunk for chunk in chunks if self.holder(chunk) == rank]
+
+    def moved(self) -> Iterator[Chunk]:
+        """All chunks that have been taken over, done by the ranks that have them."""
+        for rank in sorted(map(int, _names(self._folder / _TAKERS))):
+            yield from self.taken_over(rank)
+
+    def unclaimed(self) -> Iterator[Chunk]:
+        """The chunks that nobody has claimed: of the rank with the most of them first, its last one first.
+
+        A rank does its own from the front, so what is taken from the back is what it would come to last.
+        """
+        claimed = set(_names(self._folder))
+        free = {
+            owner: [number for number in range(self.count(owner)) if _name(owner, number) not in claimed]
+            for owner in self._rows
+        }
+        for owner in sorted(free, key=lambda owner: (-len(free[owner]), owner)):
+            yield from (self.chunk(owner, number) for number in reversed(free[owner]))
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _name(owner: int, number: int) -> str:
+    return f"{owner}.{number}"
+
+
+def _samples(row: PlanRow) -> int:
+    return row.end_idx - row.start_idx
+
+
+def _fingerprint(rows: Sequence[PlanRow]) -> str:
+    """Sixteen hexadecimal digits that tell one division of work from another."""
+    content = hashlib.sha256()
+    for row in rows:
+        what = (row.data_name, row.json_url, row.start_idx, row.end_idx, row.assign_rank)
+        content.update(repr(what).encode("utf-8", "surrogatepass"))
+    return content.hexdigest()[:16]
