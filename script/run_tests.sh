@@ -4,7 +4,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$ROOT/script/setup.sh" --dev
 cd "$ROOT"
-# Two files at a time: the slow tests mostly wait for one process to load. One thread each: engines that share cores and
-# have several threads slow each other down many times over.
+# Three files at a time: many slow tests mostly wait, for a process to load or a job to be requeued. One thread each: engines
+# that share cores and have several threads slow each other down many times over.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
+exec .venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder "$@"

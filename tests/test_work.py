@@ -246,8 +246,11 @@ def test_a_rank_that_is_done_takes_over_what_another_has_not_begun(tmp_path: Pat
 def test_what_a_rank_has_begun_stays_its_own(tmp_path: Path, run: Runner) -> None:
     plan, output = plan_of_two_ranks(tmp_path, each=20), tmp_path / "out"
 
+    dead: list[str] = []
+
     def die(request: Request) -> None:
-        if request.request_id.startswith("one/23/"):
+        if request.request_id.startswith("one/23/") or dead:
+            dead.append(request.request_id)
             raise EngineDead("gone")
 
     # The second dies at its fourth sample and has opened a few more; the first does all that it has not.
