@@ -254,7 +254,7 @@ def test_what_a_rank_has_begun_stays_its_own(tmp_path: Path, run: Runner) -> Non
             raise EngineDead("gone")
 
     # The second dies at its fourth sample and has opened a few more; the first does all that it has not.
-    more = ("--takeover-chunk", "2", "--in-flight", "1")
+    more = ("--takeover-chunk", "2", "--in-flight", "1", "--decode-threads", "1")
     assert run.caption(plan, output, *more, rank=(1, 2), engine=FakeEngine(die)).status != 0
     begun = set(records(output))
     assert begun == {"one/20", "one/21", "one/22"}
