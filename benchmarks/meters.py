@@ -1,9 +1,12 @@
-"""What a stretch of work takes from the machine: GPU, processors, memory."""
+"""What a stretch of work takes from the machine: GPU, processors, memory.
+
+To look must cost next to nothing, or it slows what it measures: no walk through page tables, no process for each look.
+"""
 
 import subprocess
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -18,19 +21,20 @@ PEAK_TFLOPS = {"H100": (989.4, 1978.9), "H200": (989.4, 1978.9), "A100": (312.0,
 class Meter:
     """Looks at this process and all it has started, once a second, while its `with` block runs.
 
-    Afterwards: `seconds`, `cores` kept busy on average, `memory` in GiB at its peak (pages shared between processes
-    counted once), and `gpu_busy`, the share of the looks' time in which a kernel ran, None without a GPU.
+    Afterwards: `seconds`, `cores` kept busy on average, `memory` in GiB at its peak (what each process has for itself,
+    and the largest shared part), and `gpu_busy`, the share of time in which a kernel ran, None without a GPU.
     """
 
     seconds: float = 0.0
     cores: float = 0.0
     memory: float = 0.0
     gpu_busy: float | None = None
-    _gpu: list[float] = field(default_factory=list)
+    _watcher: "subprocess.Popen[str] | None" = None
 
     def __enter__(self) -> Self:
         self._over = threading.Event()
         self._begin, self._processor_seconds = time.monotonic(), _processor_seconds()
+        self._watcher = _watch_gpu()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
         return self
@@ -40,14 +44,15 @@ class Meter:
         self.cores = (_processor_seconds() - self._processor_seconds) / self.seconds
         self._over.set()
         self._thread.join()
-        self.gpu_busy = sum(self._gpu) / len(self._gpu) if self._gpu else None
+        if self._watcher is not None:
+            self._watcher.terminate()
+            lines = self._watcher.communicate()[0].splitlines()
+            seen = [int(line) / 100 for line in lines if line.strip().isdecimal()]  # others: "[N/A]"
+            self.gpu_busy = sum(seen) / len(seen) if seen else None
 
     def _look(self) -> None:
         while True:
             self.memory = max(self.memory, _memory())
-            busy = _gpu_busy()
-            if busy is not None:
-                self._gpu.append(busy)
             if self._over.wait(_SECONDS_BETWEEN_LOOKS):
                 return
 
@@ -63,9 +68,13 @@ def peak_tflops(device: str, fp8: bool) -> float | None:
     return next((rates[fp8] for name, rates in PEAK_TFLOPS.items() if name in device), None)
 
 
-def _gpu_busy() -> float | None:
-    answer = _ask_driver("utilization.gpu")
-    return float(answer) / 100 if answer else None
+def _watch_gpu() -> "subprocess.Popen[str] | None":
+    """A process that says once a second how many percent of the time the first GPU was busy; None without one."""
+    command = ["nvidia-smi", "--id=0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=1000"]
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except OSError:
+        return None
 
 
 def _ask_driver(what: str) -> str | None:
@@ -82,14 +91,18 @@ def _processor_seconds() -> float:
 
 
 def _memory() -> float:
-    return float(sum(_pages(process) for process in _living())) / 2**30
+    """GiB. The kernel keeps these counts; to count every shared page once it would have to walk through all of them."""
+    held = [memory for process in _living() if (memory := _held(process))]
+    return (sum(rss - shared for rss, shared in held) + max(shared for _, shared in held)) / 2**30
 
 
-def _pages(process: psutil.Process) -> int:
+def _held(process: psutil.Process) -> tuple[int, int] | None:
+    """(bytes in memory, of these bytes that may be shared) of a process; None if it has just ended."""
     try:
-        return int(process.memory_full_info().pss)
-    except psutil.Error:  # it has just ended
-        return 0
+        memory = process.memory_info()
+    except psutil.Error:
+        return None
+    return memory.rss, memory.shared
 
 
 def _living() -> list[psutil.Process]:
