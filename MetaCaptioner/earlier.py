@@ -133,6 +133,9 @@ class EarlierWork:
             if sample is not None:
                 yield self.files[rank].item(sample, stem)
 
+    def others(self) -> Iterator[Item]:
+        return iter(())
+
     def _samples(self) -> Iterator[Sample]:
         made = (self.sample_of(rank, record) for rank, _, record in self._records())
         return (sample for sample in made if sample is not None)

@@ -1,6 +1,7 @@
 """The loop that every stage shares: pending samples -> media -> workflow -> record."""
 
 import asyncio
+import itertools
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -105,12 +106,16 @@ class RankLoop:
         self._slots = asyncio.Semaphore(settings.in_flight)
         self._ahead = asyncio.Semaphore(settings.in_flight + 2 * settings.decode_threads)
         self._running: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count()
         self._fatal: BaseException | None = None
         self._deadline: float | None = None
         self.tally = Tally()
 
-    async def run(self, items: Iterator[Item]) -> Tally:
-        """Work through `items` until they end, a signal comes, or the rank cannot go on.
+    async def run(self, items: Iterator[Item], others: Iterator[Item] | None = None) -> Tally:
+        """Work through `items`, then `others`, until they end, a signal comes, or the rank cannot go on.
+
+        The first of `others` is asked for once half of what was in flight is done. A rank that has begun a little later
+        is not slow, and has its own in flight by then.
 
         Raises:
             ResultError: a record could not be written.
@@ -122,6 +127,10 @@ class RankLoop:
         reporter.add_done_callback(self._note_failure)
         try:
             await self._admit(items)
+            if others is not None:
+                await self._drain(len(self._running) // 2)
+            if others is not None and not self._over():
+                await self._admit(others)
             await self._drain()
         finally:
             tasks = [reporter, *self._running]
@@ -142,7 +151,7 @@ class RankLoop:
 
     async def _admit(self, items: Iterator[Item]) -> None:
         """Start a task for each item, never more than may wait for the engine with their media decoded."""
-        for number, item in enumerate(items):
+        for item, number in zip(items, self._numbers, strict=False):
             if item.suspect:
                 await self._drain()
             while not self._over():
@@ -171,9 +180,9 @@ class RankLoop:
         if not task.cancelled() and task.exception() is not None and self._fatal is None:
             self._fatal = task.exception()
 
-    async def _drain(self) -> None:
-        """Wait for what is in flight; after a signal no longer than the grace time."""
-        while self._running and self._fatal is None:
+    async def _drain(self, left: int = 0) -> None:
+        """Wait for what is in flight until so much is left; after a signal no longer than the grace time."""
+        while len(self._running) > left and self._fatal is None:
             if self._stop.received and self._deadline is None:
                 self._deadline = time.monotonic() + self._settings.grace_seconds
             if self._deadline is not None and time.monotonic() >= self._deadline:

@@ -182,8 +182,10 @@ class _RankRun:
                 run_sample = stage.run_sample(prompts)
                 loop = RankLoop(run_sample, engine, settings, self._stop, constant, bar, self._vitals)
                 account.begin_work(engine.model, loop.tally)
-                items = work.items() if self._options.max_samples is None else islice(work.items(), pending)
-                await loop.run(_counted(items, bar))
+                if self._options.max_samples is None:
+                    await loop.run(work.items(), _added(work.others(), bar))
+                else:
+                    await loop.run(islice(work.items(), pending))
         return account.run()
 
     def _claimed_gpus(self) -> list[str]:
@@ -247,10 +249,10 @@ def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool) -> Engine:
         raise
 
 
-def _counted(items: Iterator[Item], bar: "tqdm[NoReturn]") -> Iterator[Item]:
-    """The items; what is taken over comes on top of the bar's total."""
-    for number, item in enumerate(items, start=1):
-        bar.total = max(bar.total or 0, number)
+def _added(others: Iterator[Item], bar: "tqdm[NoReturn]") -> Iterator[Item]:
+    """The items, each on top of the bar's total."""
+    for item in others:
+        bar.total = (bar.total or 0) + 1
         yield item
 
 

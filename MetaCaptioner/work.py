@@ -75,7 +75,11 @@ class Work(Protocol):
         ...
 
     def items(self) -> Iterator[Item]:
-        """The pending samples, read as they are asked for, then those that are taken over."""
+        """The pending samples, read as they are asked for."""
+        ...
+
+    def others(self) -> Iterator[Item]:
+        """Samples of slower ranks: a chunk is taken over as its first one is asked for."""
         ...
 
 
@@ -224,6 +228,8 @@ class PlanWork:
         for chunk in self._chunks:
             if not self.claims.size or self.claims.claim(chunk):
                 yield from self._chunk_items(chunk)
+
+    def others(self) -> Iterator[Item]:
         while (taken := self._take_over()) is not None:
             self.taken_over += taken.samples
             yield from self._chunk_items(taken)

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
@@ -21,6 +22,7 @@ from tests.helpers import (
     picture_rows,
     plan_row,
     records,
+    sample_of,
     small_plan,
     write_annotation,
     write_plan,
@@ -241,6 +243,21 @@ def test_a_rank_that_is_done_takes_over_what_another_has_not_begun(tmp_path: Pat
     assert run.caption(plan, output, "--takeover-chunk", "2", rank=(1, 2), engine_opens=False).status == 0
     assert run.caption(plan, output, "--takeover-chunk", "2", rank=(0, 2), engine_opens=False).status == 0
     assert run.main(verify, "--plan", plan, "--data-folder", output).status == 0
+
+
+def test_nothing_is_taken_over_before_half_of_the_own_samples_are_done(tmp_path: Path, run: Runner) -> None:
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    done_before: list[int] = []
+
+    async def slowly(request: Request) -> None:
+        if int(sample_of(request).removeprefix("one/")) >= 6:
+            done_before.append(len(records(output)))
+        await asyncio.sleep(0.02)
+
+    more = ("--takeover-chunk", "2", "--in-flight", "64")
+    assert run.caption(plan, output, *more, rank=(0, 2), engine=FakeEngine(slowly)).status == 0
+    assert set(records(output)) == names(12, "one")
+    assert done_before[0] >= 3
 
 
 def test_what_a_rank_has_begun_stays_its_own(tmp_path: Path, run: Runner) -> None:
