@@ -224,6 +224,18 @@ def test_captions_that_failed_do_not_stop_the_run(tmp_path: Path, run: Runner) -
     assert len(records(tmp_path / "out")) == 222
 
 
+def test_errors_are_retried_whoever_of_those_that_share_a_rank_has_them(tmp_path: Path, run: Runner) -> None:
+    first, out, retry = tmp_path / "first", tmp_path / "out", ("--prompts-dir", SHORTEN, "--retry-errors")
+    run.caption(small_plan(tmp_path, 6), first)
+    failing = FakeEngine(lambda request: completion(""))
+    run.second_pass(first, out, *retry, "--max-error-rate", 1, engine=failing)
+    assert set(error_kinds(out)) == names(6)
+    for rank in (1, 0):  # rank 1 begins before rank 0 has taken the errors out, which are all in its file
+        assert run.second_pass(first, out, *retry, rank=(rank, 2)).status == 0
+    assert set(records(out)) == names(6)
+    assert not error_kinds(out)
+
+
 # --- what cannot be
 
 
