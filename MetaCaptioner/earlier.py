@@ -21,6 +21,7 @@ from MetaCaptioner.work import Item, RankFiles, check_root, open_results
 BAD_SOURCE = "bad_source"
 """The kind of error of a sample whose earlier record is of no use."""
 _PROBED_CAPTIONS = 1000
+_NO_CAPTION = 1  # in place of a caption's hash
 
 SampleOf = Callable[[int, Record], Sample | None]
 """What is to be done for an earlier record of a rank: (rank, record) -> sample, or None for nothing."""
@@ -63,6 +64,7 @@ def with_source(sample: Sample, source: Record, **fields: str) -> Sample:
 def made_otherwise(read: Read, rank: int) -> Callable[[Record], bool]:
     """Whether a record was made from a caption that has since been replaced by another, or from none and there is one.
 
+    One whose sample this rank has no record of any more counts too: another rank may have made its caption since.
     Records that do not tell what they were made from are believed.
     """
     current: RowNumbers | None = None
@@ -75,10 +77,11 @@ def made_otherwise(read: Read, rank: int) -> Callable[[Record], bool]:
         if current is None:  # only once there are such records at all
             current = RowNumbers(np.uint64)
             for _, found in read(rank):
-                if is_caption(found):
-                    current.set(found["data_name"], found["index"], int(caption_hash(found["caption"]), 16))
+                if (place := row_of(found)) is not None:
+                    current.set(*place, int(caption_hash(found["caption"]), 16) if is_caption(found) else _NO_CAPTION)
         row = row_of(record)
-        return row is None or current.get(*row) != int(source["caption_hash"] or "0", 16)
+        made_from = int(source["caption_hash"], 16) if source["caption_hash"] else _NO_CAPTION
+        return row is None or current.get(*row) != made_from
 
     return outdated
 
@@ -175,6 +178,8 @@ class Earlier:
             UserError: the folder holds no captions, or as `EarlierWork`.
         """
         numbers = caption_ranks(self.captions)
+        # Also those that have none any more, since the captions were made anew by others: nobody else looks there.
+        numbers += {name.rank for _, name in result_files(self.output)}
         if self.output.resolve() == self.captions.resolve():
             raise UserError(f"output folder {self.output}: is that of the earlier captions; name another")
         shares = caption_shares(rank, numbers)

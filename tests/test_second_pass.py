@@ -1,10 +1,12 @@
 """The caption stage over the captions of earlier results."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from MetaCaptioner import captionpipeline
+from MetaCaptioner.plan import drop_errors
 from MetaCaptioner.Prompt import PROMPTS_FOLDER, load_prompts
 from MetaCaptioner.rows import caption_hash
 from tests.helpers import (
@@ -222,6 +224,41 @@ def test_captions_that_failed_do_not_stop_the_run(tmp_path: Path, run: Runner) -
     run.caption(small_plan(tmp_path, rows), tmp_path / "first", "--max-error-rate", 1)
     assert run.second_pass(tmp_path / "first", tmp_path / "out", "--prompts-dir", SHORTEN).status == 0
     assert len(records(tmp_path / "out")) == 222
+
+
+def two_ranks(folder: Path, name: str, cut: int, end: int = 8) -> Path:
+    """A plan for two ranks of the pictures `set/0` … `set/7`, cut at one of them; with `cut` = `end` for one."""
+    if not (folder / "set.json").exists():
+        write_annotation(folder / "set.json", picture_rows(folder / "media", 8))
+    cuts = [(0, cut), (cut, end)] if cut < end else [(0, end)]
+    rows = (plan_row(folder / "set.json", folder / "media", *cut, rank) for rank, cut in enumerate(cuts))
+    return write_plan(folder / name, *rows)
+
+
+def test_a_caption_that_is_made_anew_by_another_rank_has_one_record(tmp_path: Path, run: Runner) -> None:
+    first, out = tmp_path / "first", tmp_path / "out"
+    plan = two_ranks(tmp_path, "plan.jsonl", 4)
+    (tmp_path / "media" / "3.png").rename(tmp_path / "3.png")
+    run.caption(plan, first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN)
+    assert error_kinds(out) == {"set/3": "bad_source"}
+    (tmp_path / "3.png").rename(tmp_path / "media" / "3.png")
+    drop_errors(first)
+    remaining = write_plan(tmp_path / "rest.jsonl", plan_row(tmp_path / "set.json", tmp_path / "media", 3, 4, 1))
+    run.caption(remaining, first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN)
+    assert set(records(out)) == names(8)
+    assert not error_kinds(out)
+
+
+def test_captions_that_are_made_anew_by_fewer_ranks_have_one_record_each(tmp_path: Path, run: Runner) -> None:
+    first, out = tmp_path / "first", tmp_path / "out"
+    run.caption(two_ranks(tmp_path, "plan.jsonl", 4), first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN)
+    shutil.rmtree(first)
+    run.caption(two_ranks(tmp_path, "one.jsonl", 8), first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN)
+    assert set(records(out)) == names(8)
 
 
 def test_errors_are_retried_whoever_of_those_that_share_a_rank_has_them(tmp_path: Path, run: Runner) -> None:
