@@ -21,6 +21,7 @@ from MetaCaptioner.work import Item, RankFiles, check_root, open_results
 BAD_SOURCE = "bad_source"
 """The kind of error of a sample whose earlier record is of no use."""
 _PROBED_CAPTIONS = 1000
+_ROUTED = ("task_confidence", "subdomain", "runner_up")
 _NO_CAPTION = 1  # in place of a caption's hash
 
 SampleOf = Callable[[int, Record], Sample | None]
@@ -33,7 +34,10 @@ def is_caption(record: Record) -> bool:
 
 
 def sample_from_record(record: Record) -> Sample:
-    """The sample that a caption record tells of, with the caption, if there is one, as a text for prompts."""
+    """The sample that a caption record tells of, with the caption, if there is one, as a text for prompts.
+
+    What the router said of it goes on to the records that are made from it.
+    """
     modality: Modality = "video" if record.get("modality") == "video" else "image"
     caption = record.get("caption")
     return Sample(
@@ -46,6 +50,7 @@ def sample_from_record(record: Record) -> Sample:
         task_source=record.get("task_source", "metafile"),
         row_id=record.get("id"),
         tar=tar_place(record.get("tar")),
+        carried={name: record[name] for name in _ROUTED if name in record},
         fields={"caption": caption} if isinstance(caption, str) else {},
     )
 

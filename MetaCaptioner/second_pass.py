@@ -31,8 +31,6 @@ from MetaCaptioner.results import Record
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
-_ROUTED = ("task_confidence", "subdomain", "runner_up")
-"""What the router said of a sample goes on from pass to pass."""
 _PROBED_CAPTIONS = 1000
 
 
@@ -76,9 +74,7 @@ def to_caption(prompts: Prompts) -> SampleOf:
     """Every earlier record is a sample, with its texts or with what is wrong with it."""
 
     def sample_of(rank: int, record: Record) -> Sample:
-        sample = sample_from_record(record)
-        routed = {name: record[name] for name in _ROUTED if name in record}
-        sample = with_source(replace(sample, carried=routed), lineage(record), **_texts(record))
+        sample = with_source(sample_from_record(record), lineage(record), **_texts(record))
         problem = _problem(record, prompts)
         if problem is not None:
             return replace(sample, problem=problem, problem_kind=BAD_SOURCE)

@@ -396,6 +396,15 @@ def test_a_new_caption_that_is_worse_is_not_taken(tmp_path: Path, run: Runner) -
     assert (summary["resampled"]["rescued"], summary["resampled"]["replaced"]) == (0, 0)
 
 
+def test_what_the_router_said_goes_on(tmp_path: Path, run: Runner) -> None:
+    routed = FakeEngine(lambda r: completion("D2", D=0.9, A=0.1) if agent_of(r) == "router" else None)
+    run.caption(small_plan(tmp_path, 1, task="auto"), tmp_path / "out", engine=routed)
+    run.score(tmp_path / "out", "--resample", 1, engine=judged(lambda sample, number: 1 + 3 * number))
+    first, again = records(tmp_path / "out")["set/0"], made_again(tmp_path / "out", 1)["set/0"]
+    told = ("task", "task_source", "task_confidence", "subdomain", "runner_up")
+    assert {name: again[name] for name in told} == {name: first[name] for name in told}
+
+
 def test_without_resampling_the_summary_says_nothing_of_it(tmp_path: Path, run: Runner) -> None:
     out = caption(run, tmp_path)
     run.score(out, engine=judged(by_place))
