@@ -13,7 +13,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from MetaCaptioner.candidates import Candidate, Candidates, best, read_first, resample_folder, resample_folders
+from MetaCaptioner.candidates import (
+    Candidate,
+    Candidates,
+    best,
+    is_rescued,
+    read_first,
+    resample_folder,
+    resample_folders,
+)
 from MetaCaptioner.captionpipeline import caption, refuse_earlier_texts
 from MetaCaptioner.earlier import (
     Earlier,
@@ -153,10 +161,12 @@ def conclude(folder: Path, captions: Path, rank: Rank) -> list[str]:
     """What has become, so far, of the rejected captions of the ranks that this process takes."""
     numbers = caption_shares(rank, caption_ranks(captions))
     paths = [path for path, name in result_files(folder) if name.rank in numbers]
-    made = [record for path in paths for record in read_records(path) if not is_error(record)]
-    rescued = sum(not record["rounds"][-1].get("rejected", True) for record in made)
-    better = sum(record["overall"] > record["source"]["overall"] for record in made)
-    return [f"resample: {rescued} of {len(made)} rejected captions are rescued, {better} have better marks than before"]
+    made = rescued = better = 0
+    for record in (record for path in paths for record in read_records(path) if not is_error(record)):
+        made += 1
+        rescued += is_rescued(record)
+        better += record["overall"] > record["source"]["overall"]
+    return [f"resample: {rescued} of {made} rejected captions are rescued, {better} have better marks than before"]
 
 
 def stages(arguments: argparse.Namespace) -> list[Stage]:

@@ -13,6 +13,7 @@ import pytest
 import verify
 
 from MetaCaptioner.accounting import runs_of
+from MetaCaptioner.candidates import read_best
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.errors import EngineDead, SampleError
 from MetaCaptioner.judge import DIMENSIONS
@@ -380,10 +381,11 @@ def test_the_better_caption_is_kept_with_its_lineage_and_the_cost_is_told(tmp_pa
     checked = ("--plan", tmp_path / "plan.jsonl", "--data-folder", out, "--scores")
     assert run.main(verify.main, *checked).status == 0
     [path] = (out / "score" / "resample" / "2").glob("Rank*.jsonl")
-    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[0] + b"torn")
+    line = path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(path.read_bytes() + line + b"torn")
     broken = run.main(verify.main, *checked)
     assert broken.status == 1
-    assert "1  captions sampled again twice: set/1" in broken.said
+    assert f"1  captions sampled again twice: {json.loads(line)['sample_id']}" in broken.said
     assert f"1  torn or broken lines: score/resample/2/{path.name}:5" in broken.said
 
 
@@ -425,6 +427,21 @@ def test_a_second_pass_takes_the_better_caption(tmp_path: Path, run: Runner) -> 
     found = records(tmp_path / "short")
     assert set(found) == names(4)
     assert found["set/1"]["source"]["source"]["overall"] == 1
+
+
+def test_without_thresholds_a_rescued_caption_goes_before_the_rejected_one(tmp_path: Path, run: Runner) -> None:
+    """The first caption has the better mean and one mark that is too low; the new one is good enough."""
+    out, good = caption(run, tmp_path, 1), judged(lambda sample, number: 4)
+
+    def hook(request: Request) -> Completion | None:
+        if agent_of(request) == "judge":
+            return completion(json.dumps({"reason": "bad", **dict.fromkeys(DIMENSIONS, 5), "hallucination": 2}))
+        return good._hook(request) if good._hook else None  # type: ignore[return-value]
+
+    run.score(out, "--resample", 1, engine=FakeEngine(hook))
+    assert (records(out / "score")["set/0"]["overall"], made_again(out, 1)["set/0"]["overall"]) == (4.4, 4)
+    assert filtered(run, out)[0]["set/0"]["caption"] == "summary of set/0 in round 1"
+    assert [record["caption"] for _, record in read_best(out, out / "score")(0)] == ["summary of set/0 in round 1"]
 
 
 # --- what cannot be
