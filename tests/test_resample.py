@@ -17,7 +17,7 @@ from MetaCaptioner.candidates import read_best
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.errors import EngineDead, SampleError
 from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.Prompt import load_prompts, resampling
+from MetaCaptioner.Prompt import PROMPTS_FOLDER, load_prompts, resampling
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.vitals import Vitals
 from tests.helpers import (
@@ -468,3 +468,22 @@ def test_a_second_pass_cannot_be_sampled_again(tmp_path: Path, run: Runner) -> N
     outcome = run.score(out, "--prompts-dir", folder, "--resample", 1, engine_opens=False)
     assert outcome.status == 1
     assert "captions cannot be sampled again with the prompts of a second pass" in outcome.errors[0]
+
+
+def test_captions_of_a_second_pass_are_not_sampled_again_with_the_prompts_of_a_first(
+    tmp_path: Path, run: Runner
+) -> None:
+    out = caption(run, tmp_path)
+    run.second_pass(out, tmp_path / "short", "--prompts-dir", PROMPTS_FOLDER / "shorten")
+    outcome = run.score(tmp_path / "short", "--resample", 1, engine_opens=False)
+    assert outcome.status == 1
+    assert "captions of a second pass cannot be sampled again" in outcome.errors[0]
+
+
+def test_a_domain_without_prompts_is_told_before_anything_is_scored(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    replace_record(out, "set/1", task="Maps")
+    outcome = run.score(out, "--resample", 1, engine_opens=False)
+    assert outcome.status == 1
+    assert "domain 'Maps' of earlier captions has no prompts here (is --prompts-dir missing?)" in outcome.errors[0]
+    assert run.score(out, engine=judged(by_place)).status == 0
