@@ -96,8 +96,9 @@ class EarlierWork:
     """The earlier records of which something is to be made that is not there yet.
 
     The unit is the rank that wrote the earlier records. Where there are more processes than such ranks, several share
-    one and take its records in turn; each writes a part of its own. What any part holds counts as done, so the number
-    of processes may change from run to run.
+    one and take its rows in turn, by their numbers, so that none is anybody else's when records come or go meanwhile;
+    each writes a part of its own. What any part holds counts as done, so the number of processes may change from run to
+    run.
 
     Raises:
         UserError: a dataset's root is wrong, told before any model is loaded.
@@ -151,9 +152,10 @@ class EarlierWork:
     def _records(self) -> Iterator[tuple[int, str, Record]]:
         """(rank, annotation stem, record) of the earlier records that are this process's."""
         for rank, (turn, processes) in self.shares.items():
-            records = (found for found in self.read(rank) if row_of(found[1]) is not None)
-            for stem, record in islice(records, turn, None, processes):
-                yield rank, stem, record
+            for stem, record in self.read(rank):
+                row = row_of(record)
+                if row is not None and row[1] % processes == turn:
+                    yield rank, stem, record
 
 
 def caption_shares(rank: Rank, caption_ranks: Sequence[int]) -> dict[int, tuple[int, int]]:

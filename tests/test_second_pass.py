@@ -273,6 +273,18 @@ def test_errors_are_retried_whoever_of_those_that_share_a_rank_has_them(tmp_path
     assert not error_kinds(out)
 
 
+def test_those_that_share_a_rank_have_the_same_captions_whatever_is_captioned_meanwhile(
+    tmp_path: Path, run: Runner
+) -> None:
+    first, out, root = tmp_path / "first", tmp_path / "out", tmp_path / "media"
+    files = [write_annotation(tmp_path / f"{name}.json", picture_rows(root, 4)) for name in "ab"]
+    run.caption(write_plan(tmp_path / "some.jsonl", *(plan_row(file, root, 0, 3) for file in files)), first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN, rank=(0, 2))
+    run.caption(write_plan(tmp_path / "plan.jsonl", *(plan_row(file, root, 0, 4) for file in files)), first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN, rank=(1, 2))
+    assert set(records(out)) == names(4, "a") | names(4, "b")
+
+
 # --- what cannot be
 
 
