@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from MetaCaptioner.candidates import read_best
+from MetaCaptioner.claims import show_those_of
 from MetaCaptioner.earlier import (
     BAD_SOURCE,
     Earlier,
@@ -47,7 +48,9 @@ def open_second_pass(
     some = (record for number in caption_ranks(folder) for _, record in read(number))
     check_texts(islice(some, _PROBED_CAPTIONS), prompts, str(folder))
     earlier = Earlier(folder, read, arguments.output_dir)
-    return earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
+    work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
+    show_those_of(folder, arguments.output_dir)
+    return work
 
 
 def check_texts(records: Iterable[Record], prompts: Prompts, folder: str) -> None:

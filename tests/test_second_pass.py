@@ -7,6 +7,7 @@ import pytest
 
 from MetaCaptioner import captionpipeline
 from MetaCaptioner.plan import drop_errors
+from MetaCaptioner.progress import Watcher
 from MetaCaptioner.Prompt import PROMPTS_FOLDER, load_prompts
 from MetaCaptioner.rows import caption_hash
 from tests.helpers import (
@@ -341,6 +342,17 @@ def test_folders_that_cannot_be(tmp_path: Path, run: Runner) -> None:
 
 
 # --- the stages after it
+
+
+def test_the_status_knows_which_rank_has_taken_over_what_in_the_first_pass(tmp_path: Path, run: Runner) -> None:
+    first, out, plan = tmp_path / "first", tmp_path / "out", two_ranks(tmp_path, "plan.jsonl", 4)
+    run.caption(plan, first, "--takeover-chunk", 2, rank=(1, 2))
+    assert set(records(first)) == names(8)
+    assert not list(first.glob("Rank0_*"))
+    for _ in range(2):
+        assert run.second_pass(first, out, "--prompts-dir", SHORTEN, rank=(0, 1)).status == 0
+        looked = Watcher(plan, out, 60, 300).look()
+        assert [(rank.state, rank.count.remaining) for rank in looked.ranks] == [("done", 0), ("done", 0)]
 
 
 def test_the_second_passs_folder_is_scored_like_any(tmp_path: Path, run: Runner) -> None:
