@@ -28,7 +28,7 @@ from MetaCaptioner.metafile import Sample
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import Record
+from MetaCaptioner.results import Record, is_error
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
@@ -57,10 +57,14 @@ def check_texts(records: Iterable[Record], prompts: Prompts, folder: str) -> Non
     """Refuse prompts that use a text which none of some captions of their domain has.
 
     Raises:
-        UserError: that, or a domain has no prompts; names the file or the folder.
+        UserError: that, a domain has no prompts, or these are records of another stage; names the file or the folder.
     """
     there: dict[str, set[str]] = defaultdict(set)
-    for record in filter(is_caption, records):
+    for record in records:
+        if is_error(record):
+            continue
+        if not is_caption(record):
+            raise UserError(f"input folder {folder}: {record['sample_id']} has no caption: is it of the caption stage?")
         there[str(record.get("task"))] |= _texts(record).keys()
     for task, texts in there.items():
         workflow = prompts.workflows.get(task)

@@ -328,6 +328,15 @@ def test_a_domain_without_prompts_is_told(tmp_path: Path, run: Runner) -> None:
     assert "domain 'Maps' of earlier captions has no prompts here (is --prompts-dir missing?)" in outcome.errors[0]
 
 
+def test_results_of_another_stage_are_told_before_the_engine_is_opened(tmp_path: Path, run: Runner) -> None:
+    run.route(small_plan(tmp_path), tmp_path / "routes")
+    outcome = run.second_pass(tmp_path / "routes", tmp_path / "out", "--prompts-dir", SHORTEN, engine_opens=False)
+    assert outcome.status == 1
+    assert f"input folder {tmp_path / 'routes'}: set/" in outcome.errors[0]
+    assert "has no caption: is it of the caption stage?" in outcome.errors[0]
+    assert not (tmp_path / "out").exists()
+
+
 def test_folders_that_cannot_be(tmp_path: Path, run: Runner) -> None:
     outcome = run.second_pass(tmp_path / "none", tmp_path / "out", engine_opens=False)
     assert outcome.errors == [
