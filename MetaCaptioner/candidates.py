@@ -55,7 +55,7 @@ class Candidate:
 
 def is_rescued(record: Record) -> bool:
     """Whether a record is of a caption that was sampled again until the thresholds of that run let it through."""
-    rounds = record.get("rounds")
+    rounds: list[Record] = record.get("rounds") or []
     return bool(rounds) and not rounds[-1].get("rejected", True)
 
 
