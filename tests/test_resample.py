@@ -381,11 +381,11 @@ def test_the_better_caption_is_kept_with_its_lineage_and_the_cost_is_told(tmp_pa
     checked = ("--plan", tmp_path / "plan.jsonl", "--data-folder", out, "--scores")
     assert run.main(verify.main, *checked).status == 0
     [path] = (out / "score" / "resample" / "2").glob("Rank*.jsonl")
-    line = path.read_bytes().splitlines(keepends=True)[0]
-    path.write_bytes(path.read_bytes() + line + b"torn")
+    first = path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(path.read_bytes() + first + b"torn")
     broken = run.main(verify.main, *checked)
     assert broken.status == 1
-    assert f"1  captions sampled again twice: {json.loads(line)['sample_id']}" in broken.said
+    assert f"1  captions sampled again twice: {json.loads(first)['sample_id']}" in broken.said
     assert f"1  torn or broken lines: score/resample/2/{path.name}:5" in broken.said
 
 
