@@ -42,11 +42,21 @@ class Candidate:
         return thresholds.against(self.record, self.score) if thresholds else []
 
     def rank(self, thresholds: Thresholds | None) -> tuple[bool, float, int]:
-        """Grows with how good it is: good enough or not, then the mean of the marks, then the lowest."""
+        """Grows with how good it is: good enough or not, then the mean of the marks, then the lowest.
+
+        Without thresholds, good enough is what was sampled again until those of that run let it through.
+        """
         if self.score is None or why_unmarked(self.record, self.score) is not None:
             return False, 0.0, 0
         lowest = min(self.score["scores"][name] for name in DIMENSIONS)
-        return not self.against(thresholds), float(self.score["overall"]), lowest
+        good_enough = not self.against(thresholds) if thresholds else is_rescued(self.record)
+        return good_enough, float(self.score["overall"]), lowest
+
+
+def is_rescued(record: Record) -> bool:
+    """Whether a record is of a caption that was sampled again until the thresholds of that run let it through."""
+    rounds: list[Record] = record.get("rounds") or []
+    return bool(rounds) and not rounds[-1].get("rejected", True)
 
 
 def best(candidates: Sequence[Candidate], thresholds: Thresholds | None = None) -> Candidate:

@@ -9,6 +9,7 @@ of this plan is the one that completes it, and all records of a chunk are in tha
 
 import errno
 import hashlib
+import os
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,17 @@ class Chunk:
         """The same chunk, done by another rank."""
         rows = (row.model_copy(update={"assign_rank": rank}) for row in self.rows)
         return Chunk(self.owner, self.number, rank, tuple(rows))
+
+
+def show_those_of(earlier: Path, results: Path) -> None:
+    """Where results are made from earlier ones, rank by rank, let those who look at them see the claims made there.
+
+    Else a rank whose chunks others have taken over would seem to have left them undone. On a file system without links
+    it does.
+    """
+    if (earlier / FOLDER).is_dir():
+        with suppress(OSError):
+            (results / FOLDER).symlink_to(os.path.relpath(earlier.resolve() / FOLDER, results.resolve()))
 
 
 class Claims:

@@ -21,6 +21,8 @@ from MetaCaptioner.work import Item, RankFiles, check_root, open_results
 BAD_SOURCE = "bad_source"
 """The kind of error of a sample whose earlier record is of no use."""
 _PROBED_CAPTIONS = 1000
+_ROUTED = ("task_confidence", "subdomain", "runner_up")
+_NO_CAPTION = 1  # in place of a caption's hash
 
 SampleOf = Callable[[int, Record], Sample | None]
 """What is to be done for an earlier record of a rank: (rank, record) -> sample, or None for nothing."""
@@ -32,7 +34,10 @@ def is_caption(record: Record) -> bool:
 
 
 def sample_from_record(record: Record) -> Sample:
-    """The sample that a caption record tells of, with the caption, if there is one, as a text for prompts."""
+    """The sample that a caption record tells of, with the caption, if there is one, as a text for prompts.
+
+    What the router said of it goes on to the records that are made from it.
+    """
     modality: Modality = "video" if record.get("modality") == "video" else "image"
     caption = record.get("caption")
     return Sample(
@@ -45,6 +50,7 @@ def sample_from_record(record: Record) -> Sample:
         task_source=record.get("task_source", "metafile"),
         row_id=record.get("id"),
         tar=tar_place(record.get("tar")),
+        carried={name: record[name] for name in _ROUTED if name in record},
         fields={"caption": caption} if isinstance(caption, str) else {},
     )
 
@@ -63,6 +69,7 @@ def with_source(sample: Sample, source: Record, **fields: str) -> Sample:
 def made_otherwise(read: Read, rank: int) -> Callable[[Record], bool]:
     """Whether a record was made from a caption that has since been replaced by another, or from none and there is one.
 
+    One whose sample this rank has no record of any more counts too: another rank may have made its caption since.
     Records that do not tell what they were made from are believed.
     """
     current: RowNumbers | None = None
@@ -75,10 +82,11 @@ def made_otherwise(read: Read, rank: int) -> Callable[[Record], bool]:
         if current is None:  # only once there are such records at all
             current = RowNumbers(np.uint64)
             for _, found in read(rank):
-                if is_caption(found):
-                    current.set(found["data_name"], found["index"], int(caption_hash(found["caption"]), 16))
+                if (place := row_of(found)) is not None:
+                    current.set(*place, int(caption_hash(found["caption"]), 16) if is_caption(found) else _NO_CAPTION)
         row = row_of(record)
-        return row is None or current.get(*row) != int(source["caption_hash"] or "0", 16)
+        made_from = int(source["caption_hash"], 16) if source["caption_hash"] else _NO_CAPTION
+        return row is None or current.get(*row) != made_from
 
     return outdated
 
@@ -88,8 +96,9 @@ class EarlierWork:
     """The earlier records of which something is to be made that is not there yet.
 
     The unit is the rank that wrote the earlier records. Where there are more processes than such ranks, several share
-    one and take its records in turn; each writes a part of its own. What any part holds counts as done, so the number
-    of processes may change from run to run.
+    one and take its rows in turn, by their numbers, so that none is anybody else's when records come or go meanwhile;
+    each writes a part of its own. What any part holds counts as done, so the number of processes may change from run to
+    run.
 
     Raises:
         UserError: a dataset's root is wrong, told before any model is loaded.
@@ -146,9 +155,10 @@ class EarlierWork:
     def _records(self) -> Iterator[tuple[int, str, Record]]:
         """(rank, annotation stem, record) of the earlier records that are this process's."""
         for rank, (turn, processes) in self.shares.items():
-            records = (found for found in self.read(rank) if row_of(found[1]) is not None)
-            for stem, record in islice(records, turn, None, processes):
-                yield rank, stem, record
+            for stem, record in self.read(rank):
+                row = row_of(record)
+                if row is not None and row[1] % processes == turn:
+                    yield rank, stem, record
 
 
 def caption_shares(rank: Rank, caption_ranks: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -178,6 +188,8 @@ class Earlier:
             UserError: the folder holds no captions, or as `EarlierWork`.
         """
         numbers = caption_ranks(self.captions)
+        # Also those that have none any more, since the captions were made anew by others: nobody else looks there.
+        numbers += {name.rank for _, name in result_files(self.output)}
         if self.output.resolve() == self.captions.resolve():
             raise UserError(f"output folder {self.output}: is that of the earlier captions; name another")
         shares = caption_shares(rank, numbers)

@@ -11,9 +11,18 @@ import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
-from MetaCaptioner.candidates import Candidate, Candidates, best, read_first, resample_folder, resample_folders
+from MetaCaptioner.candidates import (
+    Candidate,
+    Candidates,
+    best,
+    is_rescued,
+    read_first,
+    resample_folder,
+    resample_folders,
+)
 from MetaCaptioner.captionpipeline import caption, refuse_earlier_texts
 from MetaCaptioner.earlier import (
     Earlier,
@@ -26,7 +35,7 @@ from MetaCaptioner.earlier import (
     with_source,
 )
 from MetaCaptioner.engine import Completion
-from MetaCaptioner.errors import BadArguments, SampleError
+from MetaCaptioner.errors import BadArguments, SampleError, UserError
 from MetaCaptioner.judge import Judge, Thresholds, thresholds_from, why_unmarked
 from MetaCaptioner.media import Media
 from MetaCaptioner.metafile import Sample
@@ -35,11 +44,13 @@ from MetaCaptioner.Prompt import Prompts, resampling
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.second_pass import check_texts
 from MetaCaptioner.stage import Stage
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Agent, Generate, base_texts
 
 _ROUND = "round"
+_PROBED_CAPTIONS = 1000
 
 
 def of_round(generate: Generate, number: int) -> Generate:
@@ -143,20 +154,30 @@ def check(arguments: argparse.Namespace, prompts: Prompts) -> None:
     """Refuse what cannot be sampled again, before anything is scored.
 
     Raises:
-        UserError: the prompts are those of a second pass.
+        UserError: the prompts or the captions are those of a second pass, or a domain has no prompts.
     """
-    if arguments.resample:
-        refuse_earlier_texts(prompts, "captions cannot be sampled again with the prompts of a second pass")
+    if not arguments.resample:
+        return
+    refuse_earlier_texts(prompts, "captions cannot be sampled again with the prompts of a second pass")
+    folder, read = arguments.data_folder, read_first(arguments.data_folder)
+    some = list(islice((record for rank in caption_ranks(folder) for _, record in read(rank)), _PROBED_CAPTIONS))
+    if any("source" in record for record in some):
+        raise UserError(
+            f"data folder {folder}: captions of a second pass cannot be sampled again; leave out --resample"
+        )
+    check_texts(some, prompts, str(folder))
 
 
 def conclude(folder: Path, captions: Path, rank: Rank) -> list[str]:
     """What has become, so far, of the rejected captions of the ranks that this process takes."""
     numbers = caption_shares(rank, caption_ranks(captions))
     paths = [path for path, name in result_files(folder) if name.rank in numbers]
-    made = [record for path in paths for record in read_records(path) if not is_error(record)]
-    rescued = sum(not record["rounds"][-1].get("rejected", True) for record in made)
-    better = sum(record["overall"] > record["source"]["overall"] for record in made)
-    return [f"resample: {rescued} of {len(made)} rejected captions are rescued, {better} have better marks than before"]
+    made = rescued = better = 0
+    for record in (record for path in paths for record in read_records(path) if not is_error(record)):
+        made += 1
+        rescued += is_rescued(record)
+        better += record["overall"] > record["source"]["overall"]
+    return [f"resample: {rescued} of {made} rejected captions are rescued, {better} have better marks than before"]
 
 
 def stages(arguments: argparse.Namespace) -> list[Stage]:

@@ -301,9 +301,20 @@ class RankResults:
         """The files that are this process's to change, from any node it ever ran on."""
         return [path for path, name in result_files(self.folder, self.rank) if name.part % self.parts == self.part]
 
-    def done(self) -> DoneSamples:
-        """The samples that have a record in any part of this rank."""
-        return done_samples(self.folder, self.rank)
+    def done(self, unwanted: Callable[[Record], bool] | None = None) -> DoneSamples:
+        """The samples that have a record in any part of this rank.
+
+        `unwanted` ones in the parts of others do not count: whoever has those takes them out, sooner or later.
+        """
+        if unwanted is None or self.parts == 1:
+            return done_samples(self.folder, self.rank)
+        done, own = DoneSamples(), self.files()
+        for path, _ in result_files(self.folder, self.rank):
+            for record in read_records(path):
+                row = row_of(record)
+                if row is not None and (path in own or not unwanted(record)):
+                    done.mark(*row)
+        return done
 
     def _recover(self) -> int:
         """Drop torn and broken lines, so that their samples are done again. Returns how many lines went."""

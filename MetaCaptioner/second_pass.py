@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from MetaCaptioner.candidates import read_best
+from MetaCaptioner.claims import show_those_of
 from MetaCaptioner.earlier import (
     BAD_SOURCE,
     Earlier,
@@ -27,12 +28,10 @@ from MetaCaptioner.metafile import Sample
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import Record
+from MetaCaptioner.results import Record, is_error
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
-_ROUTED = ("task_confidence", "subdomain", "runner_up")
-"""What the router said of a sample goes on from pass to pass."""
 _PROBED_CAPTIONS = 1000
 
 
@@ -49,17 +48,23 @@ def open_second_pass(
     some = (record for number in caption_ranks(folder) for _, record in read(number))
     check_texts(islice(some, _PROBED_CAPTIONS), prompts, str(folder))
     earlier = Earlier(folder, read, arguments.output_dir)
-    return earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
+    work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
+    show_those_of(folder, arguments.output_dir)
+    return work
 
 
 def check_texts(records: Iterable[Record], prompts: Prompts, folder: str) -> None:
     """Refuse prompts that use a text which none of some captions of their domain has.
 
     Raises:
-        UserError: that, or a domain has no prompts; names the file or the folder.
+        UserError: that, a domain has no prompts, or these are records of another stage; names the file or the folder.
     """
     there: dict[str, set[str]] = defaultdict(set)
-    for record in filter(is_caption, records):
+    for record in records:
+        if is_error(record):
+            continue
+        if not is_caption(record):
+            raise UserError(f"input folder {folder}: {record['sample_id']} has no caption: is it of the caption stage?")
         there[str(record.get("task"))] |= _texts(record).keys()
     for task, texts in there.items():
         workflow = prompts.workflows.get(task)
@@ -76,9 +81,7 @@ def to_caption(prompts: Prompts) -> SampleOf:
     """Every earlier record is a sample, with its texts or with what is wrong with it."""
 
     def sample_of(rank: int, record: Record) -> Sample:
-        sample = sample_from_record(record)
-        routed = {name: record[name] for name in _ROUTED if name in record}
-        sample = with_source(replace(sample, carried=routed), lineage(record), **_texts(record))
+        sample = with_source(sample_from_record(record), lineage(record), **_texts(record))
         problem = _problem(record, prompts)
         if problem is not None:
             return replace(sample, problem=problem, problem_kind=BAD_SOURCE)

@@ -106,14 +106,16 @@ def open_results(
     """Open the results of one assigned rank, or a share (turn, processes) of it.
 
     Records that are `retried` are taken out and count as attempts, but only by the first worker of a run: the next one
-    finds them out, or made anew. `outdated` ones are just taken out.
+    finds them out, or made anew. `outdated` ones are just taken out. Where a rank is shared, such a record may lie in a
+    part of another process, which takes it out, while its sample is this process's turn: that is pending all the same.
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
     if outdated is not None:
         results.drop(outdated)
     if retried is not None and not rank.restarts:
         results.retry(retried)
-    done = results.done()
+    unwanted = [test for test in (outdated, retried) if test is not None]
+    done = results.done(lambda record: any(test(record) for test in unwanted))
     results.journal.settle(done.has, crashed=rank.restarts > 0)
     return RankFiles(results, done)
 

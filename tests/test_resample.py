@@ -13,10 +13,11 @@ import pytest
 import verify
 
 from MetaCaptioner.accounting import runs_of
+from MetaCaptioner.candidates import read_best
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.errors import EngineDead, SampleError
 from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.Prompt import load_prompts, resampling
+from MetaCaptioner.Prompt import PROMPTS_FOLDER, load_prompts, resampling
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.vitals import Vitals
 from tests.helpers import (
@@ -397,6 +398,15 @@ def test_a_new_caption_that_is_worse_is_not_taken(tmp_path: Path, run: Runner) -
     assert (summary["resampled"]["rescued"], summary["resampled"]["replaced"]) == (0, 0)
 
 
+def test_what_the_router_said_goes_on(tmp_path: Path, run: Runner) -> None:
+    routed = FakeEngine(lambda r: completion("D2", D=0.9, A=0.1) if agent_of(r) == "router" else None)
+    run.caption(small_plan(tmp_path, 1, task="auto"), tmp_path / "out", engine=routed)
+    run.score(tmp_path / "out", "--resample", 1, engine=judged(lambda sample, number: 1 + 3 * number))
+    first, again = records(tmp_path / "out")["set/0"], made_again(tmp_path / "out", 1)["set/0"]
+    told = ("task", "task_source", "task_confidence", "subdomain", "runner_up")
+    assert {name: again[name] for name in told} == {name: first[name] for name in told}
+
+
 def test_without_resampling_the_summary_says_nothing_of_it(tmp_path: Path, run: Runner) -> None:
     out = caption(run, tmp_path)
     run.score(out, engine=judged(by_place))
@@ -417,6 +427,21 @@ def test_a_second_pass_takes_the_better_caption(tmp_path: Path, run: Runner) -> 
     found = records(tmp_path / "short")
     assert set(found) == names(4)
     assert found["set/1"]["source"]["source"]["overall"] == 1
+
+
+def test_without_thresholds_a_rescued_caption_goes_before_the_rejected_one(tmp_path: Path, run: Runner) -> None:
+    """The first caption has the better mean and one mark that is too low; the new one is good enough."""
+    out, good = caption(run, tmp_path, 1), judged(lambda sample, number: 4)
+
+    def hook(request: Request) -> Completion | None:
+        if agent_of(request) == "judge":
+            return completion(json.dumps({"reason": "bad", **dict.fromkeys(DIMENSIONS, 5), "hallucination": 2}))
+        return good._hook(request) if good._hook else None  # type: ignore[return-value]
+
+    run.score(out, "--resample", 1, engine=FakeEngine(hook))
+    assert (records(out / "score")["set/0"]["overall"], made_again(out, 1)["set/0"]["overall"]) == (4.4, 4)
+    assert filtered(run, out)[0]["set/0"]["caption"] == "summary of set/0 in round 1"
+    assert [record["caption"] for _, record in read_best(out, out / "score")(0)] == ["summary of set/0 in round 1"]
 
 
 # --- what cannot be
@@ -443,3 +468,22 @@ def test_a_second_pass_cannot_be_sampled_again(tmp_path: Path, run: Runner) -> N
     outcome = run.score(out, "--prompts-dir", folder, "--resample", 1, engine_opens=False)
     assert outcome.status == 1
     assert "captions cannot be sampled again with the prompts of a second pass" in outcome.errors[0]
+
+
+def test_captions_of_a_second_pass_are_not_sampled_again_with_the_prompts_of_a_first(
+    tmp_path: Path, run: Runner
+) -> None:
+    out = caption(run, tmp_path)
+    run.second_pass(out, tmp_path / "short", "--prompts-dir", PROMPTS_FOLDER / "shorten")
+    outcome = run.score(tmp_path / "short", "--resample", 1, engine_opens=False)
+    assert outcome.status == 1
+    assert "captions of a second pass cannot be sampled again" in outcome.errors[0]
+
+
+def test_a_domain_without_prompts_is_told_before_anything_is_scored(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    replace_record(out, "set/1", task="Maps")
+    outcome = run.score(out, "--resample", 1, engine_opens=False)
+    assert outcome.status == 1
+    assert "domain 'Maps' of earlier captions has no prompts here (is --prompts-dir missing?)" in outcome.errors[0]
+    assert run.score(out, engine=judged(by_place)).status == 0

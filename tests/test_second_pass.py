@@ -1,10 +1,13 @@
 """The caption stage over the captions of earlier results."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from MetaCaptioner import captionpipeline
+from MetaCaptioner.plan import drop_errors
+from MetaCaptioner.progress import Watcher
 from MetaCaptioner.Prompt import PROMPTS_FOLDER, load_prompts
 from MetaCaptioner.rows import caption_hash
 from tests.helpers import (
@@ -224,6 +227,65 @@ def test_captions_that_failed_do_not_stop_the_run(tmp_path: Path, run: Runner) -
     assert len(records(tmp_path / "out")) == 222
 
 
+def two_ranks(folder: Path, name: str, cut: int, end: int = 8) -> Path:
+    """A plan for two ranks of the pictures `set/0` … `set/7`, cut at one of them; with `cut` = `end` for one."""
+    if not (folder / "set.json").exists():
+        write_annotation(folder / "set.json", picture_rows(folder / "media", 8))
+    cuts = [(0, cut), (cut, end)] if cut < end else [(0, end)]
+    rows = (plan_row(folder / "set.json", folder / "media", *cut, rank) for rank, cut in enumerate(cuts))
+    return write_plan(folder / name, *rows)
+
+
+def test_a_caption_that_is_made_anew_by_another_rank_has_one_record(tmp_path: Path, run: Runner) -> None:
+    first, out = tmp_path / "first", tmp_path / "out"
+    plan = two_ranks(tmp_path, "plan.jsonl", 4)
+    (tmp_path / "media" / "3.png").rename(tmp_path / "3.png")
+    run.caption(plan, first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN)
+    assert error_kinds(out) == {"set/3": "bad_source"}
+    (tmp_path / "3.png").rename(tmp_path / "media" / "3.png")
+    drop_errors(first)
+    remaining = write_plan(tmp_path / "rest.jsonl", plan_row(tmp_path / "set.json", tmp_path / "media", 3, 4, 1))
+    run.caption(remaining, first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN)
+    assert set(records(out)) == names(8)
+    assert not error_kinds(out)
+
+
+def test_captions_that_are_made_anew_by_fewer_ranks_have_one_record_each(tmp_path: Path, run: Runner) -> None:
+    first, out = tmp_path / "first", tmp_path / "out"
+    run.caption(two_ranks(tmp_path, "plan.jsonl", 4), first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN)
+    shutil.rmtree(first)
+    run.caption(two_ranks(tmp_path, "one.jsonl", 8), first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN)
+    assert set(records(out)) == names(8)
+
+
+def test_errors_are_retried_whoever_of_those_that_share_a_rank_has_them(tmp_path: Path, run: Runner) -> None:
+    first, out, retry = tmp_path / "first", tmp_path / "out", ("--prompts-dir", SHORTEN, "--retry-errors")
+    run.caption(small_plan(tmp_path, 6), first)
+    failing = FakeEngine(lambda request: completion(""))
+    run.second_pass(first, out, *retry, "--max-error-rate", 1, engine=failing)
+    assert set(error_kinds(out)) == names(6)
+    for rank in (1, 0):  # rank 1 begins before rank 0 has taken the errors out, which are all in its file
+        assert run.second_pass(first, out, *retry, rank=(rank, 2)).status == 0
+    assert set(records(out)) == names(6)
+    assert not error_kinds(out)
+
+
+def test_those_that_share_a_rank_have_the_same_captions_whatever_is_captioned_meanwhile(
+    tmp_path: Path, run: Runner
+) -> None:
+    first, out, root = tmp_path / "first", tmp_path / "out", tmp_path / "media"
+    files = [write_annotation(tmp_path / f"{name}.json", picture_rows(root, 4)) for name in "ab"]
+    run.caption(write_plan(tmp_path / "some.jsonl", *(plan_row(file, root, 0, 3) for file in files)), first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN, rank=(0, 2))
+    run.caption(write_plan(tmp_path / "plan.jsonl", *(plan_row(file, root, 0, 4) for file in files)), first)
+    run.second_pass(first, out, "--prompts-dir", SHORTEN, rank=(1, 2))
+    assert set(records(out)) == names(4, "a") | names(4, "b")
+
+
 # --- what cannot be
 
 
@@ -266,6 +328,15 @@ def test_a_domain_without_prompts_is_told(tmp_path: Path, run: Runner) -> None:
     assert "domain 'Maps' of earlier captions has no prompts here (is --prompts-dir missing?)" in outcome.errors[0]
 
 
+def test_results_of_another_stage_are_told_before_the_engine_is_opened(tmp_path: Path, run: Runner) -> None:
+    run.route(small_plan(tmp_path), tmp_path / "routes")
+    outcome = run.second_pass(tmp_path / "routes", tmp_path / "out", "--prompts-dir", SHORTEN, engine_opens=False)
+    assert outcome.status == 1
+    assert f"input folder {tmp_path / 'routes'}: set/" in outcome.errors[0]
+    assert "has no caption: is it of the caption stage?" in outcome.errors[0]
+    assert not (tmp_path / "out").exists()
+
+
 def test_folders_that_cannot_be(tmp_path: Path, run: Runner) -> None:
     outcome = run.second_pass(tmp_path / "none", tmp_path / "out", engine_opens=False)
     assert outcome.errors == [
@@ -280,6 +351,17 @@ def test_folders_that_cannot_be(tmp_path: Path, run: Runner) -> None:
 
 
 # --- the stages after it
+
+
+def test_the_status_knows_which_rank_has_taken_over_what_in_the_first_pass(tmp_path: Path, run: Runner) -> None:
+    first, out, plan = tmp_path / "first", tmp_path / "out", two_ranks(tmp_path, "plan.jsonl", 4)
+    run.caption(plan, first, "--takeover-chunk", 2, rank=(1, 2))
+    assert set(records(first)) == names(8)
+    assert not list(first.glob("Rank0_*"))
+    for _ in range(2):
+        assert run.second_pass(first, out, "--prompts-dir", SHORTEN, rank=(0, 1)).status == 0
+        looked = Watcher(plan, out, 60, 300).look()
+        assert [(rank.state, rank.count.remaining) for rank in looked.ranks] == [("done", 0), ("done", 0)]
 
 
 def test_the_second_passs_folder_is_scored_like_any(tmp_path: Path, run: Runner) -> None:

@@ -1,9 +1,10 @@
 """One caption, its score and its route, as the report counts them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from MetaCaptioner.candidates import Candidate, best
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import why_unmarked
 from MetaCaptioner.results import Record, is_error
@@ -56,10 +57,11 @@ class Sums:
 class Entry:
     """A caption record with what is counted of it.
 
-    `overall` and `lowest` (the lowest single mark) are there if it is marked. `captioning` and `judging` are what was
-    spent on it.
+    `candidates` are all captions of its sample, the first one first; `record` and `score` are of the best. `overall`
+    and `lowest` (the lowest single mark) are there if it is marked. `tokens` were spent on all candidates.
     """
 
+    candidates: Sequence[Candidate]
     record: Record
     score: Record | None
     route: Route | None
@@ -70,17 +72,11 @@ class Entry:
     lowest: int | None
     truncated: bool
     words: int
-    captioning: Tokens
-    judging: Tokens
+    tokens: Tokens
 
     @property
     def sample_id(self) -> str:
         return str(self.record["sample_id"])
-
-    @property
-    def tokens(self) -> Tokens:
-        mine, judges = self.captioning, self.judging
-        return Tokens(mine.input + judges.input, mine.cached + judges.cached, mine.output + judges.output)
 
 
 def tokens_of(record: Record) -> Tokens:
@@ -102,19 +98,23 @@ def seconds_of(record: Record) -> float:
     return float(record.get("seconds") or 0)
 
 
-def read_entry(record: Record, score: Record | None, route: Route | None) -> Entry:
-    """Look at one caption record, its score record and its route.
+def read_entry(candidates: Sequence[Candidate], route: Route | None) -> Entry:
+    """Look at the caption records of one sample, their scores and its route.
 
     Raises:
         UserError: it is no caption record, as in a folder of routes.
     """
+    chosen, first = best(candidates), candidates[0]
+    record, score = chosen.record, chosen.score
     failed = is_error(record)
     if not failed and not isinstance(record.get("caption"), str):
         raise UserError(
             f"record {record['sample_id']} has no caption: --data-folder is for results of the caption stage"
         )
     judged = score if why_unmarked(record, score) is None else None
+    spent = [*(candidate.record for candidate in candidates), *([first.score] if first.score else [])]
     return Entry(
+        candidates=candidates,
         record=record,
         score=score,
         route=route,
@@ -125,6 +125,5 @@ def read_entry(record: Record, score: Record | None, route: Route | None) -> Ent
         lowest=min(judged["scores"].values()) if judged else None,
         truncated=bool(record.get("truncated")),
         words=0 if failed else len(record["caption"].split()),
-        captioning=tokens_of(record),
-        judging=tokens_of(score) if score else Tokens(),
+        tokens=Tokens(*map(sum, zip(*map(tokens_of, spent), strict=True))),
     )

@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from MetaCaptioner.candidates import all_candidates, best
+from MetaCaptioner.candidates import all_candidates, resample_folders
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS
 from MetaCaptioner.results import Record, is_error, result_files
 from MetaCaptioner.run_log import read_runs
-from reporting.entry import Entry, Route, State, Sums, Tokens, read_entry, seconds_of
+from reporting.entry import Entry, Route, State, Sums, read_entry, seconds_of, tokens_of
 from reporting.routes import CONFIDENCE_BINS, Routes, confidence_bin
 
 _ERROR_EXAMPLES = 3
@@ -67,9 +67,9 @@ class Group:
         }
 
 
-def gpu_hours(folder: Path) -> float | None:
-    """What the runs whose results are in `folder` held GPUs for, loading included; None where no log tells of a GPU."""
-    runs = [run for run in read_runs(folder) if run.get("gpus")]
+def gpu_hours(*folders: Path) -> float | None:
+    """What the runs whose results are in `folders` held GPUs for, loading included; None if no log tells of a GPU."""
+    runs = [run for folder in folders for run in read_runs(folder) if run.get("gpus")]
     seconds = (run["gpus"] * (run.get("loading_seconds", 0) + run.get("working_seconds", 0)) for run in runs)
     return round(sum(seconds) / 3600, 4) if runs else None
 
@@ -94,36 +94,33 @@ class RunSummary:
 
     def read(self) -> Iterator[Entry]:
         """Count every caption, and hand it on."""
-        for record, score in self._captions():
-            entry = read_entry(record, score, self.routes.of(record))
+        for candidates in all_candidates(self.folder, self.score_folder):
+            entry = read_entry(candidates, self.routes.of(candidates[0].record))
             self._add(entry)
             yield entry
 
     def find(self, wanted: Collection[str]) -> dict[str, Entry]:
         """The captions of some samples, by sample id; read anew, and not counted."""
         return {
-            record["sample_id"]: read_entry(record, score, self.routes.of(record))
-            for record, score in self._captions()
-            if record["sample_id"] in wanted
+            candidates[0].record["sample_id"]: read_entry(candidates, self.routes.of(candidates[0].record))
+            for candidates in all_candidates(self.folder, self.score_folder)
+            if candidates[0].record["sample_id"] in wanted
         }
-
-    def _captions(self) -> Iterator[tuple[Record, Record | None]]:
-        """Every caption with its score; of those that were sampled again the one with the best marks."""
-        for candidates in all_candidates(self.folder, self.score_folder):
-            chosen = best(candidates)
-            yield chosen.record, chosen.score
 
     def _add(self, entry: Entry) -> None:
         group = self.groups[entry.domain, entry.dataset]
         group.add(entry)
-        self._add_stage("caption", entry.record, entry.captioning, group)
-        if entry.score is not None:
-            self._add_stage("score", entry.score, entry.judging, group)
+        first, *again = entry.candidates
+        self._add_stage("caption", first.record, group)
+        if first.score is not None:
+            self._add_stage("score", first.score, group)
+        for candidate in again:
+            self._add_stage("resample", candidate.record, group)
         for name in ("model", "prompts"):
             self.made_with[name][str(entry.record.get(name))] += 1
 
-    def _add_stage(self, stage: str, record: Record, tokens: Tokens, group: Group) -> None:
-        self.stages[stage].add(tokens, 0, seconds_of(record))
+    def _add_stage(self, stage: str, record: Record, group: Group) -> None:
+        self.stages[stage].add(tokens_of(record), 0, seconds_of(record))
         if is_error(record):
             error: Record = record.get("error") or {}
             kind = str(error.get("kind", "no kind"))
@@ -148,7 +145,8 @@ class RunSummary:
 
     def _stages(self) -> dict[str, Record]:
         """What each stage took, as far as its records and its run log tell."""
-        folders = {"route": self.routes.folder, "caption": self.folder, "score": self.score_folder}
+        folders = {"route": [self.routes.folder], "caption": [self.folder], "score": [self.score_folder]}
+        folders["resample"] = list(resample_folders(self.score_folder).values())
         spent = {**self.stages, "route": self.routes.spent}
         return {
             name: {
@@ -157,8 +155,8 @@ class RunSummary:
                 "cached": spent[name].cached,
                 "output": spent[name].output,
                 "seconds": round(spent[name].seconds, 1),
-                "gpuHours": gpu_hours(folder),
+                "gpuHours": gpu_hours(*of_stage),
             }
-            for name, folder in folders.items()
+            for name, of_stage in folders.items()
             if name in spent and spent[name].count
         }

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from MetaCaptioner.rows import caption_hash
 from tests.dataprocess.conftest import WriteLines, caption_record, failed, score_record
 from tests.pipeline.commands import run, script, succeed
 from tests.random_model import ROOT
@@ -135,6 +136,24 @@ def test_tokens_come_from_the_record_or_its_agents_and_hours_from_the_run_log(
     }  # fmt: skip
     assert (stages["score"]["output"], stages["score"]["gpuHours"]) == (7, None)
     assert sum(cell["output"] for cell in cells(data["runs"][0])) == 313
+
+
+def test_what_was_sampled_again_costs_beside_the_first_caption(tmp_path: Path, write_lines: WriteLines) -> None:
+    name, source = "Rank0_node0_photos.jsonl", {"caption_hash": caption_hash("caption 0")}
+    line = {"run": "a", "gpus": 2, "loading_seconds": 600, "working_seconds": 3000}
+    marks = {key: score_record(0)[key] for key in ("scores", "overall", "reason")}
+    again = caption_record(0, caption="new", caption_hash=caption_hash("new"), source=source, **marks)
+    again |= {"round": 1, "rounds": [{"round": 1, "rejected": []}], "input_tokens": 50, "output_tokens": 40}
+    write_lines(tmp_path / name, [caption_record(0, input_tokens=20, output_tokens=10)])
+    write_lines(tmp_path / "score" / name, [score_record(0, accuracy=1) | {"output_tokens": 7}])
+    write_lines(tmp_path / "score" / "resample" / "1" / name, [again])
+    for number, folder in enumerate((tmp_path, tmp_path / "score", tmp_path / "score" / "resample" / "1")):
+        write_lines(folder / "runs" / "Rank0_node0.jsonl", [line | {"run": number, "gpus": 2 + number}])
+    [shown], stages = report(tmp_path)["gallery"], report(tmp_path)["runs"][0]["stages"]
+    assert shown["captions"][0]["caption"] == "new"
+    outputs = {stage: (told["output"], told["gpuHours"]) for stage, told in stages.items()}
+    assert outputs == {"caption": (10, 2.0), "score": (7, 3.0), "resample": (40, 4.0)}
+    assert sum(cell["output"] for cell in cells(report(tmp_path)["runs"][0])) == 57
 
 
 def test_the_named_domain_is_held_against_the_routers(tmp_path: Path, write_lines: WriteLines) -> None:

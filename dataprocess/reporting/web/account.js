@@ -66,8 +66,8 @@ function writeErrors(groups) {
 }
 
 function writeStages() {
-  const names = { route: "Route", caption: "Caption", score: "Score" };
-  const stages = ["route", "caption", "score"]
+  const names = { route: "Route", caption: "Caption", score: "Score", resample: "Sampled again" };
+  const stages = Object.keys(names)
     .filter((name) => run().stages[name])
     .map((name) => [name, run().stages[name]]);
   const columns = [
