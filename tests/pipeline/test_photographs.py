@@ -47,9 +47,10 @@ def make_datasets(folder: Path) -> Path:
     return write_json(folder / "Metafile.json", metafile)
 
 
-def test_photographs_and_a_video_go_through_all_stages(tmp_path: Path, random_model: Path) -> None:
+@pytest.mark.long
+def test_photographs_and_a_video_are_routed(tmp_path: Path, random_model: Path) -> None:
     metafile, plan = make_datasets(tmp_path), tmp_path / "split_plan.jsonl"
-    domains, captions = tmp_path / "Domain", tmp_path / "Caption"
+    domains = tmp_path / "Domain"
     model = ("--model", random_model, "--max-output-tokens", "24")
     succeed(module("plan", "--metafile", metafile, "--num-ranks", "2", "--output", plan))
 
@@ -69,6 +70,12 @@ def test_photographs_and_a_video_go_through_all_stages(tmp_path: Path, random_mo
                    "--min-confidence", "0"))  # fmt: skip
     rows = json.loads((routed / "photos.json").read_text())
     assert [row["task"] for row in rows] == [routes[f"photos/{number}"]["task"] for number in range(4)]
+
+
+def test_photographs_and_a_video_go_through_all_stages(tmp_path: Path, random_model: Path) -> None:
+    metafile, plan, captions = make_datasets(tmp_path), tmp_path / "split_plan.jsonl", tmp_path / "Caption"
+    model = ("--model", random_model, "--max-output-tokens", "24")
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "2", "--output", plan))
 
     log = succeed(module("captionpipeline", "--plan", plan, "--output-dir", captions, *model))
     assert "7 samples: 7 ok, 0 errors" in log
