@@ -203,6 +203,16 @@ class Earlier:
         return EarlierWork(self.read, sample_of, shares, files, self.output)
 
 
+def some_records(folder: Path, read: Read) -> list[Record]:
+    """The first records of a folder, to see of what kind they are before anything is loaded.
+
+    Raises:
+        UserError: there are none.
+    """
+    records = (record for rank in caption_ranks(folder) for _, record in read(rank))
+    return list(islice(records, _PROBED_CAPTIONS))
+
+
 def caption_ranks(folder: Path) -> list[int]:
     """The ranks that have captions in a folder.
 

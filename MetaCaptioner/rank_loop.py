@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -111,7 +111,7 @@ class RankLoop:
         self._deadline: float | None = None
         self.tally = Tally()
 
-    async def run(self, items: Iterator[Item], others: Iterator[Item] | None = None) -> Tally:
+    async def run(self, items: Iterable[Item], others: Iterable[Item] = ()) -> Tally:
         """Work through `items`, then `others`, until they end, a signal comes, or the rank cannot go on.
 
         The first of `others` is asked for once half of what was in flight is done. A rank that has begun a little later
@@ -127,9 +127,8 @@ class RankLoop:
         reporter.add_done_callback(self._note_failure)
         try:
             await self._admit(items)
-            if others is not None:
-                await self._drain(len(self._running) // 2)
-            if others is not None and not self._over():
+            await self._drain(len(self._running) // 2)
+            if not self._over():
                 await self._admit(others)
             await self._drain()
         finally:
@@ -149,7 +148,7 @@ class RankLoop:
     def _over(self) -> bool:
         return self._stop.received is not None or self._fatal is not None
 
-    async def _admit(self, items: Iterator[Item]) -> None:
+    async def _admit(self, items: Iterable[Item]) -> None:
         """Start a task for each item, never more than may wait for the engine with their media decoded."""
         for item, number in zip(items, self._numbers, strict=False):
             if item.suspect:

@@ -11,7 +11,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 from MetaCaptioner.candidates import (
@@ -32,6 +31,7 @@ from MetaCaptioner.earlier import (
     is_caption,
     lineage,
     sample_from_record,
+    some_records,
     with_source,
 )
 from MetaCaptioner.engine import Completion
@@ -50,7 +50,6 @@ from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Agent, Generate, base_texts
 
 _ROUND = "round"
-_PROBED_CAPTIONS = 1000
 
 
 def of_round(generate: Generate, number: int) -> Generate:
@@ -159,8 +158,8 @@ def check(arguments: argparse.Namespace, prompts: Prompts) -> None:
     if not arguments.resample:
         return
     refuse_earlier_texts(prompts, "captions cannot be sampled again with the prompts of a second pass")
-    folder, read = arguments.data_folder, read_first(arguments.data_folder)
-    some = list(islice((record for rank in caption_ranks(folder) for _, record in read(rank)), _PROBED_CAPTIONS))
+    folder = arguments.data_folder
+    some = some_records(folder, read_first(folder))
     if any("source" in record for record in some):
         raise UserError(
             f"data folder {folder}: captions of a second pass cannot be sampled again; leave out --resample"

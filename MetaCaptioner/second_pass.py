@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import islice
 
 from MetaCaptioner.candidates import read_best
 from MetaCaptioner.claims import show_those_of
@@ -17,10 +16,10 @@ from MetaCaptioner.earlier import (
     BAD_SOURCE,
     Earlier,
     SampleOf,
-    caption_ranks,
     is_caption,
     lineage,
     sample_from_record,
+    some_records,
     with_source,
 )
 from MetaCaptioner.errors import UserError
@@ -31,8 +30,6 @@ from MetaCaptioner.ranks import Rank
 from MetaCaptioner.results import Record, is_error
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
-
-_PROBED_CAPTIONS = 1000
 
 
 def open_second_pass(
@@ -45,8 +42,7 @@ def open_second_pass(
     """
     folder = arguments.input
     read = read_best(folder, folder / "score")
-    some = (record for number in caption_ranks(folder) for _, record in read(number))
-    check_texts(islice(some, _PROBED_CAPTIONS), prompts, str(folder))
+    check_texts(some_records(folder, read), prompts, str(folder))
     earlier = Earlier(folder, read, arguments.output_dir)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
     show_those_of(folder, arguments.output_dir)

@@ -33,7 +33,7 @@ def test_memory_and_processor_time_are_those_of_the_stretch(monkeypatch: pytest.
 
 
 def test_gpu_busy_is_the_mean_of_what_the_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_gpu(tmp_path, monkeypatch, "echo 40; echo 60; echo '[N/A]'")
+    pretend_gpu(tmp_path, monkeypatch, r"printf '40\n60\n[N/A]\n'")
     with Meter() as meter:
         time.sleep(0.4)
     assert meter.gpu_busy == pytest.approx(0.5)
