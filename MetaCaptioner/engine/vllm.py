@@ -44,6 +44,9 @@ _CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else all ranks of a host bind to the same first cores
     "TORCHDYNAMO_DISABLE": "1",  # the grammar mask is else compiled at its first use, for 20 s
 }
+# In the engine's own process, as on one GPU. vLLM's choice for a CPU is a further process: 10 s of imports at each
+# start and a core that is busy waiting for it.
+_CPU_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 # What captions fastest on H100 and H200 (benchmarks/NOTES.md); vLLM's own defaults for an engine in process are small.
 _GPU_DEFAULTS = {
     "max_num_batched_tokens": 8192,
@@ -102,6 +105,7 @@ class VllmEngine:
         self._special_tokens = _special_tokens(self._engine.renderer.get_tokenizer())
         self._templates: dict[Modality | None, _Template] = {}
         self._finished_tokens = 0
+        self._tokens_in_flight: dict[str, int] = {}
 
     async def generate(self, request: Request) -> Completion:
         output = await self._answer(request, send_media_again=False)
@@ -128,14 +132,17 @@ class VllmEngine:
         sampling = _sampling(request, self.max_model_len - length)
         name = f"{request.request_id}{'+media' if send_media_again else ''}"
         output: RequestOutput | None = None
+        self._tokens_in_flight[name] = 0
         try:
             async for answer in self._engine.generate(rendered, sampling, name, priority=request.priority):
                 output = answer
         except EngineDeadError as error:
             raise EngineDead("the engine has died") from error
+        finally:
+            seen = self._tokens_in_flight.pop(name)
+            self._finished_tokens += len(output.outputs[0].token_ids) if output else seen
         if output is None or not output.finished:
             raise SampleError("engine_error", f"{request.request_id}: the engine gave no answer")
-        self._finished_tokens += len(output.outputs[0].token_ids)
         return output
 
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
@@ -146,8 +153,11 @@ class VllmEngine:
     def progress(self) -> int:
         # vLLM's own books of what is in flight, which it keeps whether or not it streams or logs; nothing else is as
         # cheap: streamed output wakes a task for every token, its statistics are gathered in every step.
-        states = self._engine.output_processor.request_states.values()
-        return self._finished_tokens + sum(int(state.detokenizer.num_output_tokens()) for state in states)
+        # They forget a request before its answer is fetched here, so what was last seen of it counts until then.
+        for state in self._engine.output_processor.request_states.values():
+            if state.external_req_id in self._tokens_in_flight:
+                self._tokens_in_flight[state.external_req_id] = int(state.detokenizer.num_output_tokens())
+        return self._finished_tokens + sum(self._tokens_in_flight.values())
 
     def close(self) -> None:
         self._engine.shutdown(timeout=0)
@@ -243,6 +253,8 @@ def _defaults(options: EngineOptions, on_gpu: bool) -> dict[str, Any]:
     }
     if on_gpu:
         arguments |= _GPU_DEFAULTS
+    elif options.tensor_parallel_size == 1:
+        arguments["distributed_executor_backend"] = _CPU_EXECUTOR
     if options.seed is not None:
         arguments["seed"] = options.seed
     if options.gpu_memory_utilization is not None:
