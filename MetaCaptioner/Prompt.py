@@ -195,7 +195,7 @@ def _check_placeholders(agent: AgentFile, allowed: frozenset[str], of_domain: bo
 
 def _read_yaml(path: Path) -> object:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)  # ten times faster than safe_load
     except OSError as error:
         raise PromptError(f"prompt file {path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -97,21 +98,28 @@ def unseen_media(sample: Sample) -> Media:
 def fit(width: int, height: int, max_pixels: int, budget: MediaBudget) -> tuple[int, int]:
     """The (width, height) to resize to: multiples of `budget.pixel_multiple` within the pixel budget.
 
+    They are those of `qwen_vl_utils.vision_process.smart_resize`, so that a Qwen-VL processor does not resize again;
+    that function itself would load torch into every process, and give a strip within a small budget a side of 0.
+
     Raises:
         SampleError: `media_bad_shape`, one side is over 200 times the other.
     """
-    from qwen_vl_utils.vision_process import smart_resize
-
     if max(width, height) > _MAX_SIDE_RATIO * min(width, height):
         raise SampleError(
             "media_bad_shape",
             f"{width}x{height} pixels: one side is over {_MAX_SIDE_RATIO} times the other, no model takes it",
         )
-    lowest = min(budget.min_pixels, max_pixels)
-    new_height, new_width = smart_resize(
-        height, width, factor=budget.pixel_multiple, min_pixels=lowest, max_pixels=max_pixels
-    )
-    return new_width, new_height
+    unit = budget.pixel_multiple
+    min_pixels = min(budget.min_pixels, max_pixels)
+    columns, rows = (max(1, round(side / unit)) for side in (width, height))
+    if columns * rows * unit**2 > max_pixels:
+        shrink = math.sqrt(width * height / max_pixels)
+        longest = max(1, max_pixels // unit**2)
+        columns, rows = (min(max(1, int(side / shrink / unit)), longest) for side in (width, height))
+    elif columns * rows * unit**2 < min_pixels:
+        grow = math.sqrt(min_pixels / (width * height))
+        columns, rows = (math.ceil(side * grow / unit) for side in (width, height))
+    return columns * unit, rows * unit
 
 
 def _check_source(width: int, height: int, budget: MediaBudget, source: MediaSource) -> None:
@@ -183,16 +191,14 @@ def _what_it_is(content: bytes) -> str:
 def choose_frames(source_frames: int, source_fps: float, budget: MediaBudget) -> list[int]:
     """Which frames of a video to take: evenly spread, an even number, first and last among them.
 
-    The number follows qwen_vl_utils: `video_fps` a second, at least 4 and at most `video_frames`, never more than there
-    are. A video of one frame gives that frame twice, for models that pair frames.
+    The number is that of `qwen_vl_utils.vision_process.smart_nframes`: `video_fps` a second, at least 4 and at most
+    `video_frames`, never more than there are. A video of one frame gives that frame twice, for models that pair frames.
     """
-    from qwen_vl_utils.vision_process import smart_nframes
-
     if source_frames < 2:
         return [0, 0]
     most = max(2, min(budget.video_frames, source_frames))
-    wanted = {"fps": min(budget.video_fps, source_fps), "min_frames": min(_MIN_VIDEO_FRAMES, most), "max_frames": most}
-    count = smart_nframes(wanted, total_frames=source_frames, video_fps=source_fps)
+    wanted = source_frames / source_fps * min(budget.video_fps, source_fps)
+    count = int(min(max(wanted, _MIN_VIDEO_FRAMES), most)) // 2 * 2
     return [int(index) for index in np.linspace(0, source_frames - 1, count).round()]
 
 

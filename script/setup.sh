@@ -41,8 +41,8 @@ install_cpu() {
   echo "installing vLLM's CPU build (a few minutes) ..."
   # Where your package index has CUDA builds of torch only, this takes several GB more than it needs; PyTorch's own
   # index of CPU builds, given as PIP_EXTRA_INDEX_URL, saves them.
-  "$VENV/bin/pip" install -qq --no-compile torch==2.13.0
-  "$VENV/bin/pip" install -qq --no-compile --no-deps -r "$ROOT/requirements-cpu.txt"
+  "$VENV/bin/pip" install -qq torch==2.13.0
+  "$VENV/bin/pip" install -qq --no-deps -r "$ROOT/requirements-cpu.txt"
   local site
   site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   cp "$ROOT/script/cpu_torchvision.py" "$site/metacaptioner_cpu_torchvision.py"
@@ -51,13 +51,12 @@ install_cpu() {
 
 install_gpu() {
   echo "installing vLLM for CUDA (several GB) ..."
-  "$VENV/bin/pip" install -qq --no-compile -r "$ROOT/requirements.txt"
+  "$VENV/bin/pip" install -qq -r "$ROOT/requirements.txt"
 }
 
 # A set-up that was interrupted early leaves an environment without pip: begin again.
 "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$(find_python)" -m venv --clear "$VENV"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-# Without --no-compile half of the time goes into compiling modules of which most are never imported.
 if [ "$DEVICE" = gpu ]; then
   rm -f "$VENV/.installed-cpu"
   install gpu "$ROOT/requirements.txt" -- install_gpu
@@ -66,6 +65,6 @@ else
   install cpu "$ROOT/requirements-cpu.txt" "$ROOT/script/cpu_torchvision.py" -- install_cpu
 fi
 if [ $DEV = yes ]; then
-  install dev "$ROOT/requirements-dev.txt" -- "$VENV/bin/pip" install -qq --no-compile --no-deps -r "$ROOT/requirements-dev.txt"
+  install dev "$ROOT/requirements-dev.txt" -- "$VENV/bin/pip" install -qq --no-deps -r "$ROOT/requirements-dev.txt"
 fi
 echo "ready: $VENV ($DEVICE)"

@@ -1,4 +1,5 @@
 import io
+import itertools
 import multiprocessing
 import os
 import signal
@@ -92,6 +93,31 @@ def test_photographs_come_within_the_budget(tmp_path: Path, picture: str) -> Non
     assert media.width * media.height <= budget.max_pixels
     assert media.width / media.height == pytest.approx(source.width / source.height, rel=0.15)
     assert pixels(media).std() > 10
+
+
+@pytest.mark.parametrize("unit", [28, 32])
+@pytest.mark.parametrize("units", [4, 5, 100, 1280, 16384])
+def test_sizes_are_those_of_qwens_own_library(unit: int, units: int) -> None:
+    from qwen_vl_utils.vision_process import smart_resize
+
+    budget = MediaBudget(min_pixels=4 * unit**2, pixel_multiple=unit)
+    sides = np.exp(np.random.default_rng(units).uniform(0.0, 9.0, 2000)).astype(int).tolist()
+    shapes = [
+        *itertools.pairwise(sides),
+        *((side, side) for side in sides),
+        *((2 * side, side) for side in sides),
+    ]
+    for width, height in shapes:
+        if max(width, height) <= min(200, units) * min(width, height):
+            expected = smart_resize(height, width, unit, min_pixels=4 * unit**2, max_pixels=units * unit**2)
+            assert fit(width, height, units * unit**2, budget) == expected[::-1]
+
+
+@pytest.mark.parametrize(("width", "height"), [(5600, 28), (28, 5600), (200, 1), (30_000, 200)])
+def test_a_strip_keeps_a_height_and_comes_within_a_small_budget(width: int, height: int) -> None:
+    columns, rows = fit(width, height, 100 * 28 * 28, BUDGET)
+    assert min(columns, rows) == 28
+    assert max(columns, rows) <= 100 * 28
 
 
 def test_the_id_follows_content_and_size_and_not_the_name(tmp_path: Path, photograph: Image.Image) -> None:
@@ -230,7 +256,6 @@ def png_header(width: int, height: int) -> bytes:
 def test_a_decompression_bomb_is_left_undecoded(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(60_000, 60_000))
-    fit(100, 100, 10_000, BUDGET)  # what is imported at first use is not timed
     begin = time.monotonic()
     error = refused(path)
     assert time.monotonic() - begin < 1
@@ -397,6 +422,22 @@ def test_frames_are_even_in_number_and_span_the_clip(source_fps: float, video_fr
         assert 2 <= len(chosen) <= max(2, video_frames)
         assert (chosen[0], chosen[-1]) == (0, source_frames - 1)
         assert chosen == sorted(chosen)
+
+
+@pytest.mark.parametrize("source_fps", [0.5, 10.0, 29.97, 120.0])
+@pytest.mark.parametrize("video_frames", [2, 3, 8, 33])
+@pytest.mark.parametrize("video_fps", [0.1, 2.0, 30.0])
+def test_there_are_as_many_frames_as_qwens_own_library_takes(
+    source_fps: float, video_frames: int, video_fps: float
+) -> None:
+    from qwen_vl_utils.vision_process import smart_nframes
+
+    budget = MediaBudget(video_frames=video_frames, video_fps=video_fps)
+    for source_frames in (2, 3, 4, 5, 31, 62, 100, 5000):
+        most = min(video_frames, source_frames)
+        wanted = {"fps": min(video_fps, source_fps), "min_frames": min(4, most), "max_frames": most}
+        expected = smart_nframes(wanted, total_frames=source_frames, video_fps=source_fps)
+        assert len(choose_frames(source_frames, source_fps, budget)) == expected
 
 
 def test_the_rate_decides_how_many_frames_are_taken() -> None:
