@@ -37,8 +37,9 @@ FP8_SCHEMES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
         {"strategy": "block", "block_structure": [128, 128]},
         {"strategy": "group", "group_size": 128},
     ),
+    "tensor": ({"strategy": "tensor"}, {"strategy": "tensor", "dynamic": False}),
 }
-"""What shares a scale, of the weights and of the activations, by name."""
+"""What shares a scale, of the weights and of the activations, by name; `dynamic` scales are found in each step."""
 
 ANSWER_LETTERS = range(0x10000, 0x11000)
 """Some of the code points that are one token each; those of four bytes in UTF-8 begin here."""

@@ -6,6 +6,7 @@ To look must cost next to nothing, or it slows what it measures: no walk through
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,9 @@ from typing import Self
 import psutil
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_GPU_READINGS = ("utilization.gpu", "power.draw", "clocks.sm")
+"""In percent, W and MHz, by the names that the driver's program knows."""
+
 PEAK_TFLOPS = {"H100": (989.4, 1978.9), "H200": (989.4, 1978.9), "A100": (312.0, 312.0), "A800": (312.0, 312.0)}
 """Dense bfloat16 and 8-bit float rates of NVIDIA's data sheets, by a part of the device's name (SXM boards)."""
 
@@ -22,13 +26,17 @@ class Meter:
     """Looks at this process and all it has started, once a second, while its `with` block runs.
 
     Afterwards: `seconds`, `cores` kept busy on average, `memory` in GiB at its peak (what each process has for itself,
-    and the largest shared part), and `gpu_busy`, the share of time in which a kernel ran, None without a GPU.
+    and the largest shared part); of the first GPU on average `gpu_busy`, the share of time in which a kernel ran,
+    `gpu_watts` and `gpu_megahertz`, the clock of its multiprocessors, which falls where power is short. Those are None
+    without a GPU.
     """
 
     seconds: float = 0.0
     cores: float = 0.0
     memory: float = 0.0
     gpu_busy: float | None = None
+    gpu_watts: float | None = None
+    gpu_megahertz: float | None = None
     _watcher: "subprocess.Popen[str] | None" = None
 
     def __enter__(self) -> Self:
@@ -46,9 +54,12 @@ class Meter:
         self._thread.join()
         if self._watcher is not None:
             self._watcher.terminate()
-            lines = self._watcher.communicate()[0].splitlines()
-            seen = [int(line) / 100 for line in lines if line.strip().isdecimal()]  # others: "[N/A]"
-            self.gpu_busy = sum(seen) / len(seen) if seen else None
+            looks = [line.split(", ") for line in self._watcher.communicate()[0].splitlines()]
+            percent, self.gpu_watts, self.gpu_megahertz = (
+                _mean([look[place] for look in looks if len(look) == len(_GPU_READINGS)])
+                for place in range(len(_GPU_READINGS))
+            )
+            self.gpu_busy = None if percent is None else percent / 100
 
     def _look(self) -> None:
         while True:
@@ -69,12 +80,18 @@ def peak_tflops(device: str, fp8: bool) -> float | None:
 
 
 def _watch_gpu() -> "subprocess.Popen[str] | None":
-    """A process that says once a second how many percent of the time the first GPU was busy; None without one."""
-    command = ["nvidia-smi", "--id=0", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=1000"]
+    """A process that prints the readings of the first GPU once a second, a line each time; None without one."""
+    query = f"--query-gpu={','.join(_GPU_READINGS)}"
+    command = ["nvidia-smi", "--id=0", query, "--format=csv,noheader,nounits", "--loop-ms=1000"]
     try:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     except OSError:
         return None
+
+
+def _mean(cells: Sequence[str]) -> float | None:
+    numbers = [float(cell) for cell in cells if cell.replace(".", "", 1).isdecimal()]  # others: "[N/A]"
+    return sum(numbers) / len(numbers) if numbers else None
 
 
 def _ask_driver(what: str) -> str | None:

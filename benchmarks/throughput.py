@@ -53,6 +53,8 @@ class Result:
     total_tokens_per_second: float
     prefix_cache_hits: float
     gpu_busy: float | None
+    gpu_watts: float | None
+    gpu_megahertz: float | None
     share_of_peak: float | None
     busy_cores: float
     peak_memory: float
@@ -67,6 +69,8 @@ ROWS = {
     "total_tokens_per_second": ("input and output tokens a second", "{:,.0f}"),
     "prefix_cache_hits": ("input tokens from the prefix cache", "{:.1%}"),
     "gpu_busy": ("GPU busy", "{:.0%}"),
+    "gpu_watts": ("GPU power, W", "{:.0f}"),
+    "gpu_megahertz": ("GPU clock, MHz", "{:,.0f}"),
     "share_of_peak": ("of the GPU's peak arithmetic", "{:.1%}"),
     "busy_cores": ("processor cores busy", "{:.1f}"),
     "peak_memory": ("peak host memory, GiB", "{:.1f}"),
@@ -96,6 +100,8 @@ async def run_column(bench: Bench, name: str, shape: str, count: int, peak: floa
         total_tokens_per_second=(inputs + outputs) / meter.seconds,
         prefix_cache_hits=cached / inputs,
         gpu_busy=meter.gpu_busy,
+        gpu_watts=meter.gpu_watts,
+        gpu_megahertz=meter.gpu_megahertz,
         share_of_peak=flops / meter.seconds / peak / 1e12 if peak else None,
         busy_cores=meter.cores,
         peak_memory=meter.memory,
@@ -144,7 +150,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=("7b", "72b", "tiny"), default="7b")
     parser.add_argument("--tiny", action="store_true", help="the small shape, 8 pictures of 448x448, short answers")
-    fp8 = "weights and KV cache of 8-bit floats; the weights scaled by channel (the default) or by blocks of 128x128"
+    fp8 = "weights and KV cache of 8-bit floats; the weights scaled by channel (the default), block or tensor"
     parser.add_argument("--fp8", nargs="?", choices=FP8_SCHEMES, const="channel", help=fp8)
     parser.add_argument("--video", action="store_true", help="clips of 32 frames of 392x392 pixels instead of pictures")
     parser.add_argument("--items", type=int, default=512)

@@ -32,15 +32,20 @@ def test_memory_and_processor_time_are_those_of_the_stretch(monkeypatch: pytest.
     assert idle.gpu_busy is None
 
 
-def test_gpu_busy_is_the_mean_of_what_the_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_gpu(tmp_path, monkeypatch, r"printf '40\n60\n[N/A]\n'")
+def test_of_the_gpu_comes_the_mean_of_what_the_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpu(tmp_path, monkeypatch, r"printf '40, 600.5, 1980\n60, [N/A], 1000\n'")
     with Meter() as meter:
         time.sleep(0.4)
     assert meter.gpu_busy == pytest.approx(0.5)
+    assert meter.gpu_watts == pytest.approx(600.5)
+    assert meter.gpu_megahertz == pytest.approx(1490)
 
 
-def test_a_driver_that_says_nothing_of_use_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_gpu(tmp_path, monkeypatch, "echo '[N/A]'")
+@pytest.mark.parametrize("says", ["echo '[N/A], [N/A], [N/A]'", "echo 'No devices were found'"])
+def test_a_driver_that_says_nothing_of_use_is_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    pretend_gpu(tmp_path, monkeypatch, says)
     with Meter() as meter:
         time.sleep(0.2)
-    assert meter.gpu_busy is None
+    assert meter.gpu_busy is meter.gpu_watts is meter.gpu_megahertz is None

@@ -13,11 +13,11 @@ from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.results import read_records, result_files
 from tests.random_model import ROOT
 
-GPU_ONLY = {"gpu_busy", "share_of_peak"}
+GPU_ONLY = {"gpu_busy", "gpu_watts", "gpu_megahertz", "share_of_peak"}
 
 
 def result(column: str, rate: float) -> Result:
-    return Result(column, None, 10, 36000 / rate, rate, 1.0, 2.0, 0.5, None, None, 1.0, 2.0)
+    return Result(column, None, 10, 36000 / rate, rate, 1.0, 2.0, 0.5, None, None, None, None, 1.0, 2.0)
 
 
 def test_the_table_compares_with_the_baseline_and_the_better_limit() -> None:
