@@ -96,7 +96,7 @@ def open_work(
     if arguments.input is not None:
         return open_second_pass(arguments, options, rank, prompts, stack)
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it (--input)")
-    return open_plan_work(arguments, options, rank, prompts, stack)
+    return open_plan_work(STAGE.name, arguments, options, rank, prompts, stack)
 
 
 STAGE = Stage("captionpipeline", run_sample, add_work_arguments, open_work)

@@ -175,10 +175,11 @@ def caption_shares(rank: Rank, caption_ranks: Sequence[int]) -> dict[int, tuple[
 
 @dataclass(frozen=True)
 class Earlier:
-    """A folder of captions, how they are read, and where what is made of them goes."""
+    """A folder of captions, how they are read, the stage that works through them, and where what it makes goes."""
 
     captions: Path
     read: Read
+    stage: str
     output: Path
 
     def open(self, rank: Rank, retry_errors: bool, stack: ExitStack, sample_of: SampleOf) -> EarlierWork:
@@ -196,7 +197,7 @@ class Earlier:
         retried = is_error if retry_errors else None
         files = {
             number: open_results(
-                stack, self.output, rank, number, retried, share, outdated=made_otherwise(self.read, number)
+                stack, self.output, rank, number, self.stage, retried, share, made_otherwise(self.read, number)
             )
             for number, share in shares.items()
         }

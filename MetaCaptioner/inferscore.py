@@ -59,7 +59,7 @@ def open_work(
     """The captions that fall to this process."""
     resample.check(arguments, prompts)
     captions = arguments.data_folder
-    work = Earlier(captions, read_first(captions), resample.score_folder(arguments))
+    work = Earlier(captions, read_first(captions), STAGE.name, resample.score_folder(arguments))
     return work.open(rank, options.retry_errors, stack, to_score)
 
 

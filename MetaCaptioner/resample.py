@@ -138,7 +138,7 @@ def open_work(
 ) -> Work:
     """The rejected captions that fall to this process."""
     captions, scores, rounds = arguments.data_folder, score_folder(arguments), arguments.resample
-    earlier = Earlier(captions, read_first(captions), resample_folder(scores, rounds))
+    earlier = Earlier(captions, read_first(captions), "resample", resample_folder(scores, rounds))
     sample_of = to_resample(scores, rounds, thresholds_from(arguments))
     return earlier.open(rank, options.retry_errors, stack, sample_of)
 

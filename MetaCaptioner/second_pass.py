@@ -43,7 +43,7 @@ def open_second_pass(
     folder = arguments.input
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
-    earlier = Earlier(folder, read, arguments.output_dir)
+    earlier = Earlier(folder, read, "captionpipeline", arguments.output_dir)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
     show_those_of(folder, arguments.output_dir)
     return work
@@ -60,12 +60,12 @@ def check_texts(records: Iterable[Record], prompts: Prompts, folder: str) -> Non
         if is_error(record):
             continue
         if not is_caption(record):
-            raise UserError(f"input folder {folder}: {record['sample_id']} has no caption: is it of the caption stage?")
+            raise UserError(f"data folder {folder}: {record['sample_id']} has no caption: is it of the caption stage?")
         there[str(record.get("task"))] |= _texts(record).keys()
     for task, texts in there.items():
         workflow = prompts.workflows.get(task)
         if workflow is None:
-            raise UserError(f"input folder {folder}: {_no_prompts(task)}")
+            raise UserError(f"data folder {folder}: {_no_prompts(task)}")
         for text in _lacking(workflow, texts):
             raise UserError(
                 f"prompt file {prompts.files[task]}: agent '{workflow.uses()[text]}' uses '{{{text}}}', which the "

@@ -65,9 +65,9 @@ def add_output_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def open_plan_work(
-    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
 ) -> Work:
-    """The rows of the plan that fall to this process, and what it may take over from others.
+    """The rows of the plan that fall to this process of a stage, and what it may take over from others.
 
     Claims that were made are honoured, even where the user wants no more of them.
     """
@@ -78,7 +78,7 @@ def open_plan_work(
     claims = Claims(arguments.output_dir, rows)
     held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
     retried = planned(held) if options.retry_errors else None
-    files = {number: open_results(stack, arguments.output_dir, rank, number, retried) for number in mine}
+    files = {number: open_results(stack, arguments.output_dir, rank, number, stage, retried) for number in mine}
     # A run of some samples only is a trial: what it leaves is not for the others to take over.
     takes_over = bool(files and options.takeover_chunk) and options.max_samples is None
     if takes_over:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -17,9 +18,10 @@ from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error
+from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error, read_records
 
 _PROBED_SAMPLES = 20
+_PROBED_RECORDS = 20
 
 
 @dataclass(frozen=True)
@@ -99,17 +101,22 @@ def open_results(
     folder: Path,
     rank: Rank,
     assigned: int,
+    stage: str,
     retried: Callable[[Record], bool] | None,
     share: tuple[int, int] = (0, 1),
     outdated: Callable[[Record], bool] | None = None,
 ) -> RankFiles:
-    """Open the results of one assigned rank, or a share (turn, processes) of it.
+    """Open the results that a stage has of one assigned rank, or of a share (turn, processes) of it.
 
     Records that are `retried` are taken out and count as attempts, but only by the first worker of a run: the next one
     finds them out, or made anew. `outdated` ones are just taken out. Where a rank is shared, such a record may lie in a
     part of another process, which takes it out, while its sample is this process's turn: that is pending all the same.
+
+    Raises:
+        UserError: the results cannot be written, another process has them, or they are of another stage.
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
+    _check_stage(results, stage)
     if outdated is not None:
         results.drop(outdated)
     if retried is not None and not rank.restarts:
@@ -118,6 +125,28 @@ def open_results(
     done = results.done(lambda record: any(test(record) for test in unwanted))
     results.journal.settle(done.has, crashed=rank.restarts > 0)
     return RankFiles(results, done)
+
+
+def _check_stage(results: RankResults, stage: str) -> None:
+    """Refuse results of another stage: all their samples would count as done, or be taken out as outdated.
+
+    Raises:
+        UserError: that.
+    """
+    for path in results.files():
+        for record in islice(read_records(path), _PROBED_RECORDS):
+            made_by = _stage_of(record)
+            if made_by not in (None, stage):
+                raise UserError(f"output folder {results.folder}: holds results of {made_by}, not of {stage}")
+
+
+def _stage_of(record: Record) -> str | None:
+    """The stage that made a record, by what only its records have; None where that cannot be told, as of a failure."""
+    if "scores" in record:
+        return "resample" if "caption" in record else "inferscore"
+    if "caption" in record:
+        return "captionpipeline"
+    return "inferdomain" if "runner_up" in record and not is_error(record) else None
 
 
 def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:

@@ -105,7 +105,7 @@ def _start_rank(plan: Path, rank: int, ranks: int, output: Path) -> Start:
     options, prompts = from_arguments(parsed), load_prompts()
     begin = time.perf_counter()
     with ExitStack() as stack:
-        work = open_plan_work(parsed, options, Rank(rank, ranks), prompts, stack)
+        work = open_plan_work("captionpipeline", parsed, options, Rank(rank, ranks), prompts, stack)
         samples = work.pending()
         next(work.items(), None)
         seconds = time.perf_counter() - begin

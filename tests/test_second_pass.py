@@ -332,7 +332,7 @@ def test_results_of_another_stage_are_told_before_the_engine_is_opened(tmp_path:
     run.route(small_plan(tmp_path), tmp_path / "routes")
     outcome = run.second_pass(tmp_path / "routes", tmp_path / "out", "--prompts-dir", SHORTEN, engine_opens=False)
     assert outcome.status == 1
-    assert f"input folder {tmp_path / 'routes'}: set/" in outcome.errors[0]
+    assert f"data folder {tmp_path / 'routes'}: set/" in outcome.errors[0]
     assert "has no caption: is it of the caption stage?" in outcome.errors[0]
     assert not (tmp_path / "out").exists()
 

@@ -5,6 +5,7 @@ import signal
 import tracemalloc
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from MetaCaptioner.stage import loop_settings
 from tests.helpers import (
     MAPS,
     FakeEngine,
+    Outcome,
     Runner,
     agent_of,
     all_records,
@@ -157,6 +159,36 @@ def test_an_output_folder_below_a_file_is_one_line(tmp_path: Path, run: Runner) 
     assert outcome.said == (
         f"rank 0: error: output folder {tmp_path / 'file' / 'out'}: cannot be written: Not a directory\n"
     )
+
+
+@pytest.mark.parametrize("wanted", ["inferdomain", "captionpipeline", "inferscore"])
+@pytest.mark.parametrize("there", ["inferdomain", "captionpipeline", "inferscore"])
+def test_results_of_another_stage_are_left_as_they_are(tmp_path: Path, run: Runner, there: str, wanted: str) -> None:
+    plan, captions, out = small_plan(tmp_path), tmp_path / "captions", tmp_path / "out"
+    run.caption(plan, captions)
+
+    def make(stage: str, **how: Any) -> Outcome:
+        if stage == "inferscore":
+            return run.score(captions, "--output-dir", out, **how)
+        return (run.route if stage == "inferdomain" else run.caption)(plan, out, **how)
+
+    make(there)
+    before = {path: path.read_bytes() for path in out.glob("Rank*")}
+    assert before
+    outcome = make(wanted, engine_opens=False)
+    assert {path: path.read_bytes() for path in out.glob("Rank*")} == before
+    told = f"rank 0: error: output folder {out}: holds results of {there}, not of {wanted}\n"
+    assert (outcome.status, outcome.said == told) == ((0, False) if there == wanted else (1, True))
+
+
+def test_a_second_pass_leaves_scores_as_they_are(tmp_path: Path, run: Runner) -> None:
+    captions = tmp_path / "captions"
+    run.caption(small_plan(tmp_path), captions)
+    run.score(captions)
+    before = {path: path.read_bytes() for path in (captions / "score").glob("Rank*")}
+    outcome = run.second_pass(captions, captions / "score", engine_opens=False)
+    assert "holds results of inferscore, not of captionpipeline" in outcome.said
+    assert {path: path.read_bytes() for path in (captions / "score").glob("Rank*")} == before
 
 
 def test_a_read_only_output_folder_is_one_line(tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
