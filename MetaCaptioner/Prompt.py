@@ -35,6 +35,7 @@ EVERY_DOMAIN = "*"
 _IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 _Text = Annotated[str, Field(pattern=r"\S")]
 _COMMON_FIELDS = frozenset((*MEDIA_FIELDS, *SAMPLE_FIELDS))
+_RESAMPLE_FIELDS = frozenset(("caption", "reason"))
 
 
 class PromptError(UserError):
@@ -151,8 +152,8 @@ def _order_agents(agents: Sequence[AgentFile]) -> tuple[AgentFile, ...]:
     """Agents so that each follows those it requires, the file's order kept where it is free.
 
     Raises:
-        ValueError: a name twice, an unknown requirement, a cycle, not exactly one summary, or a summary that others
-            require.
+        ValueError: a name twice or that of another text for prompts, an unknown requirement, a cycle, not exactly one
+            summary, or a summary that others require.
     """
     names = [agent.name for agent in agents]
     for name in names:
@@ -162,6 +163,8 @@ def _order_agents(agents: Sequence[AgentFile]) -> tuple[AgentFile, ...]:
     if len(summaries) != 1:
         raise ValueError(f"needs exactly one agent with role 'summary', has {len(summaries)}")
     for agent in agents:
+        if agent.role != "summary" and agent.name in _COMMON_FIELDS | _RESAMPLE_FIELDS:
+            raise ValueError(f"an agent cannot be named '{agent.name}': '{{{agent.name}}}' is another text in prompts")
         for required in agent.requires:
             if required not in names:
                 raise ValueError(f"agent '{agent.name}' requires '{required}', which is not in the file")
@@ -223,7 +226,7 @@ def _read_domain(path: Path) -> DomainFile | EveryDomainFile:
 def _read_resample(path: Path) -> ResampleFile:
     try:
         parsed = ResampleFile.model_validate(_read_yaml(path))
-        unknown = sorted(set(placeholders(parsed.note)) - {"caption", "reason"})
+        unknown = sorted(set(placeholders(parsed.note)) - _RESAMPLE_FIELDS)
         if unknown:
             raise ValueError(f"unknown placeholder '{{{unknown[0]}}}' (there are '{{caption}}' and '{{reason}}')")
     except ValidationError as error:

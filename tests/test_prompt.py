@@ -118,6 +118,8 @@ SUMMARY = agent("summary", role="summary")
         (domain(agent("a", prompt="{b}", requires=["b"]), SUMMARY), "requires 'b', which is not in the file"),
         (domain(agent("a"), agent("b", requires=["a"]), SUMMARY), "requires 'a' but does not use '{a}'"),
         (domain(agent("a"), agent("a"), SUMMARY), "two agents are named 'a'"),
+        (domain(agent("reason"), SUMMARY), "an agent cannot be named 'reason': '{reason}' is another text in prompts"),
+        (domain(agent("duration"), SUMMARY), "an agent cannot be named 'duration'"),
         (domain(agent("a", tokens=3), SUMMARY), "agents.0.tokens: Extra inputs are not permitted"),
         (domain(SUMMARY, comment="x"), "comment: Extra inputs are not permitted"),
         (domain(agent("Big Name"), SUMMARY), "agents.0.name: "),
@@ -269,6 +271,12 @@ def test_the_digest_changes_with_anything_that_is_asked(tmp_path: Path, change: 
     before = load_prompts(write_prompts(tmp_path, maps=domain(SUMMARY))).digest()
     assert load_prompts(write_prompts(tmp_path, maps=domain(SUMMARY))).digest() == before
     assert load_prompts(write_prompts(tmp_path, maps=change)).digest() != before
+
+
+def test_a_summary_may_have_the_name_of_a_text_that_none_is_told(tmp_path: Path) -> None:
+    summary = {**agent("caption", prompt="{a}", requires=["a"]), "role": "summary"}
+    folder = write_prompts(tmp_path / "prompts", maps=domain(agent("a"), summary))
+    assert [one.name for one in load_prompts(folder).workflows["Maps"].agents] == ["a", "caption"]
 
 
 def test_a_limit_on_the_output_spares_router_and_judge(shipped: Prompts) -> None:
