@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import export
 import filterd_by_score
 import pytest
 import verify
@@ -412,6 +413,19 @@ def test_without_resampling_the_summary_says_nothing_of_it(tmp_path: Path, run: 
     run.score(out, engine=judged(by_place))
     assert filtered(run, out)[2]["resampled"] is None
     assert not (out / "score" / "resample").exists()
+
+
+def test_an_export_of_all_takes_the_better_caption(tmp_path: Path, run: Runner) -> None:
+    out = caption(run, tmp_path)
+    run.score(out, "--resample", 2, engine=judged(by_place))
+    run.main(export.main, "--data-folder", out, "--format", "txt", "--output", tmp_path / "txt", "--all")
+    texts = {path.stem: path.read_text() for path in (tmp_path / "txt" / "set").iterdir()}
+    assert texts == {
+        "0": f"{records(out)['set/0']['caption']}\n",
+        "1": "summary of set/1 in round 1\n",
+        "2": "summary of set/2 in round 2\n",
+        "3": "summary of set/3 in round 1\n",
+    }
 
 
 def test_a_second_pass_takes_the_better_caption(tmp_path: Path, run: Runner) -> None:

@@ -11,10 +11,11 @@ from typing import Any, BinaryIO
 from conversation import INSTRUCTION
 
 from exporting.account import FILE_NAME, Account
-from MetaCaptioner.earlier import sample_from_record
+from MetaCaptioner.candidates import read_best
+from MetaCaptioner.earlier import caption_ranks, sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
-from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.results import Record, is_error, read_records
 from MetaCaptioner.source import MediaSource
 
 
@@ -86,17 +87,18 @@ class Job:
 
 
 def read_captions(folder: Path, everything: bool) -> Callable[[], Iterator[Record]]:
-    """Reads the caption records to export, each time anew.
+    """Reads the caption records to export, each time anew: what the filter kept, or all, sampled again or not.
 
     Raises:
         UserError: there are none.
     """
-    paths = [path for path, _ in result_files(folder)] if everything else [folder / "filtered" / "kept.jsonl"]
-    if not paths:
-        raise UserError(f"data folder {folder}: holds no caption results (Rank*_node*_*.jsonl)")
-    if not everything and not paths[0].is_file():
-        raise UserError(f"{paths[0]}: is missing; filter first (dataprocess/filterd_by_score.py), or use --all")
-    return lambda: (record for path in paths for record in read_records(path) if not is_error(record))
+    if everything:
+        read, ranks = read_best(folder, folder / "score"), caption_ranks(folder)
+        return lambda: (record for rank in dict.fromkeys(ranks) for _, record in read(rank) if not is_error(record))
+    kept = folder / "filtered" / "kept.jsonl"
+    if not kept.is_file():
+        raise UserError(f"{kept}: is missing; filter first (dataprocess/filterd_by_score.py), or use --all")
+    return lambda: read_records(kept)
 
 
 def read_thresholds(folder: Path) -> dict[str, Any] | None:
