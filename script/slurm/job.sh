@@ -23,7 +23,7 @@ run_ranks() {
   rm -rf "$folder".*
   folder=$folder.${SLURM_RESTART_COUNT:-0}
   mkdir -p "$folder"
-  trap 'stopped=yes; : >"$folder/stop"; [ -z "$srun" ] || kill -USR1 "$srun" 2>/dev/null || true' USR1 TERM
+  trap 'stopped=yes; [ ! -d "$folder" ] || : >"$folder/stop"; [ -z "$srun" ] || kill -USR1 "$srun" 2>/dev/null || true' USR1 TERM
   SLURM_EXIT_ERROR=$SRUN_ERROR srun --kill-on-bad-exit=0 --wait=0 \
     ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} \
     bash "$ROOT/script/slurm/rank.sh" "$folder" bash "$ROOT/script/$script" "$@" &
@@ -42,7 +42,8 @@ run_ranks() {
 end_when_silent() {
   local before='' now silent=0
   while sleep "$BEAT_SECONDS"; do
-    now=$(grep '' "$2"/rank* /dev/null 2>/dev/null || true)
+    # The names too: a rank that is killed between opening its file and writing to it leaves it empty.
+    now=$(find "$2" -name 'rank*' && grep '' "$2"/rank* /dev/null 2>/dev/null || true)
     if [ -n "$now" ] && [ "$now" = "$before" ]; then silent=$((silent + 1)); else silent=0; fi
     before=$now
     [ $silent -lt $SILENT_BEATS ] || break

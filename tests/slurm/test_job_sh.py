@@ -1,6 +1,7 @@
 """What script/slurm/job.sh makes of the ranks' statuses, with stand-ins for SLURM's commands."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,34 @@ def end_job(*arguments: object, state: str = "RUNNING", **variables: str) -> tup
     command = ["bash", "-c", f'{STAND_INS}\nend_job "$@"', str(ROOT), *map(str, arguments)]
     done = run(command, {"SLURM_JOB_ID": "7", "STATE": state, **variables})
     return done.returncode, done.stdout
+
+
+def watched(folder: Path, seconds: float, living: bool = False) -> str:
+    """What `end_when_silent` says of a step of so many seconds whose ranks leave their files in `folder`."""
+    lines = [
+        f"sleep {seconds} & step=$!",
+        'while sleep 0.05; do echo $((n += 1)) >"$1/rank0"; done & beats=$!' if living else "beats=",
+        'end_when_silent $step "$1" & watch=$!',
+        "wait $step; kill $watch $beats",
+    ]
+    command = ["bash", "-c", "\n".join([STAND_INS, *lines]), str(ROOT), str(folder)]
+    return run(command, {"SLURM_JOB_ID": "7", "BEAT_SECONDS": "0.05"}).stdout
+
+
+@pytest.mark.parametrize("text", ["17\n", ""])
+def test_a_step_whose_ranks_are_dead_is_ended_whatever_they_wrote_last(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rank1").write_text(text)  # nothing: killed between opening the file and writing to it
+    assert "the ranks that are left give no sign of life" in watched(tmp_path, 60)
+
+
+def test_a_step_is_waited_for_while_any_rank_lives(tmp_path: Path) -> None:
+    (tmp_path / "rank1").write_text("17\n")
+    assert "no sign of life" not in watched(tmp_path, 3, living=True)
+
+
+def test_a_step_that_no_rank_has_begun_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "stop").touch()
+    assert "no sign of life" not in watched(tmp_path, 3)
 
 
 @pytest.mark.parametrize(
