@@ -90,13 +90,13 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_work(
-    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
 ) -> Work:
     """What of the plan, or of the earlier captions, falls to this process."""
     if arguments.input is not None:
-        return open_second_pass(arguments, options, rank, prompts, stack)
+        return open_second_pass(stage, arguments, options, rank, prompts, stack)
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it (--input)")
-    return open_plan_work(STAGE.name, arguments, options, rank, prompts, stack)
+    return open_plan_work(stage, arguments, options, rank, prompts, stack)
 
 
 STAGE = Stage("captionpipeline", run_sample, add_work_arguments, open_work)

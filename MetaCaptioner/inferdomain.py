@@ -5,7 +5,6 @@ python -m MetaCaptioner.inferdomain --plan data/split_plan.jsonl --output-dir Ou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from string import ascii_uppercase
 
 from MetaCaptioner.domains import Domain, Modality
@@ -133,7 +132,7 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
-STAGE = Stage("inferdomain", run_sample, add_plan_arguments, partial(open_plan_work, "inferdomain"))
+STAGE = Stage("inferdomain", run_sample, add_plan_arguments, open_plan_work)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -54,12 +54,12 @@ def to_score(rank: int, record: Record) -> Sample | None:
 
 
 def open_work(
-    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
 ) -> Work:
     """The captions that fall to this process."""
     resample.check(arguments, prompts)
     captions = arguments.data_folder
-    work = Earlier(captions, read_first(captions), STAGE.name, resample.score_folder(arguments))
+    work = Earlier(captions, read_first(captions), stage, resample.score_folder(arguments))
     return work.open(rank, options.retry_errors, stack, to_score)
 
 

@@ -134,11 +134,11 @@ def _subdomain(record: Record) -> dict[str, str]:
 
 
 def open_work(
-    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
 ) -> Work:
     """The rejected captions that fall to this process."""
     captions, scores, rounds = arguments.data_folder, score_folder(arguments), arguments.resample
-    earlier = Earlier(captions, read_first(captions), "resample", resample_folder(scores, rounds))
+    earlier = Earlier(captions, read_first(captions), stage, resample_folder(scores, rounds))
     sample_of = to_resample(scores, rounds, thresholds_from(arguments))
     return earlier.open(rank, options.retry_errors, stack, sample_of)
 

@@ -33,7 +33,7 @@ from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
 
 def open_second_pass(
-    arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
 ) -> Work:
     """The earlier captions that fall to this process.
 
@@ -43,7 +43,7 @@ def open_second_pass(
     folder = arguments.input
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
-    earlier = Earlier(folder, read, "captionpipeline", arguments.output_dir)
+    earlier = Earlier(folder, read, stage, arguments.output_dir)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
     show_those_of(folder, arguments.output_dir)
     return work

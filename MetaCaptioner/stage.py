@@ -41,13 +41,14 @@ _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{po
 class Stage:
     """A workflow run over samples: its name, what it does for a sample, and where its samples come from.
 
-    `adapt` makes the prompts that it asks with, `conclude` the lines to say at its end, `then` the stages that follow.
+    `open_work` is told its name, for the results that it opens. `adapt` makes the prompts that it asks with, `conclude`
+    the lines to say at its end, `then` the stages that follow.
     """
 
     name: str
     run_sample: Callable[[Prompts], RunSample]
     add_work_arguments: Callable[[argparse.ArgumentParser], None]
-    open_work: Callable[[argparse.Namespace, StageOptions, Rank, Prompts, ExitStack], Work]
+    open_work: Callable[[str, argparse.Namespace, StageOptions, Rank, Prompts, ExitStack], Work]
     adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
     conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
     then: Callable[[argparse.Namespace], "Sequence[Stage]"] = lambda arguments: ()
@@ -145,7 +146,7 @@ class _RankRun:
         vitals, say = self._vitals, self._say
         self._rank = replace(self._rank, restarts=vitals.deaths if vitals.begun > number else 0)
         with ExitStack() as stack:
-            work = stage.open_work(self._parsed, self._options, self._rank, prompts, stack)
+            work = stage.open_work(stage.name, self._parsed, self._options, self._rank, prompts, stack)
             prompts = stage.adapt(prompts)
             vitals.begun = max(vitals.begun, number + 1)
             for problem in work.problems:

@@ -137,7 +137,9 @@ def _check_stage(results: RankResults, stage: str) -> None:
         for record in islice(read_records(path), _PROBED_RECORDS):
             made_by = _stage_of(record)
             if made_by not in (None, stage):
-                raise UserError(f"output folder {results.folder}: holds results of {made_by}, not of {stage}")
+                raise UserError(
+                    f"output folder {results.folder}: holds results of {made_by}, not of {stage}; name another"
+                )
 
 
 def _stage_of(record: Record) -> str | None:

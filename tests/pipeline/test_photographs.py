@@ -47,7 +47,6 @@ def make_datasets(folder: Path) -> Path:
     return write_json(folder / "Metafile.json", metafile)
 
 
-@pytest.mark.long
 def test_photographs_and_a_video_are_routed(tmp_path: Path, random_model: Path) -> None:
     metafile, plan = make_datasets(tmp_path), tmp_path / "split_plan.jsonl"
     domains = tmp_path / "Domain"
