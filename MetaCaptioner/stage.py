@@ -33,7 +33,7 @@ from MetaCaptioner.work import Item, PlanWork, Work, open_results, planned, with
 # The engine's processes are spawned, and so import this module before they do anything else.
 ranks.begin_helper()
 
-_UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 256
+_UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 448
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
@@ -177,6 +177,8 @@ class _RankRun:
             settings = loop_settings(engine, self._options, prompts)
             loaded = f"loaded in {account.run().loading_seconds:.0f} s"
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
+            if engine.chosen_for_speed:
+                self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
             self._stop.interruptible = False
             constant: Record = {"model": engine.model, "prompts": prompts.digest()}
             with _bar(stage, self._rank, pending) as bar:

@@ -183,6 +183,7 @@ class FakeEngine:
     model = "fake"
     pixel_multiple = 28
     cache_tokens: int | None = None
+    chosen_for_speed: tuple[str, ...] = ()
 
     def __init__(self, hook: Hook | None = None) -> None:
         self.requests: list[Request] = []

@@ -379,7 +379,7 @@ def test_what_is_held_to_go_on_with_a_shard_is_some_bytes_a_row(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("cache_tokens", "flags", "in_flight"),
-    [(None, (), 64), (10, (), 1), (10**9, (), 256), (10**9, ("--in-flight", "7"), 7)],
+    [(None, (), 64), (10, (), 1), (10**9, (), 448), (10**9, ("--in-flight", "7"), 7)],
 )
 def test_as_many_samples_are_in_flight_as_the_cache_holds(
     cache_tokens: int | None, flags: tuple[str, ...], in_flight: int
@@ -392,3 +392,12 @@ def test_as_many_samples_are_in_flight_as_the_cache_holds(
     assert loop_settings(engine, options, load_prompts()).in_flight == in_flight
     engine.cache_tokens = 300_000
     assert loop_settings(engine, options, load_prompts()).in_flight in (7, *range(60, 130))
+
+
+def test_what_was_chosen_for_speed_is_told(tmp_path: Path, run: Runner) -> None:
+    engine = FakeEngine()
+    plan = small_plan(tmp_path, 2)
+    assert "chosen for" not in run.caption(plan, tmp_path / "none", engine=engine).said
+    engine.chosen_for_speed = ("max_num_seqs=9", "a=b")
+    said = run.caption(plan, tmp_path / "some", engine=engine).said
+    assert "rank 0: chosen for this GPU and model: max_num_seqs=9 a=b" in said

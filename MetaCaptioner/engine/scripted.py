@@ -45,6 +45,7 @@ class ScriptedEngine:
 
     pixel_multiple = 28
     cache_tokens: int | None = None
+    chosen_for_speed: tuple[str, ...] = ()
 
     def __init__(self, options: EngineOptions) -> None:
         try:

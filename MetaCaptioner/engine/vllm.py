@@ -7,6 +7,7 @@ construction; the media goes by a stable id, so that it is hashed by nobody and 
 Runs on vLLM 0.25 to 0.32.
 """
 
+import json
 import math
 import os
 import re
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
+from MetaCaptioner.engine.door import Door
+from MetaCaptioner.engine.vllm_arguments import chosen_for_speed, environment, gpu_capability, necessary
 from MetaCaptioner.errors import BadArguments, EngineDead, SampleError, UserError
 from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
@@ -26,33 +29,8 @@ if TYPE_CHECKING:
     from vllm.outputs import RequestOutput
 
 _INSTRUCTION = "@@INSTRUCTION@@"
-_DEFAULT_CONTEXT = 16384
+_GROUP = 32
 _FIRST_TOKEN_LOGPROBS = 20  # vLLM's default upper limit
-_ENVIRONMENT = {
-    # A forked engine would inherit the lock on the rank's results and keep it after this process was killed.
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    # Of no use to the person at the terminal; they come from the engine's own processes.
-    "PYTHONWARNINGS": "ignore::FutureWarning,ignore::UserWarning:multiprocessing.resource_tracker",
-    "TORCH_CPP_LOG_LEVEL": "ERROR",
-    "TORCH_LOGS": "-torch._library",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
-_CPU_ENVIRONMENT = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else all ranks of a host bind to the same first cores
-    "TORCHDYNAMO_DISABLE": "1",  # the grammar mask is else compiled at its first use, for 20 s
-}
-# In the engine's own process, as on one GPU. vLLM's choice for a CPU is a further process: 10 s of imports at each
-# start and a core that is busy waiting for it.
-_CPU_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
-# What captions fastest on H100 and H200 (benchmarks/NOTES.md); vLLM's own defaults for an engine in process are small.
-_GPU_DEFAULTS = {
-    "max_num_batched_tokens": 8192,
-    "max_num_seqs": 1024,
-    "mm_processor_cache_gb": 8,  # a sample's media must still be there when its summary is asked for
-}
 
 
 class EngineLoadError(UserError):
@@ -79,11 +57,12 @@ class VllmEngine:
     """
 
     def __init__(self, options: EngineOptions, on_gpu: bool) -> None:
-        for name, value in (_ENVIRONMENT | ({} if on_gpu else _CPU_ENVIRONMENT)).items():
+        for name, value in environment(on_gpu).items():
             os.environ.setdefault(name, value)
         self.model = options.model
         _check_model_folder(options.model)
         try:
+            from transformers import AutoConfig
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM
         except ImportError as error:
@@ -93,17 +72,24 @@ class VllmEngine:
         if unknown:
             raise BadArguments(f"--engine-arg {unknown[0]}: vLLM has no such engine argument")
         try:
-            arguments: dict[str, Any] = {**_defaults(options, on_gpu), **options.extra}
+            config = AutoConfig.from_pretrained(options.model)
+            chosen = chosen_for_speed(config, options.extra, gpu_capability()) if on_gpu else {}
+            arguments = {**necessary(config, options, on_gpu), **chosen, **options.extra}
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except (OSError, ValueError, RuntimeError, TypeError, ImportError, NotImplementedError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise EngineLoadError(f"model {options.model} cannot be loaded: {reason}") from error
+        self.chosen_for_speed = tuple(
+            f"{name}={json.dumps(value, separators=(',', ':')) if isinstance(value, dict) else value}"
+            for name, value in chosen.items()
+        )
         self.max_model_len = self._engine.model_config.max_model_len
         self.pixel_multiple = _pixel_multiple(self._engine.model_config.hf_config)
         cache = self._engine.vllm_config.cache_config
         self.cache_tokens = cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else None
         self._special_tokens = _special_tokens(self._engine.renderer.get_tokenizer())
         self._templates: dict[Modality | None, _Template] = {}
+        self._door = Door(_GROUP)
         self._finished_tokens = 0
         self._tokens_in_flight: dict[str, int] = {}
 
@@ -134,8 +120,9 @@ class VllmEngine:
         output: RequestOutput | None = None
         self._tokens_in_flight[name] = 0
         try:
-            async for answer in self._engine.generate(rendered, sampling, name, priority=request.priority):
-                output = answer
+            async with self._door.request():
+                async for answer in self._engine.generate(rendered, sampling, name, priority=request.priority):
+                    output = answer
         except EngineDeadError as error:
             raise EngineDead("the engine has died") from error
         finally:
@@ -235,40 +222,6 @@ def _check_model_folder(model: str) -> None:
         raise EngineLoadError(f"model {model}: there is no such folder")
     if looks_like_path and not (path / "config.json").is_file():
         raise EngineLoadError(f"model {model}: the folder has no config.json")
-
-
-def _defaults(options: EngineOptions, on_gpu: bool) -> dict[str, Any]:
-    """The engine arguments that `--engine-arg` may override."""
-    arguments: dict[str, Any] = {
-        "model": options.model,
-        "tensor_parallel_size": options.tensor_parallel_size,
-        "max_model_len": options.max_model_len or _context_length(options.model),
-        "scheduling_policy": "priority",
-        "enable_prefix_caching": True,
-        "limit_mm_per_prompt": {"image": 1, "video": 1},
-        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-        "disable_log_stats": True,
-        "enforce_eager": not on_gpu,
-        "use_tqdm_on_load": False,
-    }
-    if on_gpu:
-        arguments |= _GPU_DEFAULTS
-    elif options.tensor_parallel_size == 1:
-        arguments["distributed_executor_backend"] = _CPU_EXECUTOR
-    if options.seed is not None:
-        arguments["seed"] = options.seed
-    if options.gpu_memory_utilization is not None:
-        arguments["gpu_memory_utilization"] = options.gpu_memory_utilization
-    return arguments
-
-
-def _context_length(model: str) -> int:
-    """The default context, or the model's own where that is shorter."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(model)
-    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or _DEFAULT_CONTEXT
-    return min(_DEFAULT_CONTEXT, int(longest))
 
 
 def _pixel_multiple(config: Any) -> int:

@@ -302,10 +302,3 @@ def test_an_unknown_engine_argument_is_told_in_one_line(random_model: Path) -> N
     options = EngineOptions(str(random_model))
     with pytest.raises(BadArguments, match="no_such_thing"):
         VllmEngine(replace(options, extra={"no_such_thing": 1}), on_gpu=False)
-
-
-def test_remote_code_is_off_by_default(random_model: Path) -> None:
-    from MetaCaptioner.engine.vllm import _defaults
-    from MetaCaptioner.options import EngineOptions
-
-    assert "trust_remote_code" not in _defaults(EngineOptions(str(random_model)), on_gpu=False)

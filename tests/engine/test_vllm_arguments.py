@@ -1,0 +1,101 @@
+"""What vLLM is started with, by model and GPU."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2VLConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+
+from benchmarks.dummy_model import FP8_SCHEMES, make_dummy_model
+from MetaCaptioner.engine.vllm_arguments import chosen_for_speed, environment, necessary
+from MetaCaptioner.options import EngineOptions
+
+AMPERE, ADA, HOPPER, BLACKWELL = 80, 89, 90, 100
+STATIC = {"quant_method": "fp8", "activation_scheme": "static"}
+
+
+def config(quantization: Mapping[str, Any] | None = None) -> Qwen2_5_VLConfig:
+    made = Qwen2_5_VLConfig()
+    if quantization is not None:
+        made.quantization_config = dict(quantization)
+    return made
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_vllm_knows_all_arguments(on_gpu: bool) -> None:
+    options = EngineOptions("m", seed=3, gpu_memory_utilization=0.5)
+    arguments = necessary(config(), options, on_gpu) | chosen_for_speed(config(STATIC), {}, HOPPER)
+    made = AsyncEngineArgs(**arguments)
+    assert (made.seed, made.gpu_memory_utilization, made.linear_backend) == (3, 0.5, "torch")
+    assert made.compilation_config.compile_mm_encoder
+
+
+def test_remote_code_is_off_by_default() -> None:
+    arguments = necessary(config(), EngineOptions("m"), on_gpu=True)
+    assert "trust_remote_code" not in arguments | chosen_for_speed(config(), {}, HOPPER)
+
+
+@pytest.mark.parametrize(("longest", "asked", "context"), [(128_000, None, 16384), (4096, None, 4096), (4096, 99, 99)])
+def test_the_context_is_at_most_the_models_own(longest: int, asked: int | None, context: int) -> None:
+    model = config()
+    model.get_text_config().max_position_embeddings = longest
+    assert necessary(model, EngineOptions("m", max_model_len=asked), on_gpu=True)["max_model_len"] == context
+
+
+@pytest.mark.parametrize("scheme", [None, *FP8_SCHEMES])
+def test_cublas_multiplies_what_has_one_scale_a_tensor(scheme: str | None, tmp_path: Path) -> None:
+    model = AutoConfig.from_pretrained(make_dummy_model(tmp_path, "tiny", scheme))
+    chosen = chosen_for_speed(model, {}, HOPPER)
+    assert chosen.get("linear_backend") == ("torch" if scheme == "tensor" else None)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "backend"),
+    [
+        (STATIC, "torch"),
+        ({"quant_method": "fp8", "activation_scheme": "dynamic"}, None),
+        ({**STATIC, "weight_block_size": [128, 128]}, None),
+        ({"quant_method": "awq", "bits": 4}, None),
+        ({"quant_method": "compressed-tensors", "config_groups": None}, None),
+        ({"quant_method": "compressed-tensors", "config_groups": {"a": {"weights": None}}}, None),
+    ],
+)
+def test_other_formats_of_weights(quantization: Mapping[str, Any], backend: str | None) -> None:
+    assert chosen_for_speed(config(quantization), {}, HOPPER).get("linear_backend") == backend
+
+
+@pytest.mark.parametrize("capability", [None, AMPERE, ADA, BLACKWELL])
+def test_cublas_is_chosen_only_where_it_was_measured(capability: int | None) -> None:
+    chosen = chosen_for_speed(config(STATIC), {}, capability)
+    assert "linear_backend" not in chosen
+    assert chosen["max_num_batched_tokens"] == 8192
+
+
+def test_every_number_of_sequences_has_a_cuda_graph() -> None:
+    chosen = chosen_for_speed(config(), {}, HOPPER)
+    assert chosen["max_cudagraph_capture_size"] >= chosen["max_num_seqs"]
+
+
+def test_only_towers_that_vllm_can_compile_are_compiled() -> None:
+    assert chosen_for_speed(config(), {}, HOPPER)["compilation_config"] == {"compile_mm_encoder": True}
+    assert "compilation_config" not in chosen_for_speed(Qwen2VLConfig(), {}, HOPPER)
+
+
+@pytest.mark.parametrize(
+    ("given", "left_to_the_user"),
+    [
+        ({"max_num_seqs": 7}, {"max_num_seqs"}),
+        ({"linear_backend": "auto"}, {"linear_backend"}),
+        ({"compilation_config": {"mode": 0}}, {"compilation_config", "max_cudagraph_capture_size"}),
+        ({"cudagraph_capture_sizes": [1, 2]}, {"max_cudagraph_capture_size"}),
+    ],
+)
+def test_what_the_user_gives_is_not_chosen(given: Mapping[str, object], left_to_the_user: set[str]) -> None:
+    everything = chosen_for_speed(config(STATIC), {}, HOPPER)
+    assert everything.keys() - chosen_for_speed(config(STATIC), given, HOPPER).keys() == left_to_the_user
+
+
+def test_no_gpu_no_gpus_environment() -> None:
+    assert environment(on_gpu=True).items() < environment(on_gpu=False).items()
