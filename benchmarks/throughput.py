@@ -216,6 +216,7 @@ async def run(own: argparse.Namespace, flags: Sequence[str]) -> dict[str, Any]:
         "kernels": [asdict(kernel) for kernel in read_kernels(own.work / "trace")] if own.profile else [],
         "workload": workload.describe(),
         "flags": list(flags),
+        "chosen": list(engine.chosen_for_speed),
         "results": [asdict(result) for result in results],
     }
 

@@ -7,7 +7,6 @@ construction; the media goes by a stable id, so that it is hashed by nobody and 
 Runs on vLLM 0.25 to 0.32.
 """
 
-import json
 import math
 import os
 import re
@@ -19,7 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
 from MetaCaptioner.engine.door import Door
-from MetaCaptioner.engine.vllm_arguments import chosen_for_speed, environment, gpu_capability, necessary
+from MetaCaptioner.engine.vllm_arguments import (
+    as_flags,
+    chosen_for_speed,
+    environment,
+    gpu_capability,
+    model_config,
+    necessary,
+)
 from MetaCaptioner.errors import BadArguments, EngineDead, SampleError, UserError
 from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
@@ -62,7 +68,6 @@ class VllmEngine:
         self.model = options.model
         _check_model_folder(options.model)
         try:
-            from transformers import AutoConfig
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM
         except ImportError as error:
@@ -72,17 +77,14 @@ class VllmEngine:
         if unknown:
             raise BadArguments(f"--engine-arg {unknown[0]}: vLLM has no such engine argument")
         try:
-            config = AutoConfig.from_pretrained(options.model)
-            chosen = chosen_for_speed(config, options.extra, gpu_capability()) if on_gpu else {}
+            config = model_config(options)
+            chosen = chosen_for_speed(config, options, gpu_capability()) if on_gpu else {}
             arguments = {**necessary(config, options, on_gpu), **chosen, **options.extra}
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except (OSError, ValueError, RuntimeError, TypeError, ImportError, NotImplementedError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise EngineLoadError(f"model {options.model} cannot be loaded: {reason}") from error
-        self.chosen_for_speed = tuple(
-            f"{name}={json.dumps(value, separators=(',', ':')) if isinstance(value, dict) else value}"
-            for name, value in chosen.items()
-        )
+        self.chosen_for_speed = as_flags(chosen)
         self.max_model_len = self._engine.model_config.max_model_len
         self.pixel_multiple = _pixel_multiple(self._engine.model_config.hf_config)
         cache = self._engine.vllm_config.cache_config

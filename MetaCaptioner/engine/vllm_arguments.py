@@ -3,8 +3,12 @@
 `--engine-arg` overrides each. What was measured is in benchmarks/NOTES.md.
 """
 
+import json
+import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
 from MetaCaptioner.options import EngineOptions
 
@@ -30,7 +34,36 @@ _CPU_ENVIRONMENT = {
 _CPU_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _MOST_SEQUENCES = 1024
 _HOPPER = 90
-_MODELS_WITH_A_TOWER_TO_COMPILE = ("qwen2_5_vl",)
+_TOWERS_TO_COMPILE = ("qwen2_5_vl",)
+_SAYS_WHICH_GRAPHS = {"compilation_config", "cudagraph_capture_sizes", "max_num_seqs", "enforce_eager"}
+
+
+class _Tensor(BaseModel):
+    num_bits: Literal[8]
+    type: Literal["float"]
+    strategy: Literal["tensor"]
+    dynamic: Literal[False]
+
+
+class _Layers(BaseModel):
+    weights: _Tensor
+    input_activations: _Tensor
+
+
+class _CompressedTensors(BaseModel):
+    quant_method: Literal["compressed-tensors"]
+    config_groups: dict[str, _Layers] = Field(min_length=1)
+    ignore: list[str]
+
+
+class _Fp8(BaseModel):
+    quant_method: Literal["fp8"]
+    activation_scheme: Literal["static"]
+    weight_block_size: None = None
+    ignore: list[str] = Field(validation_alias=AliasChoices("ignored_layers", "modules_to_not_convert"))
+
+
+_OneScaleATensor: TypeAdapter[_CompressedTensors | _Fp8] = TypeAdapter(_CompressedTensors | _Fp8)
 
 
 def environment(on_gpu: bool) -> dict[str, str]:
@@ -46,8 +79,22 @@ def gpu_capability() -> int | None:
     return capability.to_int() if capability else None
 
 
+def model_config(options: EngineOptions) -> Any:
+    """The model's configuration, as vLLM will read it.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    from vllm.transformers_utils.config import get_config
+
+    given = options.extra
+    source = {name: given[name] for name in ("revision", "code_revision", "config_format") if name in given}
+    path = str(given.get("hf_config_path") or options.model)
+    return get_config(path, trust_remote_code=bool(given.get("trust_remote_code")), **source)
+
+
 def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, Any]:
-    """The engine arguments that are no matter of speed; `config` is the model's, of transformers."""
+    """The engine arguments that are no matter of speed, for a model of this configuration."""
     longest = getattr(config.get_text_config(), "max_position_embeddings", None) or _DEFAULT_CONTEXT
     arguments: dict[str, Any] = {
         "model": options.model,
@@ -70,8 +117,11 @@ def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, An
     return arguments
 
 
-def chosen_for_speed(config: Any, given: Mapping[str, object], capability: int | None) -> dict[str, Any]:
-    """The engine arguments with which a GPU of this capability runs this model fastest, less those that are `given`."""
+def chosen_for_speed(config: Any, options: EngineOptions, capability: int | None) -> dict[str, Any]:
+    """The engine arguments with which a GPU of this capability runs this model fastest, less those that the user gave.
+
+    Nothing is chosen where it was not measured: the tower is compiled on one GPU, cuBLAS multiplies on Hopper.
+    """
     chosen: dict[str, Any] = {
         # vLLM's own for an engine in process are small.
         "max_num_batched_tokens": 8192,
@@ -79,21 +129,31 @@ def chosen_for_speed(config: Any, given: Mapping[str, object], capability: int |
         # A sample's media must still be there when its summary is asked for.
         "mm_processor_cache_gb": 8,
     }
-    if not given.keys() & {"compilation_config", "cudagraph_capture_sizes"}:  # who says how, says it all
+    if capability is not None and not options.extra.keys() & _SAYS_WHICH_GRAPHS:
         # vLLM's end at 512. Without a graph the host takes longer to start a step than the GPU to run it.
         chosen["max_cudagraph_capture_size"] = _MOST_SEQUENCES
-    if config.model_type in _MODELS_WITH_A_TOWER_TO_COMPILE:
+    if capability is not None and options.tensor_parallel_size == 1 and config.model_type in _TOWERS_TO_COMPILE:
         chosen["compilation_config"] = {"compile_mm_encoder": True}
-    if capability == _HOPPER and _has_one_scale_a_tensor(getattr(config, "quantization_config", None) or {}):
+    if capability == _HOPPER and _has_one_scale_a_tensor(getattr(config, "quantization_config", None)):
         chosen["linear_backend"] = "torch"  # cuBLAS
-    return {name: value for name, value in chosen.items() if name not in given}
+    return {name: value for name, value in chosen.items() if name not in options.extra}
 
 
-def _has_one_scale_a_tensor(quantization: Mapping[str, Any]) -> bool:
-    """Whether weights and activations are 8-bit floats with one scale for a whole tensor, in all layers."""
-    if quantization.get("quant_method") == "fp8":
-        return quantization.get("activation_scheme") == "static" and not quantization.get("weight_block_size")
-    groups = (quantization.get("config_groups") or {}).values()
-    tensors = [group.get(name) or {} for group in groups for name in ("weights", "input_activations")]
-    wanted = {"num_bits": 8, "type": "float", "strategy": "tensor"}
-    return bool(tensors) and all(wanted.items() <= tensor.items() for tensor in tensors)
+def as_flags(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Each as `--engine-arg` takes it, to be pasted into a shell."""
+    return tuple(
+        shlex.quote(f"{name}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}")
+        for name, value in arguments.items()
+    )
+
+
+def _has_one_scale_a_tensor(quantization: object) -> bool:
+    """Whether weights and activations are 8-bit floats with one static scale for a whole tensor.
+
+    Only where the vision tower is left as it was: cuBLAS refuses sizes that are no multiple of 16, such as its 3,420.
+    """
+    try:
+        left = _OneScaleATensor.validate_python(quantization).ignore
+    except ValidationError:
+        return False
+    return any("visual" in name or "vision" in name for name in left)

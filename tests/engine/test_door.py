@@ -51,9 +51,12 @@ def scenario(play: Callable[[Crowd], Awaitable[None]]) -> None:
         while crowd.inside:
             await crowd.go(1)
         await asyncio.wait_for(asyncio.gather(*crowd.tasks, return_exceptions=True), 5)  # none is left outside
-        await crowd.come(1)
-        assert crowd.inside == [len(crowd.tasks) - 1]  # and it opens again
-        await crowd.go()
+        first = len(crowd.tasks)
+        await crowd.come(20)
+        assert crowd.inside == list(range(first, first + 19))  # as a new door does: nobody is counted who is gone
+        await crowd.go(20)
+        await crowd.go(20)
+        await asyncio.wait_for(asyncio.gather(*crowd.tasks, return_exceptions=True), 5)
 
     asyncio.run(run())
 
@@ -100,5 +103,23 @@ def test_who_is_cancelled_inside_or_outside_leaves_nothing_behind(number: int, i
         crowd.tasks[number].cancel()
         await settle()
         assert number not in crowd.inside
+
+    scenario(play)
+
+
+def test_all_are_cancelled_at_once() -> None:
+    async def play(crowd: Crowd) -> None:
+        await crowd.come(20)
+        for task in crowd.tasks:
+            task.cancel()
+
+    scenario(play)
+
+
+def test_a_request_that_fails_inside_leaves() -> None:
+    async def play(crowd: Crowd) -> None:
+        with pytest.raises(ValueError, match="here"):
+            async with crowd.door.request():
+                raise ValueError("here")
 
     scenario(play)

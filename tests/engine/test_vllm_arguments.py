@@ -1,19 +1,28 @@
 """What vLLM is started with, by model and GPU."""
 
+import argparse
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2VLConfig
-from vllm.engine.arg_utils import AsyncEngineArgs
 
 from benchmarks.dummy_model import FP8_SCHEMES, make_dummy_model
-from MetaCaptioner.engine.vllm_arguments import chosen_for_speed, environment, necessary
-from MetaCaptioner.options import EngineOptions
+from MetaCaptioner.engine import vllm_arguments
+from MetaCaptioner.engine.vllm_arguments import as_flags, environment, gpu_capability, model_config, necessary
+from MetaCaptioner.options import EngineOptions, add_arguments, from_arguments
 
 AMPERE, ADA, HOPPER, BLACKWELL = 80, 89, 90, 100
-STATIC = {"quant_method": "fp8", "activation_scheme": "static"}
+STATIC = {"quant_method": "fp8", "activation_scheme": "static", "ignored_layers": ["visual.blocks.0.attn.qkv"]}
+TENSOR = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False}
+BY_TOKEN = {**TENSOR, "dynamic": True}  # so vLLM takes it
+COMPRESSED = {
+    "quant_method": "compressed-tensors",
+    "config_groups": {"group_0": {"targets": ["Linear"], "weights": TENSOR, "input_activations": TENSOR}},
+    "ignore": ["lm_head", "re:visual.*"],
+}
 
 
 def config(quantization: Mapping[str, Any] | None = None) -> Qwen2_5_VLConfig:
@@ -23,13 +32,36 @@ def config(quantization: Mapping[str, Any] | None = None) -> Qwen2_5_VLConfig:
     return made
 
 
+def chosen_for_speed(
+    model: Any, given: Mapping[str, object], capability: int | None, tensor_parallel_size: int = 1
+) -> dict[str, Any]:
+    options = EngineOptions("m", tensor_parallel_size=tensor_parallel_size, extra=given)
+    return vllm_arguments.chosen_for_speed(model, options, capability)
+
+
+@pytest.mark.engine
 @pytest.mark.parametrize("on_gpu", [True, False])
 def test_vllm_knows_all_arguments(on_gpu: bool) -> None:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
     options = EngineOptions("m", seed=3, gpu_memory_utilization=0.5)
     arguments = necessary(config(), options, on_gpu) | chosen_for_speed(config(STATIC), {}, HOPPER)
     made = AsyncEngineArgs(**arguments)
     assert (made.seed, made.gpu_memory_utilization, made.linear_backend) == (3, 0.5, "torch")
     assert made.compilation_config.compile_mm_encoder
+
+
+@pytest.mark.engine
+def test_the_configuration_is_read_as_vllm_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "kimi_vl", "text_config": {}, "vision_config": {}}')
+    with pytest.raises(ValueError, match="kimi_vl"):
+        AutoConfig.from_pretrained(tmp_path)
+    assert model_config(EngineOptions(str(tmp_path))).model_type == "kimi_vl"
+
+
+@pytest.mark.engine
+def test_a_cpu_has_no_capability() -> None:
+    assert gpu_capability() is None
 
 
 def test_remote_code_is_off_by_default() -> None:
@@ -55,22 +87,37 @@ def test_cublas_multiplies_what_has_one_scale_a_tensor(scheme: str | None, tmp_p
     ("quantization", "backend"),
     [
         (STATIC, "torch"),
-        ({"quant_method": "fp8", "activation_scheme": "dynamic"}, None),
+        ({**STATIC, "ignored_layers": None}, None),
+        ({**STATIC, "ignored_layers": ["lm_head"]}, None),
+        ({**STATIC, "activation_scheme": "dynamic"}, None),
         ({**STATIC, "weight_block_size": [128, 128]}, None),
+        (COMPRESSED, "torch"),
+        ({**COMPRESSED, "ignore": ["lm_head"]}, None),
+        ({**COMPRESSED, "config_groups": {}}, None),
+        ({**COMPRESSED, "config_groups": None}, None),
+        ({**COMPRESSED, "config_groups": {"FP8": ["Linear"]}}, None),
+        ({**COMPRESSED, "config_groups": {"a": {"weights": TENSOR, "input_activations": None}}}, None),
+        ({**COMPRESSED, "config_groups": {"a": {"weights": TENSOR, "input_activations": BY_TOKEN}}}, None),
         ({"quant_method": "awq", "bits": 4}, None),
-        ({"quant_method": "compressed-tensors", "config_groups": None}, None),
-        ({"quant_method": "compressed-tensors", "config_groups": {"a": {"weights": None}}}, None),
     ],
 )
 def test_other_formats_of_weights(quantization: Mapping[str, Any], backend: str | None) -> None:
     assert chosen_for_speed(config(quantization), {}, HOPPER).get("linear_backend") == backend
 
 
-@pytest.mark.parametrize("capability", [None, AMPERE, ADA, BLACKWELL])
-def test_cublas_is_chosen_only_where_it_was_measured(capability: int | None) -> None:
-    chosen = chosen_for_speed(config(STATIC), {}, capability)
-    assert "linear_backend" not in chosen
-    assert chosen["max_num_batched_tokens"] == 8192
+@pytest.mark.parametrize("capability", [AMPERE, ADA, BLACKWELL])
+def test_cublas_is_chosen_only_where_it_was_measured(capability: int) -> None:
+    everything = chosen_for_speed(config(STATIC), {}, HOPPER)
+    assert everything.keys() - chosen_for_speed(config(STATIC), {}, capability).keys() == {"linear_backend"}
+
+
+def test_gpus_of_another_maker_run_as_vllm_has_it() -> None:
+    chosen = chosen_for_speed(config(STATIC), {}, None)
+    assert set(chosen) == {"max_num_batched_tokens", "max_num_seqs", "mm_processor_cache_gb"}
+
+
+def test_the_tower_is_compiled_only_on_one_gpu() -> None:
+    assert "compilation_config" not in chosen_for_speed(config(), {}, HOPPER, tensor_parallel_size=2)
 
 
 def test_every_number_of_sequences_has_a_cuda_graph() -> None:
@@ -86,7 +133,8 @@ def test_only_towers_that_vllm_can_compile_are_compiled() -> None:
 @pytest.mark.parametrize(
     ("given", "left_to_the_user"),
     [
-        ({"max_num_seqs": 7}, {"max_num_seqs"}),
+        ({"max_num_seqs": 7}, {"max_num_seqs", "max_cudagraph_capture_size"}),
+        ({"enforce_eager": True}, {"max_cudagraph_capture_size"}),
         ({"linear_backend": "auto"}, {"linear_backend"}),
         ({"compilation_config": {"mode": 0}}, {"compilation_config", "max_cudagraph_capture_size"}),
         ({"cudagraph_capture_sizes": [1, 2]}, {"max_cudagraph_capture_size"}),
@@ -99,3 +147,11 @@ def test_what_the_user_gives_is_not_chosen(given: Mapping[str, object], left_to_
 
 def test_no_gpu_no_gpus_environment() -> None:
     assert environment(on_gpu=True).items() < environment(on_gpu=False).items()
+
+
+def test_what_is_printed_can_be_pasted() -> None:
+    chosen = {**chosen_for_speed(config(STATIC), {}, HOPPER), "enforce_eager": True}
+    typed = shlex.split(" ".join(f"--model m --engine-arg {flag}" for flag in as_flags(chosen)))
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert from_arguments(parser.parse_args(typed)).engine.extra == chosen

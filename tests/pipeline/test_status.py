@@ -97,7 +97,7 @@ def test_four_ranks_are_told_of_as_they_are(tmp_path: Path, plan: Path, start: S
     assert look(watcher, out) == Counter()
     ranks = [start(number, delay=0.01 if number else 0.05) for number in range(RANKS)]
     seen: set[int] = set()
-    while any(rank.poll() is None for rank in ranks[1:]):
+    while any(rank.poll() is None for rank in ranks):
         seen.add(look(watcher, out).total())
         if counted(out)[0, "done"] >= 5 and ranks[0].poll() is None:
             os.kill(ranks[0].pid, signal.SIGKILL)
