@@ -1,8 +1,11 @@
 """The engine on real vLLM, with a model of the true architecture and random weights."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from prometheus_client import REGISTRY
 from skimage import data
 
 from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request, Sampling
+from MetaCaptioner.engine.door import Door
 from MetaCaptioner.engine.vllm import EngineLoadError, VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.inferdomain import Router
@@ -302,3 +306,51 @@ def test_an_unknown_engine_argument_is_told_in_one_line(random_model: Path) -> N
     options = EngineOptions(str(random_model))
     with pytest.raises(BadArguments, match="no_such_thing"):
         VllmEngine(replace(options, extra={"no_such_thing": 1}), on_gpu=False)
+
+
+def test_every_request_goes_through_the_door(running: RunningEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting(Door):
+        passed = 0
+
+        @asynccontextmanager
+        async def request(self) -> AsyncIterator[None]:
+            async with super().request():
+                self.passed += 1
+                yield
+
+    door = Counting(32)
+    monkeypatch.setattr(running.engine, "_door", door)
+    for number in range(3):
+        ask(running, f"Say {number}.", None, name=f"request {number}")
+    assert door.passed == 3
+
+
+def test_what_is_chosen_for_speed_reaches_vllm_unless_the_user_says_otherwise(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    from MetaCaptioner.options import EngineOptions
+
+    started: list[Any] = []
+
+    def start(arguments: Any) -> None:
+        started.append(arguments)
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr(AsyncLLM, "from_engine_args", start)
+    monkeypatch.setattr("MetaCaptioner.engine.vllm.gpu_capability", lambda: 90)
+    with pytest.raises(EngineLoadError, match="far enough"):
+        VllmEngine(EngineOptions(str(random_model), extra={"max_num_batched_tokens": 4096}), on_gpu=True)
+    [arguments] = started
+    assert (arguments.max_num_batched_tokens, arguments.max_num_seqs) == (4096, 1024)
+    assert arguments.compilation_config.compile_mm_encoder
+
+
+@pytest.mark.parametrize("text", ["{", '{"model_type": "no_such_model"}', "{}"])
+def test_a_model_whose_configuration_says_nothing_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    from MetaCaptioner.options import EngineOptions
+
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(EngineLoadError, match="cannot be loaded"):
+        VllmEngine(EngineOptions(str(tmp_path)), on_gpu=False)
