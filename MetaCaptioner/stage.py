@@ -33,6 +33,7 @@ from MetaCaptioner.work import Item, PlanWork, Work, open_results, planned, with
 # The engine's processes are spawned, and so import this module before they do anything else.
 ranks.begin_helper()
 
+# With more there are more sequences (one and a half a sample) than CUDA graphs reach, and more media in memory.
 _UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 448
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 

@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 
 from benchmarks.planner_data import describe_datasets, make_data, make_results
+from MetaCaptioner import captionpipeline
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.options import add_arguments, from_arguments
 from MetaCaptioner.plan import read_plan
@@ -105,7 +106,7 @@ def _start_rank(plan: Path, rank: int, ranks: int, output: Path) -> Start:
     options, prompts = from_arguments(parsed), load_prompts()
     begin = time.perf_counter()
     with ExitStack() as stack:
-        work = open_plan_work("captionpipeline", parsed, options, Rank(rank, ranks), prompts, stack)
+        work = open_plan_work(captionpipeline.STAGE.name, parsed, options, Rank(rank, ranks), prompts, stack)
         samples = work.pending()
         next(work.items(), None)
         seconds = time.perf_counter() - begin

@@ -1,8 +1,9 @@
 """Lets requests into the engine in groups, so that few of its steps have to read prompts.
 
 A step that reads any prompt is slower for all sequences that only write: their attention is computed in larger tiles,
-and the step runs without CUDA graph (benchmarks/NOTES.md). With hundreds of requests in flight one ends in nearly every
-step and another begins, so nearly every step would read a prompt.
+and the step runs without CUDA graph. If the prompt has a new picture, the host also starts the vision tower's
+kernels, for one picture or for several (benchmarks/NOTES.md). With hundreds of requests in flight one ends in nearly
+every step and another begins, so nearly every step would read a prompt.
 """
 
 import asyncio

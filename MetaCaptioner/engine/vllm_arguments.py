@@ -90,7 +90,9 @@ def model_config(options: EngineOptions) -> Any:
     given = options.extra
     source = {name: given[name] for name in ("revision", "code_revision", "config_format") if name in given}
     path = str(given.get("hf_config_path") or options.model)
-    return get_config(path, trust_remote_code=bool(given.get("trust_remote_code")), **source)
+    overrides: Any = given.get("hf_overrides")
+    trusted = bool(given.get("trust_remote_code"))
+    return get_config(path, trust_remote_code=trusted, hf_overrides_kw=overrides, **source)
 
 
 def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, Any]:
