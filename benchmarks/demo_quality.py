@@ -8,7 +8,6 @@ and holds every answer against what was drawn. Ends with status 1 if a figure is
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -61,8 +60,7 @@ def run_module(name: str, *arguments: str | Path) -> None:
         UserError: it ended with another status than 0.
     """
     command = [sys.executable, "-m", f"MetaCaptioner.{name}", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    done = subprocess.run(command, cwd=ROOT, check=False)
     if done.returncode:
         raise UserError(f"{name} ended with status {done.returncode}")
 

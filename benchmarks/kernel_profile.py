@@ -12,7 +12,8 @@ from typing import Any
 
 KINDS = {
     "attention": r"flash|fmha|attention",
-    "products of 8-bit floats": r"e4m3|fp8_gemm|scaled_mm",
+    # cuBLAS names its kernels nvjet and, from two 8-bit floats, qq.
+    "products of 8-bit floats": r"^(?!triton_).*(e4m3|fp8_gemm|scaled_mm|nvjet_[^_]*_qq)",
     "products of 16-bit floats": r"nvjet|gemm|gemv|cublas|cutlass|splitkreduce",
     "writing the KV cache": r"reshape_and_cache",
     "norms, activations, quantising": r"^triton_|norm|silu|act_and_mul|quant|rotary",

@@ -23,6 +23,9 @@ _ENVIRONMENT = {
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "TORCH_LOGS": "-torch._library",
     "TRANSFORMERS_VERBOSITY": "error",
+    "FLASHINFER_LOGGING_LEVEL": "error",
+    # The engine's processes would draw bars while they record CUDA graphs. Ours has read this when it is set.
+    "TQDM_DISABLE": "1",
 }
 _CPU_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB

@@ -36,6 +36,19 @@ def test_kernels_are_told_apart_by_their_names() -> None:
     assert "| all | 97.0% | | |" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("nvjet_sm90_qqtst_128x120_128x6_1x2_h_bz_coopA_algo2_TNT", "products of 8-bit floats"),
+        ("nvjet_sm90_tst_256x144_64x4_1x2_h_bz_coopA_TNT", "products of 16-bit floats"),
+        ("triton_poi_fused__scaled_mm__to_copy_clamp_mul_reciprocal_slice_3", "norms, activations, quantising"),
+        ("void deep_gemm::sm90_fp8_gemm_1d2d_impl<...>", "products of 8-bit floats"),
+    ],
+)
+def test_products_are_told_apart_by_what_they_multiply(name: str, kind: str) -> None:
+    assert [kernel.kind for kernel in sum_kernels([{"name": name, "ts": 0, "dur": 1}])] == [kind]
+
+
 def test_the_newest_trace_is_read_and_the_processor_left_out(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no trace was written"):
         read_kernels(tmp_path)

@@ -1,7 +1,10 @@
 """What vLLM is started with, by model and GPU."""
 
 import argparse
+import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -147,6 +150,16 @@ def test_what_the_user_gives_is_not_chosen(given: Mapping[str, object], left_to_
 
 def test_no_gpu_no_gpus_environment() -> None:
     assert environment(on_gpu=True).items() < environment(on_gpu=False).items()
+
+
+def test_a_process_of_the_engine_draws_no_bars() -> None:
+    code = "from tqdm import tqdm; print(sum(tqdm(range(3))))"
+    loud = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    drawn, silent = (
+        subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+        for variables in (loud, loud | environment(on_gpu=True))
+    )
+    assert ("3/3" in drawn.stderr, silent.stderr, silent.stdout) == (True, "", "3\n")
 
 
 def test_what_is_printed_can_be_pasted() -> None:
