@@ -7,6 +7,7 @@ construction; the media goes by a stable id, so that it is hashed by nobody and 
 Runs on vLLM 0.25 to 0.32.
 """
 
+import json
 import math
 import os
 import re
@@ -219,11 +220,18 @@ class VllmEngine:
 def _check_model_folder(model: str) -> None:
     """A path that is no model is told in one line, before anything is imported."""
     path = Path(model).expanduser()
-    looks_like_path = path.is_absolute() or model.startswith((".", "~")) or path.exists()
-    if looks_like_path and not path.is_dir():
+    if not (path.is_absolute() or model.startswith((".", "~")) or path.exists()):
+        return  # a name
+    if not path.is_dir():
         raise EngineLoadError(f"model {model}: there is no such folder")
-    if looks_like_path and not (path / "config.json").is_file():
-        raise EngineLoadError(f"model {model}: the folder has no config.json")
+    try:
+        described = json.loads((path / "config.json").read_bytes())
+    except FileNotFoundError:
+        raise EngineLoadError(f"model {model}: the folder has no config.json") from None
+    except (OSError, ValueError) as error:
+        raise EngineLoadError(f"model {model} cannot be loaded: config.json cannot be read: {error}") from None
+    if not isinstance(described, dict):
+        raise EngineLoadError(f"model {model} cannot be loaded: config.json is no JSON object")
 
 
 def _pixel_multiple(config: Any) -> int:

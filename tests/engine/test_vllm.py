@@ -347,7 +347,7 @@ def test_what_is_chosen_for_speed_reaches_vllm_unless_the_user_says_otherwise(
     assert arguments.compilation_config.compile_mm_encoder
 
 
-@pytest.mark.parametrize("text", ["{", '{"model_type": "no_such_model"}', "{}"])
+@pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "no_such_model"}', "{}"])
 def test_a_model_whose_configuration_says_nothing_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     from MetaCaptioner.options import EngineOptions
 
