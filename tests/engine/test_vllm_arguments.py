@@ -152,14 +152,25 @@ def test_no_gpu_no_gpus_environment() -> None:
     assert environment(on_gpu=True).items() < environment(on_gpu=False).items()
 
 
-def test_a_process_of_the_engine_draws_no_bars() -> None:
-    code = "from tqdm import tqdm; print(sum(tqdm(range(3))))"
-    loud = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
-    drawn, silent = (
-        subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
-        for variables in (loud, loud | environment(on_gpu=True))
-    )
-    assert ("3/3" in drawn.stderr, silent.stderr, silent.stdout) == (True, "", "3\n")
+@pytest.mark.parametrize(
+    ("first", "drawn"),
+    [
+        ("", True),
+        ("os.environ.update(environment(on_gpu=True))", False),
+        ("import MetaCaptioner.stage; os.environ.update(environment(on_gpu=True))", True),  # a rank, whose bar stays
+    ],
+)
+def test_a_process_of_the_engine_draws_no_bars(first: str, drawn: bool) -> None:
+    code = f"""
+import os
+from MetaCaptioner.engine.vllm_arguments import environment
+{first}
+from tqdm import tqdm
+print(sum(tqdm(range(3))))
+"""
+    fresh = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    done = subprocess.run([sys.executable, "-c", code], env=fresh, capture_output=True, text=True, check=True)
+    assert (done.stdout, "3/3" in done.stderr) == ("3\n", drawn)
 
 
 def test_what_is_printed_can_be_pasted() -> None:
