@@ -177,6 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if min(options.samples) < 2:
         raise BadArguments("--samples must be at least 2")
+    if options.work and not options.work.is_dir():
+        raise BadArguments(f"--work {options.work}: there is no such folder")
     measured: list[Measured] = []
     for samples in options.samples:
         for suffix in (".jsonl", ".json"):

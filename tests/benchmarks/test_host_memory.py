@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import host_memory
 from benchmarks.host_memory import Measured, grown, main, runs, table
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import BadArguments, UserError
 from tests.pipeline.commands import sample_ids
 
 MIB = 2**20
@@ -50,3 +50,8 @@ def test_a_stage_that_fails_is_told(tmp_path: Path) -> None:
     plan, out = tmp_path / "none.jsonl", tmp_path / "out"
     with pytest.raises(UserError, match=r"captionpipeline ended with status 1:\n.*cannot be read"):
         host_memory.measure("a", 1, out, "captionpipeline", "--plan", plan, "--output-dir", out)
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadArguments, match="there is no such folder"):
+        main(["--work", str(tmp_path / "none")])
