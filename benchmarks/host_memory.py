@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from PIL import Image
 
 from MetaCaptioner.errors import BadArguments, UserError
@@ -31,13 +32,13 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED_GROWTH = 0.10
 _PICTURES = 8
 _LEFT_FOR_LATER = 100
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.05
 _SCRIPTED = ("--model", "none", "--engine", "scripted")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one process took. `peak` is its largest resident memory in bytes; a scripted rank has no other processes."""
+    """What one rank took. `peak` is the largest resident memory of its processes together, in bytes."""
 
     case: str
     samples: int
@@ -91,11 +92,22 @@ def bytes_written(folder: Path) -> int:
 
 
 def peak_memory(pid: int) -> int:
-    """The largest resident memory that a process has had so far, in bytes; 0 once it has ended.
+    """The largest resident memory that a process and all that it started have had, in bytes; 0 once it has ended.
+
+    The program that a user starts becomes the supervisor of the rank, which is its child. Each process counts with its
+    own peak, so shared pages count in each.
 
     Source: proc(5), VmHWM. The peak in a process's resource usage would do as well, but is never below the memory of
     the process that started it.
     """
+    try:
+        first = psutil.Process(pid)
+        return sum(map(_peak_of_one, [first.pid, *(child.pid for child in first.children(recursive=True))]))
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _peak_of_one(pid: int) -> int:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

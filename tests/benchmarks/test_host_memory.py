@@ -1,9 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import host_memory
-from benchmarks.host_memory import Measured, grown, main, runs, table
+from benchmarks.host_memory import Measured, grown, main, peak_memory, runs, table
 from MetaCaptioner.errors import BadArguments, UserError
 from tests.pipeline.commands import sample_ids
 
@@ -25,6 +27,18 @@ def test_two_short_shards_through_real_ranks(tmp_path: Path) -> None:
     assert grown(found) == []
     for samples in (120, 600):
         assert len(sample_ids(tmp_path / str(samples) / "Caption")) == samples
+
+
+def test_what_a_process_started_counts_as_well() -> None:
+    child = "held = bytearray(200 * 2**20); print(flush=True); input()"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        assert 200 * MIB < peak_memory(process.pid) < 300 * MIB
+        process.communicate("\n")
+    assert peak_memory(process.pid) == 0
 
 
 def test_growth_above_a_tenth_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
