@@ -6,10 +6,10 @@ there before the prompts are loaded is what runs.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,6 +32,9 @@ PROMPTS_FOLDER = Path(__file__).parent / "prompts"
 NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml")
 """The files of a prompts folder that are of no domain."""
 EVERY_DOMAIN = "*"
+Part = Literal["router", "agents", "judge"]
+PARTS: tuple[Part, ...] = get_args(Part)
+"""What is asked: which domain a sample belongs to, what its agents are told, how a caption is judged."""
 _IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 _Text = Annotated[str, Field(pattern=r"\S")]
 _COMMON_FIELDS = frozenset((*MEDIA_FIELDS, *SAMPLE_FIELDS))
@@ -132,19 +135,12 @@ class Prompts:
     files: Mapping[str, Path]
     resample: ResampleFile
 
-    def digest(self) -> str:
-        """Ten hexadecimal digits that change with any prompt or sampling setting."""
-        content = {
-            "system": SYSTEM_MESSAGE,
-            "domains": repr(self.domains),
-            "descriptions": dict(self.descriptions),
-            "agents": [
-                [repr(agent) for agent in workflow.agents]
-                for workflow in (self.workflows[domain.name] for domain in self.domains)
-            ],
-            "router": repr(self.router),
-            "judge": repr(self.judge),
-        }
+    def digest(self, parts: Collection[Part] = PARTS) -> str:
+        """Ten hexadecimal digits that change with any prompt or sampling setting of these parts."""
+        routing = {"domains": repr(self.domains), "descriptions": dict(self.descriptions), "router": repr(self.router)}
+        agents = [[repr(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
+        of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": repr(self.judge)}
+        content: dict[str, object] = {"system": SYSTEM_MESSAGE} | {part: of_part[part] for part in parts}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
 

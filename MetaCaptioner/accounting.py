@@ -211,9 +211,8 @@ class RunAccount:
         finally:
             self._log.close()
 
-    def begin_work(self, model: str, tally: Tally) -> None:
+    def begin_work(self, tally: Tally) -> None:
         """The engine is ready; what is done from now on is counted in `tally`."""
-        self._begun = self._begun.model_copy(update={"model": model})
         self._tally = tally
         self._loaded_at = time.monotonic()
         self._state = "working"

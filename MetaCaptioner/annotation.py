@@ -99,6 +99,14 @@ class AnnotationFile:
         first, texts = self._block_of(index)
         return parse_row(texts[index - first])
 
+    def block(self, index: int) -> tuple[int, list[bytes]]:
+        """(index of the first row, own texts) of the rows that are read together with row `index`, which must be there.
+
+        Raises:
+            BrokenAnnotation: the file is no longer what it was when it was opened.
+        """
+        return self._block_of(index)
+
     def close(self) -> None:
         self._file.close()
 

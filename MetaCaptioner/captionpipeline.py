@@ -18,6 +18,7 @@ from MetaCaptioner.media import Media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
+from MetaCaptioner.provenance import Expected
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.results import Record
@@ -90,16 +91,21 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_work(
-    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    expected: Expected,
+    arguments: argparse.Namespace,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stack: ExitStack,
 ) -> Work:
     """What of the plan, or of the earlier captions, falls to this process."""
     if arguments.input is not None:
-        return open_second_pass(stage, arguments, options, rank, prompts, stack)
+        return open_second_pass(expected, arguments, options, rank, prompts, stack)
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it (--input)")
-    return open_plan_work(stage, arguments, options, rank, prompts, stack)
+    return open_plan_work(expected, arguments, options, rank, prompts, stack)
 
 
-STAGE = Stage("captionpipeline", run_sample, add_work_arguments, open_work)
+STAGE = Stage("captionpipeline", ("router", "agents"), run_sample, add_work_arguments, open_work)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from MetaCaptioner.candidates import Read
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank, assigned_ranks
 from MetaCaptioner.results import Record, is_error, result_files
 from MetaCaptioner.rows import RowNumbers, caption_hash, row_of
@@ -175,11 +176,11 @@ def caption_shares(rank: Rank, caption_ranks: Sequence[int]) -> dict[int, tuple[
 
 @dataclass(frozen=True)
 class Earlier:
-    """A folder of captions, how they are read, the stage that works through them, and where what it makes goes."""
+    """A folder of captions, how they are read, what is to be made from them, and where that goes."""
 
     captions: Path
     read: Read
-    stage: str
+    expected: Expected
     output: Path
 
     def open(self, rank: Rank, retry_errors: bool, stack: ExitStack, sample_of: SampleOf) -> EarlierWork:
@@ -197,7 +198,7 @@ class Earlier:
         retried = is_error if retry_errors else None
         files = {
             number: open_results(
-                stack, self.output, rank, number, self.stage, retried, share, made_otherwise(self.read, number)
+                stack, self.output, rank, number, self.expected, retried, share, made_otherwise(self.read, number)
             )
             for number, share in shares.items()
         }

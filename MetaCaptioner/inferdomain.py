@@ -132,7 +132,7 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
-STAGE = Stage("inferdomain", run_sample, add_plan_arguments, open_plan_work)
+STAGE = Stage("inferdomain", ("router",), run_sample, add_plan_arguments, open_plan_work)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from MetaCaptioner.media import Media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
+from MetaCaptioner.provenance import Expected
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.results import Record
@@ -54,16 +55,21 @@ def to_score(rank: int, record: Record) -> Sample | None:
 
 
 def open_work(
-    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    expected: Expected,
+    arguments: argparse.Namespace,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stack: ExitStack,
 ) -> Work:
     """The captions that fall to this process."""
     resample.check(arguments, prompts)
     captions = arguments.data_folder
-    work = Earlier(captions, read_first(captions), stage, resample.score_folder(arguments))
+    work = Earlier(captions, read_first(captions), expected, resample.score_folder(arguments))
     return work.open(rank, options.retry_errors, stack, to_score)
 
 
-STAGE = Stage("inferscore", run_sample, add_work_arguments, open_work, then=resample.stages)
+STAGE = Stage("inferscore", ("judge",), run_sample, add_work_arguments, open_work, then=resample.stages)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

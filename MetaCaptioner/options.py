@@ -9,6 +9,7 @@ from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.media import MediaBudget
+from MetaCaptioner.provenance import Others, add_others_arguments
 
 ENGINES = ("vllm", "scripted")
 
@@ -25,6 +26,11 @@ class EngineOptions:
     seed: int | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def made_by(self) -> str:
+        """What records name as their model: where none runs, the engine that answers in its place."""
+        return self.model if self.kind == "vllm" else self.kind
+
 
 @dataclass(frozen=True)
 class StageOptions:
@@ -36,6 +42,7 @@ class StageOptions:
     max_samples: int | None
     max_output_tokens: int | None
     retry_errors: bool
+    others: Others
     takeover_chunk: int
     in_flight: int | None
     decode_threads: int
@@ -49,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the shared flags to a stage's parser."""
     _add_model_arguments(parser.add_argument_group("model").add_argument)
     _add_media_arguments(parser.add_argument_group("media").add_argument)
-    _add_run_arguments(parser.add_argument_group("run").add_argument)
+    run = parser.add_argument_group("run")
+    _add_run_arguments(run.add_argument)
+    add_others_arguments(run)
 
 
 def _add_model_arguments(add: Callable[..., object]) -> None:
@@ -152,6 +161,7 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
         max_samples=arguments.max_samples,
         max_output_tokens=arguments.max_output_tokens,
         retry_errors=arguments.retry_errors,
+        others=arguments.others,
         takeover_chunk=arguments.takeover_chunk,
         in_flight=arguments.in_flight,
         decode_threads=arguments.decode_threads,

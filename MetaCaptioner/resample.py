@@ -41,6 +41,7 @@ from MetaCaptioner.media import Media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts, resampling
+from MetaCaptioner.provenance import Expected
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.results import Record, is_error, read_records, result_files
@@ -134,11 +135,16 @@ def _subdomain(record: Record) -> dict[str, str]:
 
 
 def open_work(
-    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    expected: Expected,
+    arguments: argparse.Namespace,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stack: ExitStack,
 ) -> Work:
     """The rejected captions that fall to this process."""
     captions, scores, rounds = arguments.data_folder, score_folder(arguments), arguments.resample
-    earlier = Earlier(captions, read_first(captions), stage, resample_folder(scores, rounds))
+    earlier = Earlier(captions, read_first(captions), expected, resample_folder(scores, rounds))
     sample_of = to_resample(scores, rounds, thresholds_from(arguments))
     return earlier.open(rank, options.retry_errors, stack, sample_of)
 
@@ -195,4 +201,6 @@ def stages(arguments: argparse.Namespace) -> list[Stage]:
     def told(folder: Path, rank: Rank) -> list[str]:
         return conclude(folder, arguments.data_folder, rank)
 
-    return [Stage("resample", run, lambda parser: None, open_work, adapt=resampling, conclude=told)]
+    return [
+        Stage("resample", ("agents", "judge"), run, lambda parser: None, open_work, adapt=resampling, conclude=told)
+    ]

@@ -75,16 +75,50 @@ def parse_record(line: bytes) -> Record | None:
     return record if isinstance(record, dict) and isinstance(record.get("sample_id"), str) else None
 
 
+class ToldTar(msgspec.Struct, gc=False):
+    """The tar file that a record's media lie in, below the root."""
+
+    file: str
+
+
+class ToldError(msgspec.Struct, gc=False):
+    """What a failure says of itself."""
+
+    kind: str
+
+
 class Told(msgspec.Struct, gc=False):
-    """What a line of a result file tells of which sample; a field of another type than it should have is None."""
+    """What a line of a result file tells of which sample, how it ended, what it is of and what it was made with.
+
+    A field of another type than it should have is None.
+    """
 
     sample_id: str
     data_name: str | None = None
     index: int | None = None
     status: str | None = None
+    stage: str | None = None
+    model: str | None = None
+    prompts: str | None = None
+    root: str | None = None
+    image: str | None = None
+    video: str | None = None
+    tar: ToldTar | None = None
+    error: ToldError | None = None
 
 
 _TOLD = msgspec.json.Decoder(Told)
+
+
+def told_of(record: Record) -> Told:
+    """What a record tells, as `glance` has it."""
+    fields: Record = {}
+    for field in msgspec.structs.fields(Told):
+        try:
+            fields[field.name] = msgspec.convert(record.get(field.name), field.type)
+        except msgspec.ValidationError:
+            fields[field.name] = None
+    return Told(**fields)
 
 
 def glance(line: bytes) -> Told | None:
@@ -97,15 +131,7 @@ def glance(line: bytes) -> Told | None:
         return _TOLD.decode(line)
     except (ValueError, RecursionError, msgspec.MsgspecError):
         record = parse_record(line)
-    if record is None:
-        return None
-    name, index, status = (record.get(key) for key in ("data_name", "index", "status"))
-    return Told(
-        record["sample_id"],
-        name if isinstance(name, str) else None,
-        index if isinstance(index, int) else None,
-        status if isinstance(status, str) else None,
-    )
+    return None if record is None else told_of(record)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -26,6 +26,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
+from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.results import Record, is_error
 from MetaCaptioner.work import Work
@@ -33,7 +34,12 @@ from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
 
 def open_second_pass(
-    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    expected: Expected,
+    arguments: argparse.Namespace,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stack: ExitStack,
 ) -> Work:
     """The earlier captions that fall to this process.
 
@@ -43,7 +49,7 @@ def open_second_pass(
     folder = arguments.input
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
-    earlier = Earlier(folder, read, stage, arguments.output_dir)
+    earlier = Earlier(folder, read, expected, arguments.output_dir)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
     show_those_of(folder, arguments.output_dir)
     return work

@@ -21,10 +21,12 @@ from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
 from MetaCaptioner.plan import read_plan
-from MetaCaptioner.Prompt import Prompts, limit_output, load_prompts
+from MetaCaptioner.planned_media import Annotations, PlannedMedia
+from MetaCaptioner.Prompt import Part, Prompts, limit_output, load_prompts
+from MetaCaptioner.provenance import Expected, Provenance
 from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
-from MetaCaptioner.results import Record
+from MetaCaptioner.results import result_files
 from MetaCaptioner.run_log import RunLog
 from MetaCaptioner.terminal import say
 from MetaCaptioner.vitals import Vitals, inherited_vitals
@@ -42,17 +44,24 @@ _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{po
 class Stage:
     """A workflow run over samples: its name, what it does for a sample, and where its samples come from.
 
-    `open_work` is told its name, for the results that it opens. `adapt` makes the prompts that it asks with, `conclude`
-    the lines to say at its end, `then` the stages that follow.
+    `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `open_work` is told what
+    the results that it opens should be like. `conclude` makes the lines to say at its end, `then` the stages that
+    follow.
     """
 
     name: str
+    asks: tuple[Part, ...]
     run_sample: Callable[[Prompts], RunSample]
     add_work_arguments: Callable[[argparse.ArgumentParser], None]
-    open_work: Callable[[str, argparse.Namespace, StageOptions, Rank, Prompts, ExitStack], Work]
+    open_work: Callable[[Expected, argparse.Namespace, StageOptions, Rank, Prompts, ExitStack], Work]
     adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
     conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
     then: Callable[[argparse.Namespace], "Sequence[Stage]"] = lambda arguments: ()
+
+    def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
+        """What its records should be like."""
+        digest = self.adapt(prompts).digest(self.asks)
+        return Expected(Provenance(self.name, options.engine.made_by, digest), options.others)
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +76,12 @@ def add_output_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def open_plan_work(
-    stage: str, arguments: argparse.Namespace, options: StageOptions, rank: Rank, prompts: Prompts, stack: ExitStack
+    expected: Expected,
+    arguments: argparse.Namespace,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stack: ExitStack,
 ) -> Work:
     """The rows of the plan that fall to this process of a stage, and what it may take over from others.
 
@@ -80,14 +94,17 @@ def open_plan_work(
     claims = Claims(arguments.output_dir, rows)
     held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
     retried = planned(held) if options.retry_errors else None
-    files = {number: open_results(stack, arguments.output_dir, rank, number, stage, retried) for number in mine}
+    annotations = Annotations()
+    paths = [path for number in mine for path, _ in result_files(arguments.output_dir, number)]
+    expected = replace(expected, of_media=PlannedMedia(rows, annotations, paths).differences)
+    files = {number: open_results(stack, arguments.output_dir, rank, number, expected, retried) for number in mine}
     # A run of some samples only is a trial: what it leaves is not for the others to take over.
     takes_over = bool(files and options.takeover_chunk) and options.max_samples is None
     if takes_over:
         claims.agree_on(options.takeover_chunk)
         if not claims.size:
             say(f"note: {arguments.output_dir}: the file system has no symbolic links: each rank keeps to the plan")
-    return PlanWork(own, prompts.domains, files, arguments.output_dir, problems, claims, takes_over)
+    return PlanWork(own, prompts.domains, files, arguments.output_dir, problems, claims, takes_over, annotations)
 
 
 def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
@@ -147,8 +164,8 @@ class _RankRun:
         vitals, say = self._vitals, self._say
         self._rank = replace(self._rank, restarts=vitals.deaths if vitals.begun > number else 0)
         with ExitStack() as stack:
-            work = stage.open_work(stage.name, self._parsed, self._options, self._rank, prompts, stack)
-            prompts = stage.adapt(prompts)
+            expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts)
+            work = stage.open_work(expected, self._parsed, self._options, self._rank, prompts, stack)
             vitals.begun = max(vitals.begun, number + 1)
             for problem in work.problems:
                 say(f"error: {problem}")
@@ -157,7 +174,7 @@ class _RankRun:
             if self._options.max_samples is not None:  # a bound for this run, however many workers it takes
                 pending = min(pending, ranks.share(self._options.max_samples, self._rank) - vitals.records)
             if pending > 0 or work.help_wanted():
-                run = await self._work_through(stage, work, pending, prompts)
+                run = await self._work_through(stage, work, pending, asked, expected.made)
                 say(describe(run))
                 if work.taken_over:
                     say(f"took over {work.taken_over} samples of slower ranks")
@@ -170,9 +187,9 @@ class _RankRun:
     def _say(self, message: str) -> None:
         say(f"rank {self._rank.rank}: {message}")
 
-    async def _work_through(self, stage: Stage, work: Work, pending: int, prompts: Prompts) -> Run:
+    async def _work_through(self, stage: Stage, work: Work, pending: int, prompts: Prompts, made: Provenance) -> Run:
         """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
-        begun = _begun(stage, self._options, self._rank, prompts, self._claimed_gpus())
+        begun = _begun(made, self._rank, self._claimed_gpus())
         with RunAccount(RunLog(work.folder, self._rank.rank, self._rank.node), begun) as account:
             engine = self._loaded_engine()
             settings = loop_settings(engine, self._options, prompts)
@@ -181,11 +198,10 @@ class _RankRun:
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
             self._stop.interruptible = False
-            constant: Record = {"model": engine.model, "prompts": prompts.digest()}
             with _bar(stage, self._rank, pending) as bar:
                 run_sample = stage.run_sample(prompts)
-                loop = RankLoop(run_sample, engine, settings, self._stop, constant, bar, self._vitals)
-                account.begin_work(engine.model, loop.tally)
+                loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._vitals)
+                account.begin_work(loop.tally)
                 if self._options.max_samples is None:
                     await loop.run(work.items(), _added(work.others(), bar))
                 else:
@@ -208,15 +224,15 @@ class _RankRun:
         return self._engine
 
 
-def _begun(stage: Stage, options: StageOptions, rank: Rank, prompts: Prompts, gpus: Sequence[str]) -> Run:
+def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
     """The account of this run before there is anything to count."""
     return Run(
-        stage=stage.name,
+        stage=made.stage,
         rank=rank.rank,
         node=rank.node,
         world_size=rank.world_size,
-        model=options.engine.model,
-        prompts=prompts.digest(),
+        model=made.model,
+        prompts=made.prompts,
         gpus=len(gpus),
         device=ranks.device_name(gpus),
     )

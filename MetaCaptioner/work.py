@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -17,11 +16,12 @@ from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.planned_media import Annotations
+from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error, read_records
+from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error
 
 _PROBED_SAMPLES = 20
-_PROBED_RECORDS = 20
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def open_results(
     folder: Path,
     rank: Rank,
     assigned: int,
-    stage: str,
+    expected: Expected,
     retried: Callable[[Record], bool] | None,
     share: tuple[int, int] = (0, 1),
     outdated: Callable[[Record], bool] | None = None,
@@ -109,46 +109,28 @@ def open_results(
     """Open the results that a stage has of one assigned rank, or of a share (turn, processes) of it.
 
     Records that are `retried` are taken out and count as attempts, but only by the first worker of a run: the next one
-    finds them out, or made anew. `outdated` ones are just taken out. Where a rank is shared, such a record may lie in a
-    part of another process, which takes it out, while its sample is this process's turn: that is pending all the same.
+    finds them out, or made anew. `outdated` ones are just taken out, and so are those that are not as `expected` and to
+    be made again. Where a rank is shared, such a record may lie in a part of another process, which takes it out, while
+    its sample is this process's turn: that is pending all the same.
 
     Raises:
-        UserError: the results cannot be written, another process has them, or they are of another stage.
+        UserError: the results cannot be written, another process has them, or they are of another stage or made
+            otherwise.
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
-    _check_stage(results, stage)
+    gone = [test for test in (outdated, retried) if test is not None]
+    expected.check(folder, results.files(), lambda record: any(test(record) for test in gone))
+    expected.agree(folder, assigned)
     if outdated is not None:
         results.drop(outdated)
+    if expected.others == "redo":
+        results.drop(expected.is_redone)
     if retried is not None and not rank.restarts:
         results.retry(retried)
-    unwanted = [test for test in (outdated, retried) if test is not None]
+    unwanted = [*gone, expected.is_redone] if expected.others == "redo" else gone
     done = results.done(lambda record: any(test(record) for test in unwanted))
     results.journal.settle(done.has, crashed=rank.restarts > 0)
     return RankFiles(results, done)
-
-
-def _check_stage(results: RankResults, stage: str) -> None:
-    """Refuse results of another stage: all their samples would count as done, or be taken out as outdated.
-
-    Raises:
-        UserError: that.
-    """
-    for path in results.files():
-        for record in islice(read_records(path), _PROBED_RECORDS):
-            made_by = _stage_of(record)
-            if made_by not in (None, stage):
-                raise UserError(
-                    f"output folder {results.folder}: holds results of {made_by}, not of {stage}; name another"
-                )
-
-
-def _stage_of(record: Record) -> str | None:
-    """The stage that made a record, by what only its records have; None where that cannot be told, as of a failure."""
-    if "scores" in record:
-        return "resample" if "caption" in record else "inferscore"
-    if "caption" in record:
-        return "captionpipeline"
-    return "inferdomain" if "runner_up" in record and not is_error(record) else None
 
 
 def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
@@ -193,12 +175,12 @@ class PlanWork:
     problems: list[str]
     claims: Claims
     takes_over: bool
+    annotations: Annotations = field(default_factory=Annotations)
     taken_over: int = 0
-    _opened: dict[str, AnnotationFile | BrokenAnnotation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for row in self.rows:
-            annotation = self._annotation(row)
+            annotation = self.annotations.of(row)
             if isinstance(annotation, BrokenAnnotation):
                 self.problems.append(f"plan row {_name(row)} is left out: {annotation}")
             elif row.end_idx > len(annotation):
@@ -227,18 +209,10 @@ class PlanWork:
                     chunks.append(chunk)
         return chunks
 
-    def _annotation(self, row: PlanRow) -> AnnotationFile | BrokenAnnotation:
-        if row.json_url not in self._opened:
-            try:
-                self._opened[row.json_url] = AnnotationFile(Path(row.json_url))
-            except BrokenAnnotation as error:
-                self._opened[row.json_url] = error
-        return self._opened[row.json_url]
-
     def _shards(self, rows: Iterable[PlanRow]) -> Iterator[tuple[PlanRow, AnnotationFile]]:
         """The rows that can be used, cut to what there is, with their annotation files."""
         for row in rows:
-            annotation = self._annotation(row)
+            annotation = self.annotations.of(row)
             if not isinstance(annotation, BrokenAnnotation) and row.start_idx < len(annotation):
                 yield row.model_copy(update={"end_idx": min(row.end_idx, len(annotation))}), annotation
 

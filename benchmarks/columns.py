@@ -99,7 +99,8 @@ class Bench:
     def items(self, stack: ExitStack, column: str, count: int) -> Iterator[Item]:
         """The first `count` samples of the plan, their records going to a folder of the column's own."""
         arguments = argparse.Namespace(plan=self.plan, output_dir=self.output / column)
-        work = open_plan_work(captionpipeline.STAGE.name, arguments, self.options, Rank(), self.prompts, stack)
+        expected = captionpipeline.STAGE.expects(self.options, self.prompts)
+        work = open_plan_work(expected, arguments, self.options, Rank(), self.prompts, stack)
         return islice(work.items(), count)
 
     def request(self, item: Item, agent: Agent, texts: Mapping[str, str], media: Media, number: int) -> Request:

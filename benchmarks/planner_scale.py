@@ -106,7 +106,8 @@ def _start_rank(plan: Path, rank: int, ranks: int, output: Path) -> Start:
     options, prompts = from_arguments(parsed), load_prompts()
     begin = time.perf_counter()
     with ExitStack() as stack:
-        work = open_plan_work(captionpipeline.STAGE.name, parsed, options, Rank(rank, ranks), prompts, stack)
+        expected = captionpipeline.STAGE.expects(options, prompts)
+        work = open_plan_work(expected, parsed, options, Rank(rank, ranks), prompts, stack)
         samples = work.pending()
         next(work.items(), None)
         seconds = time.perf_counter() - begin

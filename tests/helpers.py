@@ -180,7 +180,6 @@ def agent_of(request: Request) -> str:
 class FakeEngine:
     """The scripted engine, with a hook that sees every request first and may answer it, wait or raise."""
 
-    model = "fake"
     pixel_multiple = 28
     cache_tokens: int | None = None
     chosen_for_speed: tuple[str, ...] = ()

@@ -101,7 +101,7 @@ def test_a_run_leaves_the_account_of_its_records(tmp_path: Path, run: Runner) ->
     [account] = runs_of([out])
     found = records(out)
     assert (account.stage, account.rank, account.node, account.state) == ("captionpipeline", 0, 0, "done")
-    assert (account.model, account.prompts) == ("fake", found["set/0"]["prompts"])
+    assert (account.model, account.prompts) == ("scripted", found["set/0"]["prompts"])
     assert (account.gpus, account.device) == (0, None)
     assert (account.images, account.videos, account.errors, account.truncated) == (3, 1, {"bad_row": 1}, 0)
     for field in TOKENS:

@@ -59,7 +59,7 @@ def test_every_sample_ends_in_one_record_with_its_caption(tmp_path: Path, run: R
         assert (record["data_name"], record["status"], record["attempts"]) == ("set", "ok", 1)
         assert name == f"set/{record['index']}"
         assert (record["id"], record["image"]) == (record["index"], f"{record['index']}.png")
-        assert (record["task"], record["task_source"], record["model"]) == ("Natural", "metafile", "fake")
+        assert (record["task"], record["task_source"], record["model"]) == ("Natural", "metafile", "scripted")
         assert set(record["agents"]) == AGENTS
         assert record["caption"] == record["agents"]["summary"]["text"] != ""
         assert record["agents"]["summary"]["finish_reason"] == "stop"

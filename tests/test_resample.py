@@ -113,11 +113,11 @@ def test_what_is_rejected_is_made_again_until_it_is_good_enough(tmp_path: Path, 
     for name, record in found.items():
         assert record["source"] == {
             "caption_hash": caption_hash(before[name]["caption"]),
-            "model": "fake",
+            "model": "scripted",
             "prompts": before[name]["prompts"],
             "overall": 1.0,
         }
-        assert record["prompts"] == resampling(load_prompts()).digest() != before[name]["prompts"]
+        assert record["prompts"] == resampling(load_prompts()).digest(("agents", "judge")) != before[name]["prompts"]
         assert record["caption_hash"] == caption_hash(record["caption"])
     assert "resample: 2 of 3 rejected captions are rescued, 3 have better marks than before" in outcome.said
 

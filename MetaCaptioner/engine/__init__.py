@@ -67,7 +67,6 @@ class Completion:
 class Engine(Protocol):
     """What a rank needs of an inference engine."""
 
-    model: str
     pixel_multiple: int
     """Width and height of media should be multiples of this many pixels, or the model's processor resizes again."""
     cache_tokens: int | None

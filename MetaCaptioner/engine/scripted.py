@@ -56,7 +56,6 @@ class ScriptedEngine:
             raise BadArguments(
                 f"--engine-arg {name}: {error.errors()[0]['msg']} (the scripted engine takes {known})"
             ) from error
-        self.model = "scripted"
         self._requests = 0
         self._tokens = 0
         self._process = _start_process() if self._script.process else None

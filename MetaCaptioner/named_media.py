@@ -1,0 +1,85 @@
+"""Which media a row names now, and which a record is of. Where those differ, the row has another number than before."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from MetaCaptioner.annotation import AnnotationFile, parse_row
+from MetaCaptioner.metafile import PlainRow, Sample, glance, sample_from_row
+from MetaCaptioner.results import Told
+
+_OF_NO_MEDIA = ("bad_row", "no_media")
+"""Errors of rows that name no media, or none that could be made out."""
+OTHER_MEDIA = "of other media than their rows name now"
+
+
+def named(name: str | None, tar_file: str | None) -> str | None:
+    """The media of a row or record in words: a name below the root, of a tar member behind its file's; None: none."""
+    return (f"{tar_file}[{name}]" if tar_file else name) if name else None
+
+
+def of_record(told: Told) -> str | None:
+    """The media that a record is of; None where it says nothing of them, as of a row that named none."""
+    if told.error is not None and told.error.kind in _OF_NO_MEDIA:
+        return None
+    return named(told.image or told.video, told.tar.file if told.tar else None)
+
+
+def of_sample(sample: Sample) -> str | None:
+    """The media of a sample."""
+    return named(sample.media_name, sample.tar.file if sample.tar else None)
+
+
+def of_plain(row: PlainRow) -> str | None:
+    """The media of a row that was glanced at."""
+    return named(row.image or row.video, row.tar.file if row.tar else None)
+
+
+def of_rows(texts: Sequence[bytes]) -> list[str | None]:
+    """The media that each of some rows names; None where that cannot be made out."""
+    rows = glance(texts)
+    return [_of_row(text) for text in texts] if rows is None else [of_plain(row) for row in rows]
+
+
+def _of_row(text: bytes) -> str | None:
+    row = parse_row(text)
+    without_task = {**row, "task": None} if isinstance(row, dict) else row  # which may be one of other prompts
+    return of_sample(sample_from_row(without_task, "", 0, Path(), "image", "", ()))
+
+
+def mark(media: str | None) -> int:
+    """A number of 32 bits that stands for the media, for comparing millions; 0: none are named."""
+    return 0 if media is None else zlib.crc32(media.encode("utf-8", "surrogatepass")) or 1
+
+
+class RowMedia:
+    """The media that the rows of an annotation file name now, looked up a block of rows at a time."""
+
+    def __init__(self, annotation: AnnotationFile) -> None:
+        self.annotation = annotation
+        self._begin = 0
+        self._block: list[str | None] = []
+
+    def __len__(self) -> int:
+        return len(self.annotation)
+
+    def of(self, index: int | None) -> str | None:
+        """The media of a row; None where it names none, or there is no such row.
+
+        Raises:
+            BrokenAnnotation: the file has changed while it was read.
+        """
+        if index is None or not 0 <= index < len(self.annotation):
+            return None
+        if not self._begin <= index < self._begin + len(self._block):
+            self._begin, texts = self.annotation.block(index)
+            self._block = of_rows(texts)
+        return self._block[index - self._begin]
+
+
+def other_media(told: Told, media: RowMedia) -> dict[str, str]:
+    """Why a record is not of what its row names now, with the record as an example; empty if it is."""
+    was, now = of_record(told), media.of(told.index)
+    if was is None or was == now:
+        return {}
+    return {OTHER_MEDIA: f"{told.sample_id} (of {was}, the row names {now or 'none'})"}

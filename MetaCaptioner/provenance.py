@@ -1,0 +1,206 @@
+"""What records were made with, so that a result folder never holds a mixture that nobody wanted.
+
+Each record tells its stage, model and prompts, and which media it is of. A run compares what is there with what it
+would make: whatever differs is counted, and the run goes on only once the user has said what is to become of it.
+`made_with.json` in the folder says what its records are made with before there are any, so that of two runs that begin
+at the same time with different prompts one is refused.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.files import atomic_write, held_alone
+from MetaCaptioner.results import (
+    Record,
+    ResultError,
+    Told,
+    parse_record,
+    ranks_at_work,
+    read_glances,
+    result_files,
+    told_of,
+)
+
+FILE_NAME = "made_with.json"
+Others = Literal["refuse", "keep", "redo"]
+"""What is to become of records that were made otherwise: the run is refused, they count as done, or are made again."""
+_PROBED_FILES = 64
+
+
+def add_others_arguments(parser: argparse._ActionsContainer) -> None:
+    """The flags that say what becomes of records that were made otherwise."""
+    word = parser.add_mutually_exclusive_group().add_argument
+    what = "results of other prompts, another model or engine, or other media"
+    word("--keep", dest="others", action="store_const", const="keep", default="refuse", help=f"{what} count as done")
+    redone = f"{what} are taken out and made again"
+    word("--redo", dest="others", action="store_const", const="redo", default="refuse", help=redone)
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """What a record is made with."""
+
+    stage: str
+    model: str
+    prompts: str
+
+    def fields(self) -> Record:
+        """What every record keeps of it."""
+        return msgspec.structs.asdict(self)
+
+    def differences(self, told: Told) -> Iterator[str]:
+        """How a record of the same stage is made otherwise, each as a reason; what it does not tell is believed."""
+        if told.model is not None and not _same_model(told.model, self.model):
+            yield f"with another model ({told.model}, now {self.model})"
+        if told.prompts not in (None, self.prompts):
+            yield f"with other prompts ({told.prompts}, now {self.prompts})"
+
+
+def _same_model(one: str, other: str) -> bool:
+    """Whether two texts name the same model; a folder may be named in several ways."""
+    if one == other:
+        return True
+    first, second = (Path(name).expanduser() for name in (one, other))
+    try:
+        return first.resolve() == second.resolve() and first.exists()
+    except OSError:
+        return False
+
+
+@dataclass
+class Misfits:
+    """How many records are not what would be made now, by reason, with the first example of each."""
+
+    records: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reasons: Mapping[str, str]) -> None:
+        """Count a record, if there is a reason against it; each comes with the record as an example."""
+        self.records += bool(reasons)
+        self.reasons.update(reasons.keys())
+        self.examples = {**reasons, **self.examples}
+
+    def __str__(self) -> str:
+        told = self.reasons.most_common()
+        return "; ".join(f"{count} {reason}, such as {self.examples[reason]}" for reason, count in told)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the records of a folder should be like, and what the user wants done with those that are not.
+
+    `of_media` tells why a record is not of what its row names now, reason by reason with an example; None where there
+    are no rows to ask.
+    """
+
+    made: Provenance
+    others: Others = "refuse"
+    of_media: Callable[[Told], Mapping[str, str]] | None = None
+
+    def misfit(self, told: Told) -> dict[str, str]:
+        """Why a record is not what would be made now, each reason with the record as an example; empty if it is."""
+        of_media = self.of_media(told) if self.of_media else {}
+        return {**dict.fromkeys(self.made.differences(told), told.sample_id), **of_media}
+
+    def is_redone(self, record: Record) -> bool:
+        """Whether a record is to be taken out and made again."""
+        return self.others == "redo" and bool(self.misfit(told_of(record)))
+
+    def check(self, folder: Path, paths: Sequence[Path], gone: Callable[[Record], bool]) -> None:
+        """Refuse records that were made otherwise, unless the user wants them kept or made again.
+
+        All of the files `paths` is read. Those that will be `gone` anyhow do not count.
+
+        Raises:
+            UserError: that, or they are of another stage, which no word of the user's makes right.
+        """
+        found = Misfits()
+        total = 0
+        for _, line, told in chain.from_iterable(map(read_glances, paths)):
+            if told is None:
+                continue
+            total += 1
+            self._check_stage(folder, told)
+            reasons = self.misfit(told)
+            if reasons and not gone(parse_record(line) or {}):
+                found.add(reasons)
+        if found.records and self.others == "refuse":
+            raise UserError(
+                f"output folder {folder}: {found.records} of {total} records are not what this run makes: {found}. "
+                "--keep counts them as done, --redo takes them out and makes them again; or name another folder"
+            )
+
+    def _check_stage(self, folder: Path, told: Told) -> None:
+        if told.stage is not None and told.stage != self.made.stage:
+            raise UserError(
+                f"output folder {folder}: holds results of {told.stage}, not of {self.made.stage}; name another"
+            )
+
+    def agree(self, folder: Path, rank: int) -> None:
+        """Have the folder say that records are made in it so; refused where it says, or shows, something else.
+
+        What it says does not bind if nothing was made of it, and no rank but this one is about to.
+
+        Raises:
+            UserError: that, or it cannot be written.
+        """
+        place = folder / FILE_NAME
+        if self._is_stated(folder, _read(place)):
+            return
+        try:
+            with held_alone(place.with_name(f".{FILE_NAME}.lock"), str(place)):
+                stated = _read(place)
+                if self._is_stated(folder, stated):  # by another process meanwhile
+                    return
+                there = stated or _probed(folder, self.made.stage)
+                unlike = [one for one in there if any(self._differences(folder, one))]
+                if unlike and self.others == "refuse" and _binds(folder, rank):
+                    reasons = "; ".join(self._differences(folder, unlike[0]))
+                    raise UserError(
+                        f"output folder {folder}: other ranks' records there are made {reasons}. --keep goes on beside "
+                        "them, --redo, given to all ranks, makes them again; or name another folder"
+                    )
+                kept = unlike if self.others == "keep" else []
+                with atomic_write(place, "statement") as file:
+                    file.write(msgspec.json.format(msgspec.json.encode([*kept, self.made]), indent=1) + b"\n")
+        except OSError as error:
+            raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
+
+    def _is_stated(self, folder: Path, stated: Sequence[Provenance]) -> bool:
+        return [] in [self._differences(folder, one) for one in stated]
+
+    def _differences(self, folder: Path, other: Provenance) -> list[str]:
+        told = Told("", stage=other.stage, model=other.model, prompts=other.prompts)
+        self._check_stage(folder, told)
+        return list(self.made.differences(told))
+
+
+def _read(place: Path) -> list[Provenance]:
+    """What a folder says of itself; nothing where it says nothing that makes sense."""
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=list[Provenance])
+    except (OSError, msgspec.MsgspecError):
+        return []
+
+
+def _binds(folder: Path, rank: int) -> bool:
+    """Whether a folder holds records, or will: a rank other than this one is at work in it."""
+    return any(path.stat().st_size for path, _ in result_files(folder)) or bool({*ranks_at_work(folder)} - {rank})
+
+
+def _probed(folder: Path, stage: str) -> list[Provenance]:
+    """What the first records of some files were made with, where a folder does not say it, as an older one."""
+    found: dict[Provenance, None] = {}
+    for path, _ in result_files(folder)[:_PROBED_FILES]:
+        for _, _, told in islice(read_glances(path), 1):
+            if told is not None and told.model and told.prompts:
+                found[Provenance(told.stage or stage, told.model, told.prompts)] = None
+    return list(found)
