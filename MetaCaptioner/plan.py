@@ -5,8 +5,7 @@ python -m MetaCaptioner.plan --metafile data/Metafile.json --num-ranks 32 --outp
 
 import argparse
 import json
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
@@ -21,8 +20,8 @@ from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import first_problem, read_metafile
-from MetaCaptioner.results import RankResults, ResultError, is_error, ranks_at_work, read_glances, result_files
-from MetaCaptioner.side_by_side import side_by_side
+from MetaCaptioner.provenance import add_others_arguments
+from MetaCaptioner.remaining import take_off_results
 from MetaCaptioner.survey import DatasetWork, survey_all
 from MetaCaptioner.terminal import run_main, say
 
@@ -91,59 +90,6 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
     if problems and not rows:
         raise UserError(f"{problems[0]} (no line of the plan can be used)")
     return rows, problems
-
-
-def mark_processed(works: Sequence[DatasetWork], results: Path) -> set[int]:
-    """Clear `pending` for every sample that has a record in `results`; returns the ranks that have torn lines there."""
-    pending = {work.name: work.pending for work in works}
-    lengths = {name: len(rows) for name, rows in pending.items()}
-    files = result_files(results)
-    torn_ranks = set()
-    tasks = [(path, lengths) for path, _ in files]
-    for (_, name), (done, torn) in zip(
-        files, side_by_side(_read_done, tasks, [path for path, _ in files]), strict=True
-    ):
-        for data_name, indices in done.items():
-            pending[data_name][np.frombuffer(indices, dtype=np.int64)] = False
-        if torn:
-            torn_ranks.add(name.rank)
-    return torn_ranks
-
-
-def _read_done(task: tuple[Path, Mapping[str, int]]) -> tuple[dict[str, "array[int]"], int]:
-    """Of one result file and the datasets' lengths: the rows with a record by dataset, and how many lines are torn."""
-    path, lengths = task
-    done: dict[str, array[int]] = {}
-    torn = 0
-    for _, _, told in read_glances(path):
-        if told is None:
-            torn += 1
-        elif told.data_name is not None and told.index is not None and 0 <= told.index < lengths.get(told.data_name, 0):
-            done.setdefault(told.data_name, array("q")).append(told.index)
-    return done, torn
-
-
-def repair(results: Path, ranks: Iterable[int]) -> None:
-    """Drop the torn lines of some ranks, which may have no part in the next run. What cannot be repaired is told."""
-    for rank in sorted(ranks):
-        try:
-            with RankResults(results, rank, node=0) as files:
-                say(f"note: {files.repaired} torn lines of rank {rank} are dropped; their samples are planned again")
-        except ResultError as error:
-            say(f"note: {error}")
-
-
-def drop_errors(results: Path) -> int:
-    """Take all error records out of the result files, so that they are planned again, for whichever rank.
-
-    Raises:
-        ResultError: a rank is being worked on.
-    """
-    dropped = 0
-    for rank in sorted({name.rank for _, name in result_files(results)}):
-        with RankResults(results, rank, node=0) as files:
-            dropped += files.drop(is_error)
-    return dropped
 
 
 def cut(works: Sequence[DatasetWork], num_ranks: int) -> list[PlanRow]:
@@ -229,12 +175,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--retry-errors", action="store_true", help="with --results: take failed samples out and plan them again"
     )
+    add_others_arguments(parser)
     parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
     options = parser.parse_args(arguments)
     if options.num_ranks < 1:
         raise BadArguments("--num-ranks must be at least 1")
-    if options.retry_errors and not options.results:
-        raise BadArguments("--retry-errors needs --results")
+    for flag in (
+        "--retry-errors" if options.retry_errors else "",
+        "" if options.others == "refuse" else "--" + options.others,
+    ):
+        if flag and not options.results:
+            raise BadArguments(f"{flag} needs --results")
     return options
 
 
@@ -261,32 +212,12 @@ def _survey_metafile(options: argparse.Namespace) -> tuple[list[DatasetWork], li
     return works, problems
 
 
-def _take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors: bool) -> None:
-    """Clear what has a record in `results`; with `retry_errors` failures are taken out of there first.
-
-    Raises:
-        UserError: there is no such folder, or a rank is at work in it.
-    """
-    if not results.is_dir():
-        raise UserError(f"--results {results}: there is no such folder")
-    if busy := ranks_at_work(results):
-        raise UserError(
-            f"--results {results}: {len(busy)} ranks are at work there (such as rank {busy[0]}); what they finish from "
-            "now on would be done twice: stop that run first, then plan again"
-        )
-    if retry_errors:
-        say(f"{drop_errors(results)} failed samples will be tried again")
-    if not result_files(results):
-        say(f"note: {results} holds no results (Rank*_node*_*.jsonl): everything is planned")
-    repair(results, mark_processed(works, results))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the plan. Status 1 where a dataset had to be left out; the plan then holds the others."""
     options = _parse(arguments)
     works, problems = _survey_metafile(options)
     if options.results:
-        _take_off_results(works, options.results, options.retry_errors)
+        take_off_results(works, options.results, options.retry_errors, options.others)
     rows = cut(works, options.num_ranks)
     write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")

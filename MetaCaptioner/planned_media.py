@@ -1,6 +1,6 @@
 """Which media the rows of a plan name now, to hold the records of a rank against them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -47,15 +47,22 @@ class PlannedMedia:
 
     def differences(self, told: Told) -> dict[str, str]:
         """Why a record is not of what its row names now, with the record as an example; empty if it is."""
+        if (now := self.renamed(told)) is not None:
+            return {f"of the dataset '{told.data_name}', which is '{now}' now": told.sample_id}
         row = self._rows.get(str(told.data_name))
-        if row is None and told.data_name in self._renamed:
-            return {
-                f"of the dataset '{told.data_name}', which is '{self._renamed[told.data_name]}' now": told.sample_id
-            }
         media = None if row is None else self._annotations.media(row)
         if told.index is None or not isinstance(media, RowMedia):
             return {}
         return other_media(told, media)
+
+    def renamed(self, told: Told) -> str | None:
+        """The name that the dataset of a record has now, where the plan knows it by another."""
+        return self._renamed.get(str(told.data_name))
+
+    def unreadable(self) -> Iterator[str]:
+        """What is wrong with each annotation file that cannot be used."""
+        media = (self._annotations.media(row) for row in self._rows.values())
+        return (str(one) for one in media if isinstance(one, BrokenAnnotation))
 
     def _look_for_renamed(self, path: Path) -> None:
         """See whether a file begins with records of a dataset that the plan has by another name.

@@ -8,7 +8,7 @@ at the same time with different prompts one is refused.
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -19,15 +19,18 @@ import msgspec
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write, held_alone
 from MetaCaptioner.results import (
+    RankResults,
     Record,
     ResultError,
     Told,
+    is_error,
     parse_record,
     ranks_at_work,
     read_glances,
     result_files,
     told_of,
 )
+from MetaCaptioner.terminal import say
 
 FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]
@@ -55,12 +58,16 @@ class Provenance(msgspec.Struct, frozen=True):
         """What every record keeps of it."""
         return msgspec.structs.asdict(self)
 
+    def as_told(self) -> Told:
+        """The same as a record tells it."""
+        return Told("", stage=self.stage, model=self.model, prompts=self.prompts)
+
     def differences(self, told: Told) -> Iterator[str]:
         """How a record of the same stage is made otherwise, each as a reason; what it does not tell is believed."""
         if told.model is not None and not _same_model(told.model, self.model):
-            yield f"with another model ({told.model}, now {self.model})"
+            yield f"with another model ({told.model}, not {self.model})"
         if told.prompts not in (None, self.prompts):
-            yield f"with other prompts ({told.prompts}, now {self.prompts})"
+            yield f"with other prompts ({told.prompts}, not {self.prompts})"
 
 
 def _same_model(one: str, other: str) -> bool:
@@ -114,29 +121,34 @@ class Expected:
         """Whether a record is to be taken out and made again."""
         return self.others == "redo" and bool(self.misfit(told_of(record)))
 
-    def check(self, folder: Path, paths: Sequence[Path], gone: Callable[[Record], bool]) -> None:
-        """Refuse records that were made otherwise, unless the user wants them kept or made again.
+    def check(self, own: RankResults, gone: Callable[[Record], bool]) -> None:
+        """Refuse records of a rank that were made otherwise, unless the user wants them kept or made again.
 
-        All of the files `paths` is read. Those that will be `gone` anyhow do not count.
+        Those that will be `gone` anyhow do not count.
 
         Raises:
             UserError: that, or they are of another stage, which no word of the user's makes right.
         """
-        found = Misfits()
-        total = 0
-        for _, line, told in chain.from_iterable(map(read_glances, paths)):
+        folder, found, total = own.folder, Misfits(), 0
+        for _, line, told in chain.from_iterable(map(read_glances, own.files())):
             if told is None:
                 continue
             total += 1
+            if told.stage is None:
+                told.stage = _stage_by_fields(parse_record(line) or {})
             self._check_stage(folder, told)
             reasons = self.misfit(told)
             if reasons and not gone(parse_record(line) or {}):
                 found.add(reasons)
-        if found.records and self.others == "refuse":
+        if not found.records:
+            return
+        if self.others == "refuse":
             raise UserError(
                 f"output folder {folder}: {found.records} of {total} records are not what this run makes: {found}. "
                 "--keep counts them as done, --redo takes them out and makes them again; or name another folder"
             )
+        what = "count as done" if self.others == "keep" else "are taken out and made again"
+        say(f"{folder}: {found.records} of {total} records {what}: {found}")
 
     def _check_stage(self, folder: Path, told: Told) -> None:
         if told.stage is not None and told.stage != self.made.stage:
@@ -144,43 +156,53 @@ class Expected:
                 f"output folder {folder}: holds results of {told.stage}, not of {self.made.stage}; name another"
             )
 
-    def agree(self, folder: Path, rank: int) -> None:
-        """Have the folder say that records are made in it so; refused where it says, or shows, something else.
+    def agree(self, own: RankResults) -> None:
+        """Have the folder of a rank's results say that records are made in it so.
 
-        What it says does not bind if nothing was made of it, and no rank but this one is about to.
+        Refused where it says, or shows, something else, unless no others have made anything, or are about to.
 
         Raises:
             UserError: that, or it cannot be written.
         """
+        folder = own.folder
         place = folder / FILE_NAME
-        if self._is_stated(folder, _read(place)):
+        if any(map(self._is_same, _read(place))):
             return
         try:
             with held_alone(place.with_name(f".{FILE_NAME}.lock"), str(place)):
                 stated = _read(place)
-                if self._is_stated(folder, stated):  # by another process meanwhile
+                if any(map(self._is_same, stated)):  # by another process meanwhile
                     return
                 there = stated or _probed(folder, self.made.stage)
-                unlike = [one for one in there if any(self._differences(folder, one))]
-                if unlike and self.others == "refuse" and _binds(folder, rank):
-                    reasons = "; ".join(self._differences(folder, unlike[0]))
-                    raise UserError(
-                        f"output folder {folder}: other ranks' records there are made {reasons}. --keep goes on beside "
-                        "them, --redo, given to all ranks, makes them again; or name another folder"
-                    )
+                unlike = [one for one in there if not self._is_same(one)]
+                if unlike and _binds(folder, own):
+                    self._refuse(folder, unlike[0])
                 kept = unlike if self.others == "keep" else []
                 with atomic_write(place, "statement") as file:
                     file.write(msgspec.json.format(msgspec.json.encode([*kept, self.made]), indent=1) + b"\n")
         except OSError as error:
             raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
 
-    def _is_stated(self, folder: Path, stated: Sequence[Provenance]) -> bool:
-        return [] in [self._differences(folder, one) for one in stated]
+    def _is_same(self, other: Provenance) -> bool:
+        return other.stage == self.made.stage and not any(self.made.differences(other.as_told()))
 
-    def _differences(self, folder: Path, other: Provenance) -> list[str]:
-        told = Told("", stage=other.stage, model=other.model, prompts=other.prompts)
-        self._check_stage(folder, told)
-        return list(self.made.differences(told))
+    def _refuse(self, folder: Path, other: Provenance) -> None:
+        self._check_stage(folder, other.as_told())
+        if self.others == "refuse":
+            reasons = "; ".join(self.made.differences(other.as_told()))
+            raise UserError(
+                f"output folder {folder}: other ranks' records there are made {reasons}. --keep goes on beside them, "
+                "--redo, given to all ranks, makes them again; or name another folder"
+            )
+
+
+def _stage_by_fields(record: Record) -> str | None:
+    """The stage of a record of a version that did not name it, by what only its records have; None for a failure."""
+    if "scores" in record:
+        return "resample" if "caption" in record else "inferscore"
+    if "caption" in record:
+        return "captionpipeline"
+    return "inferdomain" if "runner_up" in record and not is_error(record) else None
 
 
 def _read(place: Path) -> list[Provenance]:
@@ -191,9 +213,11 @@ def _read(place: Path) -> list[Provenance]:
         return []
 
 
-def _binds(folder: Path, rank: int) -> bool:
-    """Whether a folder holds records, or will: a rank other than this one is at work in it."""
-    return any(path.stat().st_size for path, _ in result_files(folder)) or bool({*ranks_at_work(folder)} - {rank})
+def _binds(folder: Path, own: RankResults) -> bool:
+    """Whether others hold, or will hold, records there that are of use: by their files, or since they are at work."""
+    others = (path for path, _ in result_files(folder) if path not in own.files())
+    is_made = any(told is not None and told.status == "ok" for path in others for _, _, told in read_glances(path))
+    return is_made or bool({*ranks_at_work(folder)} - {own.rank})
 
 
 def _probed(folder: Path, stage: str) -> list[Provenance]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from MetaCaptioner.candidates import read_best
 from MetaCaptioner.claims import show_those_of
@@ -49,10 +50,25 @@ def open_second_pass(
     folder = arguments.input
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
+    check_uses_earlier(prompts, options.prompts_dir)
     earlier = Earlier(folder, read, expected, arguments.output_dir)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
     show_those_of(folder, arguments.output_dir)
     return work
+
+
+def check_uses_earlier(prompts: Prompts, prompts_dir: Path | None) -> None:
+    """Refuse prompts none of which uses a text of the earlier captions: that would be a first pass once more.
+
+    Raises:
+        UserError: that; it names the prompts.
+    """
+    if not any(is_earlier_text(text) for workflow in prompts.workflows.values() for text in workflow.uses()):
+        which = "the shipped prompts" if prompts_dir is None else f"prompts folder {prompts_dir}: they"
+        raise UserError(
+            f"{which} use no text of the earlier captions (such as '{{caption}}'): name prompts of a second pass with "
+            "--prompts-dir, or caption a plan (--plan, without INPUT)"
+        )
 
 
 def check_texts(records: Iterable[Record], prompts: Prompts, folder: str) -> None:

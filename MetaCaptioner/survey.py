@@ -14,6 +14,7 @@ from MetaCaptioner.domains import ROUTED_TASKS, find_domain
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import MOST_PIXELS_A_SIDE, Dataset, PlainRow, Sample, glance, sample_from_row
+from MetaCaptioner.named_media import mark, of_plain
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.side_by_side import side_by_side
 
@@ -24,13 +25,15 @@ _BAD_TASK = "\0"  # no domain has this name
 class DatasetWork:
     """What one dataset still needs: its cost row by row, and which rows are to be done.
 
-    `costs` and `pending` have one entry for each selected row of the annotation file. `notes` are for the user.
+    `costs`, `pending` and `media`, the mark of what the row names, have one entry for each selected row of the
+    annotation file. `notes` are for the user.
     """
 
     name: str
     dataset: Dataset
     costs: NDArray[np.float32]
     pending: NDArray[np.bool_]
+    media: NDArray[np.uint32]
     notes: tuple[str, ...] = ()
 
 
@@ -67,7 +70,7 @@ def survey(name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget) -
         for first, texts in annotation.blocks(0, selected):
             rows.add(first, texts)
     costs, pending = rows.estimate.costs(), np.ones(selected, dtype=np.bool_)
-    return DatasetWork(name, dataset, costs, pending, (*notes, *rows.notes()))
+    return DatasetWork(name, dataset, costs, pending, rows.media, (*notes, *rows.notes()))
 
 
 class _Rows:
@@ -75,6 +78,7 @@ class _Rows:
 
     def __init__(self, name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget, count: int) -> None:
         self.estimate = Estimator(prompts, budget, dataset.root)
+        self.media = np.zeros(count, dtype=np.uint32)
         self._name = name
         self._dataset = dataset
         self._domains = prompts.domains
@@ -99,6 +103,7 @@ class _Rows:
             pixels=[(row.width or 0) * (row.height or 0) for row in rows],
             tars=[row.tar for row in rows],
         )
+        self.media[first : first + len(rows)] = [mark(of_plain(row)) for row in rows]
         # Python gives -1 and -2 the same hash.
         self._ids[first : first + len(rows)] = [hash(row.id) + (row.id == -1) for row in rows]
         self._has_id[first : first + len(rows)] = [row.id is not None for row in rows]

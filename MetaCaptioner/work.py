@@ -119,8 +119,8 @@ def open_results(
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
     gone = [test for test in (outdated, retried) if test is not None]
-    expected.check(folder, results.files(), lambda record: any(test(record) for test in gone))
-    expected.agree(folder, assigned)
+    expected.check(results, lambda record: any(test(record) for test in gone))
+    expected.agree(results)
     if outdated is not None:
         results.drop(outdated)
     if expected.others == "redo":

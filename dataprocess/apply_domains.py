@@ -19,15 +19,17 @@ from MetaCaptioner.annotation import AnnotationFile
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.metafile import Dataset, read_metafile
+from MetaCaptioner.named_media import OTHER_MEDIA, RowMedia, of_record
 from MetaCaptioner.Prompt import load_prompts
-from MetaCaptioner.results import is_error, read_records, result_files
+from MetaCaptioner.results import is_error, read_records, result_files, told_of
 from MetaCaptioner.terminal import run_main, say
 
 
 @dataclass(frozen=True)
 class Route:
-    """What the router said of one row."""
+    """What the router said of one row, and the media that it saw."""
 
+    media: str | None
     task: str
     subdomain: str
     confidence: float
@@ -43,20 +45,34 @@ class Applied:
 
 
 def read_routes(folder: Path, data_name: str) -> dict[int, Route]:
-    """The routes of one dataset by row index; failed ones are left out."""
-    return {
-        record["index"]: Route(record["task"], record["subdomain"], record["task_confidence"])
-        for path, _ in result_files(folder)
-        for record in read_records(path)
-        if record.get("data_name") == data_name and not is_error(record)
-    }
+    """The routes of one dataset by row index; failed ones are left out.
+
+    Raises:
+        UserError: the folder holds records of another stage.
+    """
+    routes: dict[int, Route] = {}
+    for path, _ in result_files(folder):
+        for record in read_records(path):
+            if record.get("data_name") != data_name or is_error(record):
+                continue
+            if "task_confidence" not in record or "subdomain" not in record:
+                which = f"{path.name}, {record['sample_id']}"
+                raise UserError(f"domain folder {folder}: holds records that are no routes ({which})")
+            media = of_record(told_of(record))
+            routes[record["index"]] = Route(media, record["task"], record["subdomain"], record["task_confidence"])
+    return routes
 
 
 def apply(
     dataset: Dataset, routes: Mapping[int, Route], output: Path, min_confidence: float, drop_uncertain: bool
 ) -> Applied:
-    """Write the annotation file of one dataset again, as a JSON list, with the routes in its rows."""
+    """Write the annotation file of one dataset again, as a JSON list, with the routes in its rows.
+
+    Raises:
+        UserError: a route is of other media than its row names now; nothing is written.
+    """
     annotation = AnnotationFile(dataset.annotation)
+    _check_media(RowMedia(annotation), routes)
     routed = uncertain = written = 0
 
     def rows() -> Iterator[object]:
@@ -80,6 +96,16 @@ def apply(
         file.write(b"\n]\n" if written else b"[]\n")
     annotation.close()
     return Applied(routed, uncertain, written)
+
+
+def _check_media(media: RowMedia, routes: Mapping[int, Route]) -> None:
+    unlike = [row for row, route in routes.items() if route.media is not None and route.media != media.of(row)]
+    if unlike:
+        row = min(unlike)
+        raise UserError(
+            f"annotation file {media.annotation.path}: {len(unlike)} of {len(routes)} routes are {OTHER_MEDIA}, such as"
+            f" row {row}: {media.of(row)}, routed as {routes[row].media}; route again with --redo"
+        )
 
 
 def output_names(datasets: Mapping[str, Dataset]) -> dict[str, str]:

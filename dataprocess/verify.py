@@ -3,8 +3,10 @@
     python dataprocess/verify.py --plan data/split_plan.jsonl --data-folder Output/Caption
 
 Exit status 0 if complete, 1 if not. Error records count as records (that is what they are for); --fail-on-errors
-makes them count as missing. --scores asks for one score of every caption as well. --check-media N looks at N records
-drawn by chance: whether the file that the annotation row names now is the one that the caption was made from.
+makes them count as missing. --scores asks for one score of every caption as well. Records that were not all made with
+the same model and prompts, or are of other media than their rows name now, are a mixture: not complete, unless that was
+wanted (--keep). --check-media N looks at N records drawn by chance: whether the file that the annotation row names is
+still the one that the caption was made from.
 """
 
 import argparse
@@ -22,15 +24,20 @@ from MetaCaptioner.candidates import resample_folders
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
+from MetaCaptioner.named_media import OTHER_MEDIA
 from MetaCaptioner.plan import PlanRow, read_plan
+from MetaCaptioner.planned_media import Annotations, PlannedMedia
+from MetaCaptioner.provenance import Provenance
 from MetaCaptioner.results import (
     Record,
+    Told,
     is_error,
     parse_record,
     read_glances,
     read_lines,
     read_records,
     result_files,
+    told_of,
 )
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.source import tar_place
@@ -39,6 +46,10 @@ from MetaCaptioner.terminal import run_main, say
 _EXAMPLES = 5
 # Legal: results of an earlier plan, and samples that one rank took over from another.
 _ELSEWHERE = "records in the file of another rank than the plan's (no fault)"
+_NOT_COMPARED = "datasets whose annotation file cannot be read, so that media are not compared (no fault)"
+_MIXTURE = "records made otherwise than most"
+_OTHER_MEDIA = f"records {OTHER_MEDIA}"
+_RENAMED = "records of a dataset that has another name now"
 
 
 @dataclass
@@ -55,10 +66,42 @@ class Findings:
             self.examples[kind].append(example)
 
 
+class Makings:
+    """What the records of a folder were made with: if not all with the same, they are a mixture."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._counts = Counter[tuple[str | None, ...]]()
+        self._first: dict[tuple[str | None, ...], Told] = {}
+
+    def add(self, told: Told) -> None:
+        """Count one record."""
+        making = (told.stage, told.model, told.prompts)
+        self._counts[making] += 1
+        self._first.setdefault(making, told)
+
+    def check(self, findings: Findings) -> None:
+        """Note all that are unlike the most common ones."""
+        common = max(self._counts, key=lambda making: self._counts[making], default=())
+        most = Provenance(*(told or "" for told in common)) if common else None
+        for making, count in self._counts.items():
+            first = self._first[making]
+            reasons = [] if most is None else list(most.differences(first))
+            if most is not None and most.stage and first.stage not in (None, most.stage):
+                reasons.insert(0, f"by {first.stage}, not {most.stage}")
+            if reasons:
+                findings.add(_MIXTURE, f"{count} {self._what} {', '.join(reasons)}: {first.sample_id}", count)
+
+
 def check_records(
-    folder: Path, expected: Mapping[str, Expected], findings: Findings, canary: "MediaCanary | None" = None
+    folder: Path,
+    expected: Mapping[str, Expected],
+    media: PlannedMedia,
+    findings: Findings,
+    canary: "MediaCanary | None" = None,
 ) -> int:
     """Compare the result files with what is expected; returns the number of captions, routes or scores that are ok."""
+    makings = Makings("records")
     seen = {name: np.zeros(len(rows.recorded), dtype=np.bool_) for name, rows in expected.items()}
     sound = 0
     for path, file in result_files(folder):
@@ -66,11 +109,14 @@ def check_records(
             if told is None:
                 findings.add("torn or broken lines", f"{path.name}:{number}")
                 continue
+            makings.add(told)
             name, index, where = told.data_name, told.index, f"{told.sample_id} in {path.name}"
             of_plan = name is not None and index is not None and 0 <= index < len(seen.get(name, ()))
             if name is None or index is None or not of_plan or told.sample_id != f"{name}/{index}":
-                findings.add("stray records", where)
+                findings.add(_RENAMED if media.renamed(told) else "stray records", where)
                 continue
+            for example in media.differences(told).values():
+                findings.add(_OTHER_MEDIA, example)
             if seen[name][index]:
                 findings.add("duplicate records", where)
             seen[name][index] = True
@@ -82,6 +128,7 @@ def check_records(
             sound += 1
             if canary is not None:
                 canary.offer(line)
+    makings.check(findings)
     for name, rows in expected.items():
         missing = np.flatnonzero(rows.recorded & ~seen[name])
         for index in missing[:_EXAMPLES]:
@@ -158,12 +205,14 @@ def _compare_media(record: Record, row: object, root: Path, findings: Findings) 
 def check_scores(captions: Path, findings: Findings) -> None:
     """Every caption needs one score record."""
     scored: Counter[str] = Counter()
+    makings = Makings("scores")
     hashes: dict[str, str] = {}
     for path, _ in result_files(captions / "score"):
         for number, _, record in read_lines(path):
             if record is None:
                 findings.add("torn or broken lines", f"score/{path.name}:{number}")
             else:
+                makings.add(told_of(record))
                 scored[record["sample_id"]] += 1
                 hashes[record["sample_id"]] = record.get("caption_hash", "")
     for path, _ in result_files(captions):
@@ -176,6 +225,7 @@ def check_scores(captions: Path, findings: Findings) -> None:
                 findings.add("scores of an earlier caption", record["sample_id"])
             if count > 1:
                 findings.add("captions with several scores", record["sample_id"])
+    makings.check(findings)
     for sample_id in scored:
         findings.add("scores without a caption", sample_id)
     for folder in resample_folders(captions / "score").values():
@@ -185,14 +235,17 @@ def check_scores(captions: Path, findings: Findings) -> None:
 def _check_resampled(folder: Path, findings: Findings) -> None:
     """No caption may have been sampled again twice in one folder."""
     seen: set[str] = set()
+    makings = Makings("captions sampled again")
     for path, _ in result_files(folder):
         for number, _, told in read_glances(path):
             if told is None:
                 findings.add("torn or broken lines", f"{folder.relative_to(folder.parents[2])}/{path.name}:{number}")
-            elif told.sample_id in seen:
+                continue
+            makings.add(told)
+            if told.sample_id in seen:
                 findings.add("captions sampled again twice", told.sample_id)
-            else:
-                seen.add(told.sample_id)
+            seen.add(told.sample_id)
+    makings.check(findings)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -201,6 +254,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data-folder", type=Path, required=True, help="folder of route or caption results")
     parser.add_argument("--scores", action="store_true", help="ask for a score of every caption too")
     parser.add_argument("--fail-on-errors", action="store_true", help="error records are not enough")
+    parser.add_argument("--keep", action="store_true", help="a mixture is wanted, as of a run with --keep")
     parser.add_argument("--check-media", type=int, default=0, metavar="N", help="compare N records with their media")
     parser.add_argument("--seed", type=int, default=0, help="which records --check-media draws")
     options = parser.parse_args(arguments)
@@ -220,13 +274,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         findings.add("broken plan lines", problem)
     expected = expected_rows(rows)
     canary = MediaCanary(options.check_media, options.seed) if options.check_media else None
-    sound = check_records(options.data_folder, expected, findings, canary)
+    media = PlannedMedia(rows, Annotations(), [path for path, _ in result_files(options.data_folder)])
+    for problem in media.unreadable():
+        findings.add(_NOT_COMPARED, problem)
+    sound = check_records(options.data_folder, expected, media, findings, canary)
     if options.scores:
         check_scores(options.data_folder, findings)
     if canary is not None:
         canary.check(rows, findings)
     total = sum(int(of.recorded.sum()) for of in expected.values())
-    tolerated = {_ELSEWHERE} if options.fail_on_errors else {_ELSEWHERE, "failed samples"}
+    tolerated = {_ELSEWHERE, _NOT_COMPARED}
+    tolerated |= set() if options.fail_on_errors else {"failed samples"}
+    tolerated |= {_MIXTURE, _OTHER_MEDIA, _RENAMED} if options.keep else set()
     complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)
     verdict = "complete" if complete else "NOT complete"
     looked_at = f", the media of {len(canary.lines)} looked at" if canary is not None else ""

@@ -509,9 +509,9 @@ def test_shards_of_many_gaps_and_datasets_stay_exact() -> None:
         works = []
         for name in ("a", "b", "c"):
             size = int(random.integers(0, 60))
-            pending = random.random(size) < 0.6
+            pending, media = random.random(size) < 0.6, np.zeros(size, dtype=np.uint32)
             dataset = Dataset(root=Path("/r"), annotation=Path(f"/{name}.json"))
-            works.append(DatasetWork(name, dataset, random.lognormal(size=size).astype(np.float32), pending))
+            works.append(DatasetWork(name, dataset, random.lognormal(size=size).astype(np.float32), pending, media))
         rows: list[PlanRow] = cut(works, num_ranks)
         found = list(chain.from_iterable(((r.data_name, n) for n in range(r.start_idx, r.end_idx)) for r in rows))
         wanted = [(work.name, int(n)) for work in works for n in np.flatnonzero(work.pending)]

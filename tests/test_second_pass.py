@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner import captionpipeline
-from MetaCaptioner.plan import drop_errors
 from MetaCaptioner.progress import Watcher
 from MetaCaptioner.Prompt import PROMPTS_FOLDER, load_prompts
+from MetaCaptioner.remaining import drop_errors
 from MetaCaptioner.rows import caption_hash
 from tests.helpers import (
     FakeEngine,
@@ -343,7 +343,7 @@ def test_folders_that_cannot_be(tmp_path: Path, run: Runner) -> None:
         f"rank 0: error: data folder {tmp_path / 'none'}: holds no caption results (Rank*_node*_*.jsonl)"
     ]
     run.caption(small_plan(tmp_path), tmp_path / "out")
-    outcome = run.second_pass(tmp_path / "out", tmp_path / "out", engine_opens=False)
+    outcome = run.second_pass(tmp_path / "out", tmp_path / "out", "--prompts-dir", SHORTEN, engine_opens=False)
     assert "is that of the earlier captions; name another" in outcome.errors[0]
     with pytest.raises(SystemExit) as ended:
         captionpipeline.main(["--output-dir", str(tmp_path / "x"), "--model", "m"])
@@ -372,3 +372,15 @@ def test_the_second_passs_folder_is_scored_like_any(tmp_path: Path, run: Runner)
     for request in engine.requests:
         assert records(tmp_path / "out")[sample_of(request)]["caption"] in request.instruction
     assert {r["status"] for r in records(tmp_path / "out" / "score").values()} == {"ok"}
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_prompts_that_use_no_earlier_text_are_refused(tmp_path: Path, run: Runner, named: bool) -> None:
+    run.caption(small_plan(tmp_path), tmp_path / "first")
+    prompts = write_prompts(tmp_path / "prompts", every=one_agent("Say what is there."))
+    flags = ("--prompts-dir", prompts) if named else ()
+    outcome = run.second_pass(tmp_path / "first", tmp_path / "out", *flags, engine_opens=False)
+    assert outcome.status == 1
+    which = f"prompts folder {prompts}: they" if named else "the shipped prompts"
+    assert f"{which} use no text of the earlier captions" in outcome.errors[0]
+    assert not (tmp_path / "out").exists()

@@ -189,7 +189,9 @@ def test_a_second_pass_leaves_scores_as_they_are(tmp_path: Path, run: Runner) ->
     run.caption(small_plan(tmp_path), captions)
     run.score(captions)
     before = {path: path.read_bytes() for path in (captions / "score").glob("Rank*")}
-    outcome = run.second_pass(captions, captions / "score", engine_opens=False)
+    outcome = run.second_pass(
+        captions, captions / "score", "--prompts-dir", PROMPTS_FOLDER / "shorten", engine_opens=False
+    )
     assert "holds results of inferscore, not of captionpipeline" in outcome.said
     assert {path: path.read_bytes() for path in (captions / "score").glob("Rank*")} == before
 

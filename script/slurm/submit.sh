@@ -29,12 +29,13 @@ if [ -n "${ARRAY:-}" ]; then
   SIZE+=(--array="0-$((ARRAY - 1))" --output="$LOGS/%x-%A_%a.log")
 fi
 
-# The planner and apply_domains.py must know the domains of one's own too.
-PROMPTS=()
+# The planner and apply_domains.py must know the domains of one's own too, and verify.py that a mixture is wanted.
+PROMPTS=() KEEP=()
 for ((number = 1; number <= $#; number++)); do
   case ${!number} in
   --prompts-dir) PROMPTS=(--prompts-dir "${@:number+1:1}") ;;
   --prompts-dir=*) PROMPTS=("${!number}") ;;
+  --keep) KEEP=(--keep) ;;
   esac
 done
 
@@ -70,5 +71,5 @@ fi
 export PLAN OUTPUT=$RUN/Caption
 submit caption "${SIZE[@]}" -- "$@"
 submit score "${SIZE[@]}" -- "$@"
-submit filter --
+submit filter -- "${KEEP[@]}"
 echo "logs are in $LOGS; 'squeue --me' shows what waits and runs"

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from tests.dataprocess.conftest import Record, WriteLines
+from tests.dataprocess.conftest import Record, WriteLines, caption_record
 from tests.pipeline.commands import module, run, sample_ids, script, succeed, write_json
 
 
@@ -76,4 +76,31 @@ def test_a_folder_without_routes_is_one_line(tmp_path: Path, write_lines: WriteL
                       "--output-dir", tmp_path / "routed"))  # fmt: skip
     assert done.returncode == 1
     assert "holds no route results" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_routes_of_other_media_than_the_rows_name_are_refused(tmp_path: Path, write_lines: WriteLines) -> None:
+    metafile = make(tmp_path, write_lines)
+    routes = [{**route(index, "Natural", 1.0), "image": f"{index}.png"} for index in range(4)]
+    write_lines(tmp_path / "Domain" / "Rank0_node0_photos.jsonl", routes)
+    apply = script("apply_domains", "--domain-folder", tmp_path / "Domain", "--metafile", metafile)
+    succeed([*apply, "--output-dir", tmp_path / "routed"])
+    rows = json.loads((tmp_path / "photos.json").read_text())
+    write_json(tmp_path / "photos.json", [rows[1], rows[0], *rows[2:]])
+    done = run([*apply, "--output-dir", tmp_path / "again"])
+    assert done.returncode == 1
+    assert (
+        "2 of 4 routes are of other media than their rows name now, such as row 0: 1.png, routed as 0.png"
+        in done.stdout
+    )
+    assert not (tmp_path / "again").exists()
+
+
+def test_captions_are_no_routes(tmp_path: Path, write_lines: WriteLines) -> None:
+    metafile = make(tmp_path, write_lines)
+    write_lines(tmp_path / "Caption" / "Rank0_node0_photos.jsonl", [caption_record(0)])
+    done = run(script("apply_domains", "--domain-folder", tmp_path / "Caption", "--metafile", metafile,
+                      "--output-dir", tmp_path / "routed"))  # fmt: skip
+    assert done.returncode == 1
+    assert "holds records that are no routes (Rank0_node0_photos.jsonl, photos/0)" in done.stdout
     assert "Traceback" not in done.stdout

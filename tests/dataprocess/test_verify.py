@@ -179,3 +179,41 @@ def test_a_missing_folder_or_plan_is_one_line(tmp_path: Path, plan: Path) -> Non
 def test_a_negative_number_is_a_bad_argument(tmp_path: Path, plan: Path) -> None:
     status, text = verify(plan, tmp_path, "--check-media", "-1")
     assert (status, text) == (2, "error: --check-media must not be negative\n")
+
+
+# --- mixtures
+
+
+def test_records_that_are_not_all_made_alike_are_a_mixture(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    captions = [caption_record(index, stage="captionpipeline") for index in range(6)]
+    captions[1] |= {"prompts": "q"}
+    captions[4] |= {"model": "scripted"}
+    del captions[5]["stage"]  # of an older version
+    write_lines(out / "Rank0_node0_photos.jsonl", captions[:3])
+    write_lines(out / "Rank1_node0_photos.jsonl", captions[3:])
+    status, text = verify(plan, out)
+    assert status == 1
+    assert "2  records made otherwise than most: 1 records with other prompts (q, not p): photos/1; " in text
+    assert "1 records with another model (scripted, not m): photos/4" in text
+    assert verify(plan, out, "--keep")[0] == 0
+
+
+def test_scores_that_are_not_all_made_alike_are_a_mixture(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in range(6)])
+    scores = [score_record(index) | {"model": "m", "prompts": "p"} for index in range(6)]
+    scores[2] |= {"prompts": "q"}
+    write_lines(out / "score" / "Rank0_node0_photos.jsonl", scores)
+    status, text = verify(plan, out, "--scores")
+    assert status == 1
+    assert "1  records made otherwise than most: 1 scores with other prompts (q, not p): photos/2" in text
+    assert verify(plan, out, "--scores", "--keep")[0] == 0
+
+
+def test_that_media_could_not_be_compared_is_told(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in range(6)])
+    status, text = verify(plan, out)
+    assert status == 0
+    assert "1  datasets whose annotation file cannot be read, so that media are not compared (no fault)" in text

@@ -1,6 +1,7 @@
 """script/slurm/submit.sh on a real SLURM of two nodes: from a Metafile to filtered captions."""
 
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -98,6 +99,21 @@ def test_without_a_plan_of_all_datasets_nothing_is_submitted(tmp_path: Path) -> 
         assert done.returncode == 1
         assert "dataset 'absent'" in done.stdout
         assert "job" not in done.stdout
+
+
+def test_a_mixture_that_is_wanted_is_none_to_verify(tmp_path: Path) -> None:
+    """The jobs as sbatch is told of them, without a cluster."""
+    (tmp_path / "sbatch").write_text(f'#!/bin/bash\necho "$@" >>{tmp_path}/jobs\necho 1\n')
+    (tmp_path / "sbatch").chmod(0o755)
+    write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 2))
+    metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json"})
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RUN": str(tmp_path / "out"), "METAFILE": str(metafile)}
+    succeed(["bash", SUBMIT, "--keep"], variables)
+    jobs = {line.split("/")[-1].split()[0]: line for line in (tmp_path / "jobs").read_text().splitlines()}
+    assert {job for job, line in jobs.items() if line.endswith(" --keep")} == {
+        *("route.sbatch", "caption.sbatch", "score.sbatch", "filter.sbatch")
+    }
+    assert '--scores \\\n  "$@"' in (SUBMIT.parent / "filter.sbatch").read_text()
 
 
 @pytest.mark.engine

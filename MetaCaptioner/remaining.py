@@ -1,0 +1,208 @@
+"""What of the datasets remains once the records of earlier results are taken off."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.named_media import OTHER_MEDIA, mark, of_record
+from MetaCaptioner.provenance import Misfits, Others
+from MetaCaptioner.results import (
+    RankResults,
+    Record,
+    ResultError,
+    ResultName,
+    is_error,
+    ranks_at_work,
+    read_glances,
+    result_files,
+    told_of,
+)
+from MetaCaptioner.side_by_side import side_by_side
+from MetaCaptioner.survey import DatasetWork
+from MetaCaptioner.terminal import say
+
+_PROBED_RECORDS = 20
+
+
+def take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors: bool, others: Others) -> None:
+    """Clear what has a record in `results`; with `retry_errors` failures are taken out of there first.
+
+    Records of other media than their rows name now, or of a dataset that has another name now, count only if the user
+    wants to keep them; those that are to be made again are taken out too.
+
+    Raises:
+        UserError: there is no such folder, a rank is at work in it, or it holds such records and there is no word of
+            what is to become of them.
+    """
+    if not results.is_dir():
+        raise UserError(f"--results {results}: there is no such folder")
+    if busy := ranks_at_work(results):
+        raise UserError(
+            f"--results {results}: {len(busy)} ranks are at work there (such as rank {busy[0]}); what they finish from "
+            "now on would be done twice: stop that run first, then plan again"
+        )
+    if retry_errors:
+        say(f"{drop_errors(results)} failed samples will be tried again")
+    if not result_files(results):
+        say(f"note: {results} holds no results (Rank*_node*_*.jsonl): everything is planned")
+    there = _Results(works, others)
+    there.read(results)
+    there.settle(results)
+    repair(results, there.torn_ranks)
+
+
+@dataclass(frozen=True)
+class _FirstRecord:
+    """One of the first records of a dataset that is not planned: the root, number and mark of its media."""
+
+    root: str | None
+    row: int
+    media: int
+
+
+@dataclass
+class _Read:
+    """What one result file holds: by dataset the rows with a record and the marks of its media, and its torn lines."""
+
+    done: dict[str, "tuple[array[int], array[int]]"] = field(default_factory=dict)
+    beyond: Counter[str] = field(default_factory=Counter)
+    unknown: dict[str, list[_FirstRecord]] = field(default_factory=dict)
+    torn: int = 0
+
+
+def _read_file(task: tuple[Path, Mapping[str, int]]) -> _Read:
+    """What one result file holds of datasets of these lengths."""
+    path, lengths = task
+    read = _Read()
+    for _, _, told in read_glances(path):
+        if told is None:
+            read.torn += 1
+        elif told.data_name is not None and told.index is not None and told.index >= 0:
+            length, media = lengths.get(told.data_name), mark(of_record(told))
+            if length is None:
+                first = read.unknown.setdefault(told.data_name, [])
+                if media and len(first) < _PROBED_RECORDS:
+                    first.append(_FirstRecord(told.root, told.index, media))
+            elif told.index < length:
+                rows, marks = read.done.setdefault(told.data_name, (array("q"), array("I")))
+                rows.append(told.index)
+                marks.append(media)
+            else:
+                read.beyond[told.data_name] += 1
+    return read
+
+
+class _Results:
+    """Takes the records of a result folder off what is to be done, and finds those that do not fit the rows."""
+
+    def __init__(self, works: Sequence[DatasetWork], others: Others) -> None:
+        self.torn_ranks: set[int] = set()
+        self._works = {work.name: work for work in works}
+        self._others = others
+        self._found = Misfits()
+        self._ranks: set[int] = set()
+        self._renamed: dict[str, str] = {}
+        self._beyond = Counter[str]()
+
+    def read(self, results: Path) -> None:
+        """Read all result files, in several processes where that is worth it."""
+        files = result_files(results)
+        lengths = {name: len(work.pending) for name, work in self._works.items()}
+        paths = [path for path, _ in files]
+        reads = side_by_side(_read_file, [(path, lengths) for path in paths], paths)
+        for (_, name), read in zip(files, reads, strict=True):
+            before = self._found.records
+            self._take_off(read, name)
+            if read.torn:
+                self.torn_ranks.add(name.rank)
+            if self._found.records > before:
+                self._ranks.add(name.rank)
+        for data_name, count in self._beyond.items():
+            say(f"note: {results}: {count} records are of rows that dataset '{data_name}' has not, or leaves out, now")
+
+    def _take_off(self, read: _Read, name: ResultName) -> None:
+        for data_name, (rows, marks) in read.done.items():
+            self._take_off_rows(self._works[data_name], np.frombuffer(rows, np.int64), np.frombuffer(marks, np.uint32))
+        for data_name, records in read.unknown.items():
+            now = self._renamed_to(records, name.stem)
+            if now is not None:
+                self._renamed[data_name] = now
+                reason = f"of the dataset '{data_name}', which is '{now}' now"
+                self._found.add({reason: f"{data_name}/{records[0].row}"})
+        self._beyond += read.beyond
+
+    def _take_off_rows(self, work: DatasetWork, rows: NDArray[np.int64], marks: NDArray[np.uint32]) -> None:
+        unlike = (marks != 0) & (marks != work.media[rows])
+        for row in rows[unlike].tolist():
+            self._found.add({OTHER_MEDIA: f"{work.name}/{row}"})
+        work.pending[rows if self._others == "keep" else rows[~unlike]] = False
+
+    def _renamed_to(self, records: Sequence[_FirstRecord], stem: str) -> str | None:
+        """The dataset, if any, that records of another name are of: with the same annotation file, root and media."""
+        for work in self._works.values() if records else ():
+            if work.dataset.annotation.stem == stem and all(_is_of(record, work) for record in records):
+                return work.name
+        return None
+
+    def settle(self, results: Path) -> None:
+        """Refuse what does not fit, or take it out, as the user wants.
+
+        Raises:
+            UserError: there is no word of the user's.
+            ResultError: a rank is being worked on.
+        """
+        if self._found.records and self._others == "refuse":
+            raise UserError(
+                f"--results {results}: records do not fit what would be planned: {self._found}. --keep counts them as "
+                "done, --redo takes them out and plans their samples again; or plan for another folder"
+            )
+        if self._found.records and self._others == "redo":
+            dropped = 0
+            for rank in sorted(self._ranks):
+                with RankResults(results, rank, node=0) as files:
+                    dropped += files.drop(self._is_misfit)
+            say(f"{dropped} records are taken out, and their samples planned again: {self._found}")
+        elif self._found.records:
+            say(f"{self._found.records} records count as done: {self._found}")
+
+    def _is_misfit(self, record: Record) -> bool:
+        told = told_of(record)
+        work = self._works.get(str(told.data_name))
+        if work is None:
+            return told.data_name in self._renamed
+        media, row = mark(of_record(told)), told.index
+        return row is not None and 0 <= row < len(work.media) and media not in (0, int(work.media[row]))
+
+
+def _is_of(record: _FirstRecord, work: DatasetWork) -> bool:
+    is_there = record.row < len(work.media) and record.root is not None
+    return is_there and Path(str(record.root)) == work.dataset.root and int(work.media[record.row]) == record.media
+
+
+def repair(results: Path, ranks: Iterable[int]) -> None:
+    """Drop the torn lines of some ranks, which may have no part in the next run. What cannot be repaired is told."""
+    for rank in sorted(ranks):
+        try:
+            with RankResults(results, rank, node=0) as files:
+                say(f"note: {files.repaired} torn lines of rank {rank} are dropped; their samples are planned again")
+        except ResultError as error:
+            say(f"note: {error}")
+
+
+def drop_errors(results: Path) -> int:
+    """Take all error records out of the result files, so that they are planned again, for whichever rank.
+
+    Raises:
+        ResultError: a rank is being worked on.
+    """
+    dropped = 0
+    for rank in sorted({name.rank for _, name in result_files(results)}):
+        with RankResults(results, rank, node=0) as files:
+            dropped += files.drop(is_error)
+    return dropped

@@ -1,0 +1,365 @@
+"""Nothing is mixed: what a folder holds is compared with what a run would make."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from verify import main as verify
+
+from MetaCaptioner.provenance import FILE_NAME, Provenance
+from MetaCaptioner.results import RankResults, Told
+from tests.helpers import (
+    FakeEngine,
+    Outcome,
+    Row,
+    Runner,
+    all_records,
+    names,
+    pack,
+    picture_rows,
+    plan_row,
+    records,
+    replace_record,
+    small_plan,
+    write_annotation,
+    write_lines,
+    write_metafile,
+    write_plan,
+    write_prompts,
+)
+
+WORDS = "--keep counts them as done, --redo takes them out and makes them again; or name another folder"
+
+
+def other_prompts(folder: Path, prompt: str = "Say what is there.") -> Path:
+    agents = [{"name": "summary", "role": "summary", "prompt": prompt}]
+    return write_prompts(folder, natural={"domain": "Natural", "description": "Scenes.", "agents": agents})
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("Rank*.jsonl") if path.parent.name != "runs"}
+
+
+def refused(outcome: Outcome, *parts: str) -> None:
+    assert outcome.status == 1
+    [error] = outcome.errors
+    for part in parts:
+        assert part in error
+
+
+# --- other prompts, another model, another engine
+
+
+def by_prompts(folder: Path) -> tuple[str, ...]:
+    return ("--prompts-dir", str(other_prompts(folder / "prompts")))
+
+
+def by_length(folder: Path) -> tuple[str, ...]:
+    return ("--max-output-tokens", "16")
+
+
+@pytest.mark.parametrize("changed", [by_prompts, by_length])
+def test_results_of_other_prompts_are_counted_and_refused(
+    tmp_path: Path, run: Runner, changed: Callable[[Path], tuple[str, ...]]
+) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out, "--max-samples", 3)
+    before = contents(out)
+    outcome = run.caption(plan, out, *changed(tmp_path), engine_opens=False)
+    was = records(out)["set/0"]["prompts"]
+    refused(outcome, f"{out}: 3 of 3 records are not what this run makes: 3 with other prompts ({was}, not ", WORDS)
+    assert contents(out) == before
+    assert run.caption(plan, out).status == 0
+    assert len(records(out)) == 4
+
+
+def test_the_scripted_engine_does_not_go_on_with_real_captions_nor_these_with_it(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out, "--max-samples", 3)
+    refused(
+        run.caption(plan, out, "--engine", "vllm", "--model", "M", engine_opens=False),
+        "3 with another model (scripted, not M), such as set/0",
+    )
+    replace_record(out, "set/1", model="M")
+    (out / FILE_NAME).unlink()
+    refused(run.caption(plan, out, engine_opens=False), "1 with another model (M, not scripted), such as set/1")
+
+
+@pytest.mark.parametrize("stage", ["route", "caption", "score"])
+def test_every_stage_refuses_and_makes_again(tmp_path: Path, run: Runner, stage: str) -> None:
+    plan, captions, out = small_plan(tmp_path), tmp_path / "captions", tmp_path / "out"
+    run.caption(plan, captions)
+    agent = {"name": "one", "prompt": "Choose: {domains}" if stage == "route" else "Mark: {caption}"}
+    changed = other_prompts(tmp_path / "prompts")
+    write_prompts(changed, **{"router" if stage == "route" else "judge": {"agent": agent}})
+
+    def make(*flags: object, **how: FakeEngine | bool) -> Outcome:
+        if stage == "score":
+            return run.score(captions, "--output-dir", out, *flags, **how)
+        return (run.route if stage == "route" else run.caption)(plan, out, *flags, **how)
+
+    assert make().status == 0
+    first = contents(out)
+    refused(make("--prompts-dir", changed, engine_opens=False), "4 with other prompts")
+    engine = FakeEngine()
+    outcome = make("--prompts-dir", changed, "--redo", engine=engine)
+    assert outcome.status == 0
+    assert "4 of 4 records are taken out and made again: 4 with other prompts" in outcome.said
+    assert engine.samples == names(4)
+    assert len(records(out)) == 4
+    assert contents(out) != first
+    assert make("--prompts-dir", changed, engine_opens=False).status == 0
+
+
+def test_prompts_that_a_stage_does_not_use_do_not_matter_to_it(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    run.score(out)
+    judged = write_prompts(tmp_path / "judge", judge={"agent": {"name": "one", "prompt": "Mark: {caption}"}})
+    assert run.caption(plan, out, "--prompts-dir", judged, engine_opens=False).status == 0
+    assert run.score(out, "--prompts-dir", other_prompts(tmp_path / "agents"), engine_opens=False).status == 0
+
+
+def test_what_is_kept_counts_as_done_and_verify_tells_of_the_mixture(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    run.caption(plan, out, "--max-samples", 3)
+    outcome = run.caption(plan, out, *changed, "--keep")
+    assert outcome.status == 0
+    assert "3 of 3 records count as done: 3 with other prompts" in outcome.said
+    assert len({record["prompts"] for record in records(out).values()}) == 2
+    told = run.main(verify, "--plan", plan, "--data-folder", out)
+    assert told.status == 1
+    assert "NOT complete" in told.said
+    assert "1  records made otherwise than most: 1 records with other prompts" in told.said
+    assert run.main(verify, "--plan", plan, "--data-folder", out, "--keep").status == 0
+    refused(run.caption(plan, out, engine_opens=False), "1 with other prompts")
+
+
+def test_failures_that_are_tried_again_do_not_count(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    (tmp_path / "media" / "2.png").write_bytes(b"")
+    run.caption(plan, out)
+    good = [record for record in all_records(out) if record["status"] == "ok"]
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    refused(run.caption(plan, out, *changed, "--retry-errors", engine_opens=False), "3 of 4 records")
+    assert [record for record in all_records(out) if record["status"] == "ok"] == good
+    [path] = out.glob("Rank*")
+    write_lines(path, [record for record in all_records(out) if record["status"] != "ok"])
+    refused(run.caption(plan, out, *changed, engine_opens=False), "1 of 1 records")
+    assert run.caption(plan, out, *changed, "--retry-errors", "--max-error-rate", 1).status == 0
+    assert len({record["prompts"] for record in records(out).values()}) == 1
+
+
+def test_a_model_folder_may_be_named_in_several_ways(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "x").mkdir()
+    made = Provenance("captionpipeline", str(folder), "p")
+    for name in (f"{folder}/", f"{tmp_path}/./model", str(tmp_path / "x" / ".." / "model")):
+        assert not list(made.differences(Told("s", model=name, prompts="p")))
+    assert list(made.differences(Told("s", model=str(tmp_path / "other"), prompts="p")))
+    assert list(Provenance("s", "org/a", "p").differences(Told("s", model="org/a/", prompts="p")))
+
+
+# --- two launches
+
+
+def test_a_rank_without_records_does_not_begin_beside_others_that_were_made_otherwise(
+    tmp_path: Path, run: Runner
+) -> None:
+    rows = picture_rows(tmp_path / "media", 4)
+    annotation = write_annotation(tmp_path / "set.json", rows)
+    halves = [plan_row(annotation, tmp_path / "media", 2 * rank, 2 * rank + 2, rank) for rank in (0, 1)]
+    plan, out = write_plan(tmp_path / "plan.jsonl", *halves), tmp_path / "out"
+    chunk = ("--takeover-chunk", 0)
+    run.caption(plan, out, *chunk, rank=(0, 2))
+    changed = (*chunk, "--prompts-dir", other_prompts(tmp_path / "prompts"))
+    refused(run.caption(plan, out, *changed, rank=(1, 2), engine_opens=False), "other ranks' records there are made")
+    (out / FILE_NAME).unlink()  # as a version that made none would leave it
+    refused(run.caption(plan, out, *changed, rank=(1, 2), engine_opens=False), "other ranks' records there are made")
+    for rank in (1, 0):
+        assert run.caption(plan, out, *changed, "--redo", rank=(rank, 2)).status == 0
+    assert len(records(out)) == 4
+    assert len({record["prompts"] for record in records(out).values()}) == 1
+
+
+def test_a_launch_beside_one_that_has_no_record_yet_is_refused(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path, assign_rank=1), tmp_path / "out"
+    run.caption(plan, out, "--max-samples", 1)
+    [path] = out.glob("Rank*")
+    path.unlink()  # begun, but nothing written: the other launch still loads its model
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    other = write_plan(tmp_path / "other.jsonl", plan_row(tmp_path / "set.json", tmp_path / "media", 0, 4))
+    with RankResults(out, 1, node=0):
+        refused(run.caption(other, out, *changed, rank=(0, 2), engine_opens=False), "with other prompts")
+    assert run.caption(other, out, *changed, rank=(0, 2)).status == 0
+
+
+def test_a_run_that_made_nothing_binds_nobody(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    (tmp_path / "media").rename(tmp_path / "moved")
+    assert run.caption(plan, out).status == 1
+    assert (out / FILE_NAME).exists()
+    (tmp_path / "moved").rename(tmp_path / "media")
+    assert run.caption(plan, out, "--prompts-dir", other_prompts(tmp_path / "prompts")).status == 0
+    [stated] = json.loads((out / FILE_NAME).read_text())
+    assert stated == {key: records(out)["set/0"][key] for key in ("stage", "model", "prompts")}
+
+
+def test_a_stage_that_made_nothing_binds_no_other(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    (tmp_path / "media").rename(tmp_path / "moved")
+    assert run.route(plan, out).status == 1
+    (tmp_path / "moved").rename(tmp_path / "media")
+    assert run.caption(plan, out).status == 0
+
+
+def test_a_rank_without_records_does_not_begin_beside_another_stage(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 4)
+    annotation = write_annotation(tmp_path / "set.json", rows)
+    halves = [plan_row(annotation, tmp_path / "media", 2 * rank, 2 * rank + 2, rank) for rank in (0, 1)]
+    plan, out = write_plan(tmp_path / "plan.jsonl", *halves), tmp_path / "out"
+    run.route(plan, out, "--takeover-chunk", 0, rank=(0, 2))
+    for word in ((), ("--keep",), ("--redo",)):
+        outcome = run.caption(plan, out, *word, rank=(1, 2), engine_opens=False)
+        refused(outcome, "holds results of inferdomain, not of captionpipeline; name another")
+
+
+# --- media
+
+
+def renumbered(folder: Path) -> list[Row]:
+    """The pictures of `small_plan`, after one was put before them."""
+    return [{"id": "new", "image": "3.png"}, *({"id": n, "image": f"{n}.png"} for n in range(3))]
+
+
+def test_renumbered_rows_are_refused_or_made_again(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out, "--max-samples", 3)
+    write_annotation(tmp_path / "set.json", renumbered(tmp_path))
+    refused(
+        run.caption(plan, out, engine_opens=False),
+        "3 of other media than their rows name now, such as set/0 (of 0.png, the row names 3.png)",
+        WORDS,
+    )
+    told = run.main(verify, "--plan", plan, "--data-folder", out)
+    assert told.status == 1
+    assert "3  records of other media than their rows name now: set/0 (of 0.png, the row names 3.png)" in told.said
+    assert run.caption(plan, out, "--redo").status == 0
+    found = records(out)
+    assert {name: record["image"] for name, record in found.items()} == {
+        f"set/{n}": row["image"] for n, row in enumerate(renumbered(tmp_path))
+    }
+    assert run.main(verify, "--plan", plan, "--data-folder", out, "--check-media", 10).status == 0
+
+
+def test_rows_that_are_gone_are_told(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    write_annotation(tmp_path / "set.json", [{"image": "0.png"}])
+    outcome = run.caption(plan, out, engine_opens=False)
+    assert outcome.status == 1
+    assert "3 of other media than their rows name now, such as set/1 (of 1.png, the row names none)" in outcome.said
+
+
+def test_members_of_other_tar_files_are_other_media(tmp_path: Path, run: Runner) -> None:
+    root = tmp_path / "media"
+    picture_rows(root, 2)
+    tars = [pack(root / f"{n}.tar", root / f"{n}.png", names=["same.png"])["same.png"] for n in (0, 1)]
+    plan, out = small_plan(tmp_path, [{"image": "same.png", "tar": tar} for tar in tars]), tmp_path / "out"
+    run.caption(plan, out)
+    assert run.caption(plan, out, engine_opens=False).status == 0
+    write_annotation(tmp_path / "set.json", [{"image": "same.png", "tar": tar} for tar in reversed(tars)])
+    refused(run.caption(plan, out, engine_opens=False), "2 of other media", "(of 0.tar[same.png], the row names 1.tar[")
+
+
+def test_failed_rows_that_named_no_media_are_no_other_media(tmp_path: Path, run: Runner) -> None:
+    rows: list[Row] = [
+        *picture_rows(tmp_path / "media", 2),
+        {"image": "1.png", "video": "1.mp4"},
+        {"image": "a.png", "task": "?"},
+    ]
+    plan, out = small_plan(tmp_path, rows), tmp_path / "out"
+    run.caption(plan, out, "--max-error-rate", 1)
+    assert run.caption(plan, out, engine_opens=False).status == 0
+
+
+def test_a_renamed_dataset_is_recognised(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out, "--max-samples", 3)
+    small_plan(tmp_path, data_name="better")
+    refused(run.caption(plan, out, engine_opens=False), "3 of the dataset 'set', which is 'better' now, such as set/0")
+    told = run.main(verify, "--plan", plan, "--data-folder", out)
+    assert "3  records of a dataset that has another name now: set/0" in told.said
+    assert told.status == 1
+    assert run.caption(plan, out, "--redo").status == 0
+    assert set(records(out)) == names(4, "better")
+
+
+def test_another_dataset_over_the_same_pictures_is_not_taken_for_renamed(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    shutil.copy(tmp_path / "set.json", tmp_path / "questions.json")
+    other = write_plan(tmp_path / "other.jsonl", plan_row(tmp_path / "questions.json", tmp_path / "media", 0, 4))
+    assert run.caption(other, out).status == 0
+    shutil.copytree(tmp_path / "media", tmp_path / "copy")
+    moved = plan_row(tmp_path / "set.json", tmp_path / "copy", 0, 4, data_name="third")
+    assert run.caption(write_plan(tmp_path / "moved.jsonl", moved), out).status == 0
+
+
+# --- the planner
+
+
+def planned(run: Runner, folder: Path, *more: object) -> tuple[Outcome, list[Row]]:
+    write_metafile(folder, set={"root": "media", "annotation": "set.json", "task": "Natural"})
+    outcome = run.plan(folder / "Metafile.json", folder / "again.jsonl", "--results", folder / "out", *more)
+    lines = (folder / "again.jsonl").read_text().splitlines() if outcome.status == 0 else []
+    return outcome, [json.loads(line) for line in lines]
+
+
+def test_the_planner_refuses_results_of_other_media(tmp_path: Path, run: Runner) -> None:
+    run.caption(small_plan(tmp_path), tmp_path / "out", "--max-samples", 3)
+    write_annotation(tmp_path / "set.json", renumbered(tmp_path))
+    outcome, _ = planned(run, tmp_path)
+    refused(outcome, "3 of other media than their rows name now, such as set/0", "--keep", "--redo")
+    outcome, [kept, *_] = planned(run, tmp_path, "--keep")
+    assert (kept["start_idx"], kept["end_idx"], kept["processed"]) == (3, 4, 3)
+    outcome, [again] = planned(run, tmp_path, "--redo")
+    assert "3 records are taken out" in outcome.said
+    assert (again["start_idx"], again["end_idx"], again["processed"]) == (0, 4, 0)
+    assert run.caption(tmp_path / "again.jsonl", tmp_path / "out").status == 0
+    assert [record["image"] for record in records(tmp_path / "out").values()] == [
+        row["image"] for row in renumbered(tmp_path)
+    ]
+
+
+def test_the_planner_recognises_a_renamed_dataset(tmp_path: Path, run: Runner) -> None:
+    run.caption(small_plan(tmp_path), tmp_path / "out")
+    write_metafile(tmp_path, better={"root": "media", "annotation": "set.json", "task": "Natural"})
+    again = (tmp_path / "Metafile.json", tmp_path / "again.jsonl", "--results", tmp_path / "out")
+    refused(run.plan(*again), "of the dataset 'set', which is 'better' now, such as set/")
+    outcome = run.plan(*again, "--redo")
+    assert outcome.status == 0
+    assert "4 records are taken out" in outcome.said
+    assert not records(tmp_path / "out")
+
+
+def test_the_planner_tells_of_records_of_rows_that_are_gone(tmp_path: Path, run: Runner) -> None:
+    run.caption(small_plan(tmp_path), tmp_path / "out")
+    write_annotation(tmp_path / "set.json", [{"image": "0.png"}])
+    outcome, _ = planned(run, tmp_path)
+    assert "3 records are of rows that dataset 'set' has not, or leaves out, now" in outcome.said
+
+
+@pytest.mark.parametrize("flag", ["--keep", "--redo"])
+def test_a_word_about_results_needs_results(tmp_path: Path, run: Runner, flag: str) -> None:
+    small_plan(tmp_path)
+    write_metafile(tmp_path, set={"root": "media", "annotation": "set.json"})
+    assert run.plan(tmp_path / "Metafile.json", tmp_path / "again.jsonl", flag).status == 2
+
+
+def test_one_word_only(tmp_path: Path, run: Runner) -> None:
+    assert run.caption(small_plan(tmp_path), tmp_path / "out", "--keep", "--redo").status == 2
