@@ -11,6 +11,7 @@ from MetaCaptioner.results import Told
 _OF_NO_MEDIA = ("bad_row", "no_media")
 """Errors of rows that name no media, or none that could be made out."""
 OTHER_MEDIA = "of other media than their rows name now"
+GONE = "of rows that are not there any more"
 
 
 def named(name: str | None, tar_file: str | None) -> str | None:
@@ -79,6 +80,8 @@ class RowMedia:
 
 def other_media(told: Told, media: RowMedia) -> dict[str, str]:
     """Why a record is not of what its row names now, with the record as an example; empty if it is."""
+    if told.index is not None and told.index >= len(media):
+        return {GONE: told.sample_id}
     was, now = of_record(told), media.of(told.index)
     if was is None or was == now:
         return {}

@@ -1,5 +1,6 @@
 """Which media the rows of a plan name now, to hold the records of a rank against them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -8,6 +9,7 @@ from pathlib import Path
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.named_media import RowMedia, of_record, other_media
 from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.provenance import Rows
 from MetaCaptioner.results import ResultName, Told, read_glances
 
 _PROBED_RECORDS = 20
@@ -34,12 +36,15 @@ class Annotations:
         return media.annotation if isinstance(media, RowMedia) else media
 
 
-class PlannedMedia:
+class PlannedMedia(Rows):
     """Which media the rows of a plan are of, to hold the records of a rank against them."""
 
     def __init__(self, rows: Sequence[PlanRow], annotations: Annotations, paths: Iterable[Path]) -> None:
         """`paths` are the rank's result files, of which some may be of a dataset that now has another name."""
         self._rows = {row.data_name: row for row in rows}
+        self._shards: dict[str, list[range]] = defaultdict(list)
+        for row in rows:
+            self._shards[row.data_name].append(range(row.start_idx, row.end_idx))
         self._annotations = annotations
         self._renamed: dict[str, str] = {}
         for path in paths:
@@ -54,6 +59,15 @@ class PlannedMedia:
         if told.index is None or not isinstance(media, RowMedia):
             return {}
         return other_media(told, media)
+
+    def are_left_out(self, told: Told) -> bool:
+        if told.data_name is None or told.index is None or self.renamed(told) is not None:
+            return False
+        row = self._rows.get(told.data_name)
+        media = None if row is None else self._annotations.media(row)
+        if isinstance(media, RowMedia) and told.index >= len(media):
+            return False  # there is no such row any more
+        return not any(told.index in shard for shard in self._shards.get(told.data_name, ()))
 
     def renamed(self, told: Told) -> str | None:
         """The name that the dataset of a record has now, where the plan knows it by another."""

@@ -8,11 +8,11 @@ at the same time with different prompts one is refused.
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -30,7 +30,6 @@ from MetaCaptioner.results import (
     result_files,
     told_of,
 )
-from MetaCaptioner.terminal import say
 
 FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]
@@ -95,41 +94,61 @@ class Misfits:
         self.reasons.update(reasons.keys())
         self.examples = {**reasons, **self.examples}
 
+    def include(self, others: "Misfits") -> None:
+        """Count others too, which are of other records."""
+        self.records += others.records
+        self.reasons += others.reasons
+        self.examples = {**others.examples, **self.examples}
+
     def __str__(self) -> str:
         told = self.reasons.most_common()
         return "; ".join(f"{count} {reason}, such as {self.examples[reason]}" for reason, count in told)
+
+
+class Rows(Protocol):
+    """The rows that records are of."""
+
+    def differences(self, told: Told) -> Mapping[str, str]:
+        """Why a record is not of what its row names now, reason by reason with an example; empty if it is."""
+        ...
+
+    def are_left_out(self, told: Told) -> bool:
+        """Whether the row of a record is there and nobody would do it, should the record be taken out."""
+        ...
 
 
 @dataclass(frozen=True)
 class Expected:
     """What the records of a folder should be like, and what the user wants done with those that are not.
 
-    `of_media` tells why a record is not of what its row names now, reason by reason with an example; None where there
-    are no rows to ask.
+    `rows` are None where records are made from others and not from rows.
     """
 
     made: Provenance
     others: Others = "refuse"
-    of_media: Callable[[Told], Mapping[str, str]] | None = None
+    rows: Rows | None = None
 
     def misfit(self, told: Told) -> dict[str, str]:
         """Why a record is not what would be made now, each reason with the record as an example; empty if it is."""
-        of_media = self.of_media(told) if self.of_media else {}
+        of_media = self.rows.differences(told) if self.rows else {}
         return {**dict.fromkeys(self.made.differences(told), told.sample_id), **of_media}
 
     def is_redone(self, record: Record) -> bool:
         """Whether a record is to be taken out and made again."""
         return self.others == "redo" and bool(self.misfit(told_of(record)))
 
-    def check(self, own: RankResults, gone: Callable[[Record], bool]) -> None:
+    def check(self, own: RankResults, gone: Callable[[Record], bool]) -> str:
         """Refuse records of a rank that were made otherwise, unless the user wants them kept or made again.
 
         Those that will be `gone` anyhow do not count.
 
+        Returns:
+            What is to be said of them; nothing if there are none.
+
         Raises:
             UserError: that, or they are of another stage, which no word of the user's makes right.
         """
-        folder, found, total = own.folder, Misfits(), 0
+        folder, found, total, lost = own.folder, Misfits(), 0, 0
         for _, line, told in chain.from_iterable(map(read_glances, own.files())):
             if told is None:
                 continue
@@ -140,15 +159,22 @@ class Expected:
             reasons = self.misfit(told)
             if reasons and not gone(parse_record(line) or {}):
                 found.add(reasons)
+                lost += self.rows is not None and self.rows.are_left_out(told)
         if not found.records:
-            return
+            return ""
         if self.others == "refuse":
             raise UserError(
                 f"output folder {folder}: {found.records} of {total} records are not what this run makes: {found}. "
                 "--keep counts them as done, --redo takes them out and makes them again; or name another folder"
             )
+        if self.others == "redo" and lost:
+            self.agree(own)  # by which the planner then knows them
+            raise UserError(
+                f"output folder {folder}: --redo would take out {lost} records of rows that the plan leaves out as done"
+                f": {found}. Plan again with --results {folder} --redo first"
+            )
         what = "count as done" if self.others == "keep" else "are taken out and made again"
-        say(f"{folder}: {found.records} of {total} records {what}: {found}")
+        return f"{folder}: {found.records} of {total} records {what}: {found}"
 
     def _check_stage(self, folder: Path, told: Told) -> None:
         if told.stage is not None and told.stage != self.made.stage:
@@ -159,29 +185,34 @@ class Expected:
     def agree(self, own: RankResults) -> None:
         """Have the folder of a rank's results say that records are made in it so.
 
-        Refused where it says, or shows, something else, unless no others have made anything, or are about to.
+        Refused where it says, or shows, something else, unless no others have made anything, or are about to. What was
+        kept beside the newest is said too, before it.
 
         Raises:
             UserError: that, or it cannot be written.
         """
         folder = own.folder
         place = folder / FILE_NAME
-        if any(map(self._is_same, _read(place))):
+        if self._is_said(stated(folder)):
             return
         try:
             with held_alone(place.with_name(f".{FILE_NAME}.lock"), str(place)):
-                stated = _read(place)
-                if any(map(self._is_same, stated)):  # by another process meanwhile
+                said = stated(folder)
+                if self._is_said(said):  # by another process meanwhile
                     return
-                there = stated or _probed(folder, self.made.stage)
+                there = said or _probed(folder, self.made.stage)
                 unlike = [one for one in there if not self._is_same(one)]
-                if unlike and _binds(folder, own):
-                    self._refuse(folder, unlike[0])
+                if unlike and _binds(folder, own, self.made):
+                    self._refuse(folder, unlike[-1])
                 kept = unlike if self.others == "keep" else []
                 with atomic_write(place, "statement") as file:
                     file.write(msgspec.json.format(msgspec.json.encode([*kept, self.made]), indent=1) + b"\n")
         except OSError as error:
             raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
+
+    def _is_said(self, said: Sequence[Provenance]) -> bool:
+        """Whether a folder says already what is to be said, by the newest, and alone if nothing else is to be kept."""
+        return bool(said) and self._is_same(said[-1]) and (len(said) == 1 or self.others != "redo")
 
     def _is_same(self, other: Provenance) -> bool:
         return other.stage == self.made.stage and not any(self.made.differences(other.as_told()))
@@ -205,19 +236,28 @@ def _stage_by_fields(record: Record) -> str | None:
     return "inferdomain" if "runner_up" in record and not is_error(record) else None
 
 
-def _read(place: Path) -> list[Provenance]:
-    """What a folder says of itself; nothing where it says nothing that makes sense."""
+def stated(folder: Path) -> list[Provenance]:
+    """What a folder says that its records are made with; nothing where it says nothing that makes sense."""
     try:
-        return msgspec.json.decode(place.read_bytes(), type=list[Provenance])
+        return msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=list[Provenance])
     except (OSError, msgspec.MsgspecError):
         return []
 
 
-def _binds(folder: Path, own: RankResults) -> bool:
-    """Whether others hold, or will hold, records there that are of use: by their files, or since they are at work."""
+def made_otherwise(told: Told, stated: Sequence[Provenance]) -> dict[str, str]:
+    """Why a record is not made as its folder says, each reason with the record as an example; empty if it is."""
+    if any(not any(one.differences(told)) for one in stated):
+        return {}
+    return dict.fromkeys(stated[-1].differences(told), told.sample_id) if stated else {}
+
+
+def _binds(folder: Path, own: RankResults, made: Provenance) -> bool:
+    """Whether others have made something otherwise there, by their records, or may do so: they are at work."""
+    if {*ranks_at_work(folder)} - {own.rank}:
+        return True
     others = (path for path, _ in result_files(folder) if path not in own.files())
-    is_made = any(told is not None and told.status == "ok" for path in others for _, _, told in read_glances(path))
-    return is_made or bool({*ranks_at_work(folder)} - {own.rank})
+    told = (told for path in others for _, _, told in read_glances(path) if told is not None and told.status == "ok")
+    return any(one.stage not in (None, made.stage) or any(made.differences(one)) for one in told)
 
 
 def _probed(folder: Path, stage: str) -> list[Provenance]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.named_media import OTHER_MEDIA, mark, of_record
-from MetaCaptioner.provenance import Misfits, Others
+from MetaCaptioner.named_media import GONE, OTHER_MEDIA, mark, of_record
+from MetaCaptioner.provenance import Misfits, Others, Provenance, made_otherwise, stated
 from MetaCaptioner.results import (
     RankResults,
     Record,
@@ -28,6 +28,7 @@ from MetaCaptioner.survey import DatasetWork
 from MetaCaptioner.terminal import say
 
 _PROBED_RECORDS = 20
+_HIGHEST_ROW = 2**62  # of whatever numbers records may tell, all behind any row
 
 
 def take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors: bool, others: Others) -> None:
@@ -68,17 +69,19 @@ class _FirstRecord:
 
 @dataclass
 class _Read:
-    """What one result file holds: by dataset the rows with a record and the marks of its media, and its torn lines."""
+    """What one result file holds: by dataset the rows with a record, the marks of their media and whether they are made
+    as the folder says, and its torn lines."""
 
-    done: dict[str, "tuple[array[int], array[int]]"] = field(default_factory=dict)
-    beyond: Counter[str] = field(default_factory=Counter)
+    done: dict[str, "tuple[array[int], array[int], array[int]]"] = field(default_factory=dict)
+    otherwise: Misfits = field(default_factory=Misfits)
+    beyond: dict[str, "array[int]"] = field(default_factory=dict)
     unknown: dict[str, list[_FirstRecord]] = field(default_factory=dict)
     torn: int = 0
 
 
-def _read_file(task: tuple[Path, Mapping[str, int]]) -> _Read:
-    """What one result file holds of datasets of these lengths."""
-    path, lengths = task
+def _read_file(task: tuple[Path, Mapping[str, int], Sequence[Provenance]]) -> _Read:
+    """What one result file holds of datasets of these lengths, where records are made as `stated`."""
+    path, lengths, stated = task
     read = _Read()
     for _, _, told in read_glances(path):
         if told is None:
@@ -90,11 +93,14 @@ def _read_file(task: tuple[Path, Mapping[str, int]]) -> _Read:
                 if media and len(first) < _PROBED_RECORDS:
                     first.append(_FirstRecord(told.root, told.index, media))
             elif told.index < length:
-                rows, marks = read.done.setdefault(told.data_name, (array("q"), array("I")))
+                reasons = made_otherwise(told, stated)
+                read.otherwise.add(reasons)
+                rows, marks, otherwise = read.done.setdefault(told.data_name, (array("q"), array("I"), array("b")))
                 rows.append(told.index)
                 marks.append(media)
+                otherwise.append(bool(reasons))
             else:
-                read.beyond[told.data_name] += 1
+                read.beyond.setdefault(told.data_name, array("q")).append(min(told.index, _HIGHEST_ROW))
     return read
 
 
@@ -109,13 +115,16 @@ class _Results:
         self._ranks: set[int] = set()
         self._renamed: dict[str, str] = {}
         self._beyond = Counter[str]()
+        self._stated: list[Provenance] = []
 
     def read(self, results: Path) -> None:
         """Read all result files, in several processes where that is worth it."""
         files = result_files(results)
         lengths = {name: len(work.pending) for name, work in self._works.items()}
         paths = [path for path, _ in files]
-        reads = side_by_side(_read_file, [(path, lengths) for path in paths], paths)
+        said = stated(results)
+        self._stated = said[-1:] if self._others == "redo" else said  # what was kept beside the newest is no more
+        reads = side_by_side(_read_file, [(path, lengths, self._stated) for path in paths], paths)
         for (_, name), read in zip(files, reads, strict=True):
             before = self._found.records
             self._take_off(read, name)
@@ -124,24 +133,34 @@ class _Results:
             if self._found.records > before:
                 self._ranks.add(name.rank)
         for data_name, count in self._beyond.items():
-            say(f"note: {results}: {count} records are of rows that dataset '{data_name}' has not, or leaves out, now")
+            if count:
+                say(f"note: {results}: {count} records are of rows of '{data_name}' that sample_count leaves out")
 
     def _take_off(self, read: _Read, name: ResultName) -> None:
-        for data_name, (rows, marks) in read.done.items():
-            self._take_off_rows(self._works[data_name], np.frombuffer(rows, np.int64), np.frombuffer(marks, np.uint32))
+        for data_name, (rows, marks, otherwise) in read.done.items():
+            unlike = np.frombuffer(otherwise, np.bool_)
+            marked = np.frombuffer(marks, np.uint32)
+            self._take_off_rows(self._works[data_name], np.frombuffer(rows, np.int64), marked, unlike)
+        self._found.include(read.otherwise)
         for data_name, records in read.unknown.items():
             now = self._renamed_to(records, name.stem)
             if now is not None:
                 self._renamed[data_name] = now
                 reason = f"of the dataset '{data_name}', which is '{now}' now"
                 self._found.add({reason: f"{data_name}/{records[0].row}"})
-        self._beyond += read.beyond
+        for data_name, rows in read.beyond.items():
+            gone = [row for row in rows if row >= self._works[data_name].length]
+            for row in gone:
+                self._found.add({GONE: f"{data_name}/{row}"})
+            self._beyond[data_name] += len(rows) - len(gone)
 
-    def _take_off_rows(self, work: DatasetWork, rows: NDArray[np.int64], marks: NDArray[np.uint32]) -> None:
-        unlike = (marks != 0) & (marks != work.media[rows])
-        for row in rows[unlike].tolist():
+    def _take_off_rows(
+        self, work: DatasetWork, rows: NDArray[np.int64], marks: NDArray[np.uint32], otherwise: NDArray[np.bool_]
+    ) -> None:
+        of_others = (marks != 0) & (marks != work.media[rows])
+        for row in rows[of_others].tolist():
             self._found.add({OTHER_MEDIA: f"{work.name}/{row}"})
-        work.pending[rows if self._others == "keep" else rows[~unlike]] = False
+        work.pending[rows if self._others == "keep" else rows[~(of_others | otherwise)]] = False
 
     def _renamed_to(self, records: Sequence[_FirstRecord], stem: str) -> str | None:
         """The dataset, if any, that records of another name are of: with the same annotation file, root and media."""
@@ -176,7 +195,11 @@ class _Results:
         work = self._works.get(str(told.data_name))
         if work is None:
             return told.data_name in self._renamed
+        if made_otherwise(told, self._stated):
+            return True
         media, row = mark(of_record(told)), told.index
+        if row is not None and row >= work.length:
+            return True
         return row is not None and 0 <= row < len(work.media) and media not in (0, int(work.media[row]))
 
 

@@ -30,7 +30,16 @@ from MetaCaptioner.results import result_files
 from MetaCaptioner.run_log import RunLog
 from MetaCaptioner.terminal import say
 from MetaCaptioner.vitals import Vitals, inherited_vitals
-from MetaCaptioner.work import Item, PlanWork, Work, open_results, planned, without_overlaps
+from MetaCaptioner.work import (
+    Item,
+    PlanWork,
+    Work,
+    left_by_earlier_plans,
+    open_results,
+    planned,
+    redo_left,
+    without_overlaps,
+)
 
 # The engine's processes are spawned, and so import this module before they do anything else.
 ranks.begin_helper()
@@ -95,8 +104,10 @@ def open_plan_work(
     held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
     retried = planned(held) if options.retry_errors else None
     annotations = Annotations()
-    paths = [path for number in mine for path, _ in result_files(arguments.output_dir, number)]
-    expected = replace(expected, of_media=PlannedMedia(rows, annotations, paths).differences)
+    left = left_by_earlier_plans(arguments.output_dir, rows, mine) if options.others == "redo" else []
+    paths = [path for number in [*mine, *left] for path, _ in result_files(arguments.output_dir, number)]
+    expected = replace(expected, rows=PlannedMedia(rows, annotations, paths))
+    redo_left(arguments.output_dir, mine, left, expected, retried)
     files = {number: open_results(stack, arguments.output_dir, rank, number, expected, retried) for number in mine}
     # A run of some samples only is a trial: what it leaves is not for the others to take over.
     takes_over = bool(files and options.takeover_chunk) and options.max_samples is None

@@ -26,7 +26,7 @@ class DatasetWork:
     """What one dataset still needs: its cost row by row, and which rows are to be done.
 
     `costs`, `pending` and `media`, the mark of what the row names, have one entry for each selected row of the
-    annotation file. `notes` are for the user.
+    annotation file, which has `length` rows in all. `notes` are for the user.
     """
 
     name: str
@@ -34,6 +34,7 @@ class DatasetWork:
     costs: NDArray[np.float32]
     pending: NDArray[np.bool_]
     media: NDArray[np.uint32]
+    length: int
     notes: tuple[str, ...] = ()
 
 
@@ -70,7 +71,7 @@ def survey(name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget) -
         for first, texts in annotation.blocks(0, selected):
             rows.add(first, texts)
     costs, pending = rows.estimate.costs(), np.ones(selected, dtype=np.bool_)
-    return DatasetWork(name, dataset, costs, pending, rows.media, (*notes, *rows.notes()))
+    return DatasetWork(name, dataset, costs, pending, rows.media, length, (*notes, *rows.notes()))
 
 
 class _Rows:

@@ -1,7 +1,7 @@
 """What a rank still has to do: here the rows of its plan, less what has a record."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,8 @@ from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.planned_media import Annotations
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error
+from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error, result_files
+from MetaCaptioner.terminal import say
 
 _PROBED_SAMPLES = 20
 
@@ -119,7 +120,8 @@ def open_results(
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
     gone = [test for test in (outdated, retried) if test is not None]
-    expected.check(results, lambda record: any(test(record) for test in gone))
+    if told := expected.check(results, lambda record: any(test(record) for test in gone)):
+        say(told)
     expected.agree(results)
     if outdated is not None:
         results.drop(outdated)
@@ -131,6 +133,37 @@ def open_results(
     done = results.done(lambda record: any(test(record) for test in unwanted))
     results.journal.settle(done.has, crashed=rank.restarts > 0)
     return RankFiles(results, done)
+
+
+def left_by_earlier_plans(folder: Path, rows: Sequence[PlanRow], mine: Collection[int]) -> list[int]:
+    """The ranks with results that have no part in a plan, for the process to look after that does its first rank."""
+    ranks = {row.assign_rank for row in rows}
+    is_first = bool(ranks) and min(ranks) in mine
+    return sorted({name.rank for _, name in result_files(folder)} - ranks) if is_first else []
+
+
+def redo_left(
+    folder: Path,
+    mine: Iterable[int],
+    left: Collection[int],
+    expected: Expected,
+    retried: Callable[[Record], bool] | None,
+) -> None:
+    """Take out of the results of ranks `left` by earlier plans what others are to make again.
+
+    Those of the ranks `mine` are looked at before: where these would be refused, nothing is taken out.
+
+    Raises:
+        UserError: a rank is being worked on, or nobody would make it again.
+    """
+    for number in (*mine, *left) if expected.others == "redo" else ():
+        with RankResults(folder, number, node=0) as results:
+            expected.check(results, retried or (lambda record: False))
+    for number in left:
+        with RankResults(folder, number, node=0) as results:
+            if told := expected.check(results, lambda record: False):
+                say(told)
+            results.drop(expected.is_redone)
 
 
 def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:

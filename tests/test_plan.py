@@ -287,7 +287,9 @@ def test_with_results_exactly_what_remains_is_planned(
     with (tmp_path / "out" / "Rank9_node0_a.jsonl").open("a") as file:
         file.write('{"sample_id": "a/3", "data_name": "a", "index": 3')  # torn: not done
     outcome = run.plan(metafile, tmp_path / "plan.jsonl", "--results", tmp_path / "out", num_ranks=num_ranks)
-    assert outcome.status == 0
+    assert "2 of rows that are not there any more, such as a/20" in outcome.errors[0]
+    keep = ("--results", tmp_path / "out", "--keep")
+    assert run.plan(metafile, tmp_path / "plan.jsonl", *keep, num_ranks=num_ranks).status == 0
     rows = read(tmp_path / "plan.jsonl")
     remaining = [("a", n) for n in (2, 3, 4, 6, 7, 8, 13, 14, 15, 16, 17, 18)] + [("b", n) for n in range(3)]
     assert covered(rows) == remaining
@@ -511,7 +513,9 @@ def test_shards_of_many_gaps_and_datasets_stay_exact() -> None:
             size = int(random.integers(0, 60))
             pending, media = random.random(size) < 0.6, np.zeros(size, dtype=np.uint32)
             dataset = Dataset(root=Path("/r"), annotation=Path(f"/{name}.json"))
-            works.append(DatasetWork(name, dataset, random.lognormal(size=size).astype(np.float32), pending, media))
+            works.append(
+                DatasetWork(name, dataset, random.lognormal(size=size).astype(np.float32), pending, media, size)
+            )
         rows: list[PlanRow] = cut(works, num_ranks)
         found = list(chain.from_iterable(((r.data_name, n) for n in range(r.start_idx, r.end_idx)) for r in rows))
         wanted = [(work.name, int(n)) for work in works for n in np.flatnonzero(work.pending)]

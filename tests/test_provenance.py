@@ -262,7 +262,10 @@ def test_rows_that_are_gone_are_told(tmp_path: Path, run: Runner) -> None:
     write_annotation(tmp_path / "set.json", [{"image": "0.png"}])
     outcome = run.caption(plan, out, engine_opens=False)
     assert outcome.status == 1
-    assert "3 of other media than their rows name now, such as set/1 (of 1.png, the row names none)" in outcome.said
+    assert (
+        "3 of 4 records are not what this run makes: 3 of rows that are not there any more, such as set/"
+        in outcome.said
+    )
 
 
 def test_members_of_other_tar_files_are_other_media(tmp_path: Path, run: Runner) -> None:
@@ -331,9 +334,9 @@ def test_the_planner_refuses_results_of_other_media(tmp_path: Path, run: Runner)
     assert "3 records are taken out" in outcome.said
     assert (again["start_idx"], again["end_idx"], again["processed"]) == (0, 4, 0)
     assert run.caption(tmp_path / "again.jsonl", tmp_path / "out").status == 0
-    assert [record["image"] for record in records(tmp_path / "out").values()] == [
-        row["image"] for row in renumbered(tmp_path)
-    ]
+    assert {name: record["image"] for name, record in records(tmp_path / "out").items()} == {
+        f"set/{n}": row["image"] for n, row in enumerate(renumbered(tmp_path))
+    }
 
 
 def test_the_planner_recognises_a_renamed_dataset(tmp_path: Path, run: Runner) -> None:
@@ -347,11 +350,65 @@ def test_the_planner_recognises_a_renamed_dataset(tmp_path: Path, run: Runner) -
     assert not records(tmp_path / "out")
 
 
-def test_the_planner_tells_of_records_of_rows_that_are_gone(tmp_path: Path, run: Runner) -> None:
+def test_the_planner_refuses_records_of_rows_that_are_gone(tmp_path: Path, run: Runner) -> None:
     run.caption(small_plan(tmp_path), tmp_path / "out")
     write_annotation(tmp_path / "set.json", [{"image": "0.png"}])
-    outcome, _ = planned(run, tmp_path)
-    assert "3 records are of rows that dataset 'set' has not, or leaves out, now" in outcome.said
+    refused(planned(run, tmp_path)[0], "3 of rows that are not there any more, such as set/")
+    assert planned(run, tmp_path, "--redo")[0].status == 0
+    assert set(records(tmp_path / "out")) == {"set/0"}
+
+
+def test_the_planner_tells_of_records_of_rows_that_are_left_out(tmp_path: Path, run: Runner) -> None:
+    run.caption(small_plan(tmp_path), tmp_path / "out")
+    write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural", "sample_count": 1})
+    outcome = run.plan(tmp_path / "Metafile.json", tmp_path / "again.jsonl", "--results", tmp_path / "out")
+    assert outcome.status == 0
+    assert "3 records are of rows of 'set' that sample_count leaves out" in outcome.said
+
+
+def test_the_planner_takes_no_record_for_done_that_is_not_made_as_the_folder_says(tmp_path: Path, run: Runner) -> None:
+    """Once a run with other prompts has been told to make again what a plan leaves out, the planner knows them."""
+    out = tmp_path / "out"
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    run.caption(small_plan(tmp_path), out, "--max-samples", 3)
+    assert planned(run, tmp_path)[0].status == 0
+    before = contents(out)
+    refused(
+        run.caption(tmp_path / "again.jsonl", out, *changed, "--redo", engine_opens=False),
+        "--redo would take out 3 records of rows that the plan leaves out as done: 3 with other prompts",
+        f"Plan again with --results {out} --redo first",
+    )
+    assert contents(out) == before
+    refused(planned(run, tmp_path)[0], "3 with other prompts", "--keep", "--redo")
+    assert contents(out) == before
+    _, [row] = planned(run, tmp_path, "--redo")
+    assert (row["start_idx"], row["end_idx"]) == (0, 4)
+    assert run.caption(tmp_path / "again.jsonl", out, *changed).status == 0
+    assert len(records(out)) == 4
+    assert len({record["prompts"] for record in records(out).values()}) == 1
+
+
+def test_records_of_datasets_that_are_not_planned_are_not_taken_out(tmp_path: Path, run: Runner) -> None:
+    out = tmp_path / "out"
+    run.caption(small_plan(tmp_path), out)
+    write_annotation(tmp_path / "more.json", picture_rows(tmp_path / "more", 2))
+    more = write_plan(tmp_path / "more.jsonl", plan_row(tmp_path / "more.json", tmp_path / "more", 0, 2))
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    before = contents(out)
+    refused(run.caption(more, out, *changed, "--redo", engine_opens=False), "--redo would take out 4 records of rows")
+    assert contents(out) == before
+
+
+def test_what_earlier_ranks_left_is_made_again_too(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 4)
+    annotation = write_annotation(tmp_path / "set.json", rows)
+    halves = [plan_row(annotation, tmp_path / "media", 2 * rank, 2 * rank + 2, rank) for rank in (0, 1)]
+    run.caption(write_plan(tmp_path / "two.jsonl", *halves), tmp_path / "out")
+    one = write_plan(tmp_path / "one.jsonl", plan_row(annotation, tmp_path / "media", 0, 4))
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    assert run.caption(one, tmp_path / "out", *changed, "--redo").status == 0
+    assert len(records(tmp_path / "out")) == 4
+    assert len({record["prompts"] for record in records(tmp_path / "out").values()}) == 1
 
 
 @pytest.mark.parametrize("flag", ["--keep", "--redo"])
