@@ -1,8 +1,9 @@
 """Files that Pillow reads in 8 bit only, wrongly or not at all: deep TIFF, PNG of 16-bit colours, JPEG XL."""
 
 import io
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import imagecodecs
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 Values = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 _DEEPEST_SHALLOW = 8
-_JXL_FRAMES_LOOKED_AT = 20
 _COLOURS = 3
+_MOST_EXTRA = 13
 _ORIENTATION_TAG, _NO_DATA_TAG = 274, 42113  # the second is GDAL's
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # of damaged files it tells in the log what is checked here
 
 
 class NotShownError(Exception):
@@ -48,6 +51,8 @@ def read_tiff(content: bytes, check_size: Callable[[int, int], None]) -> Layers:
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
         check_size(page.imagewidth, page.imagelength)
+        if page.is_tiled:
+            check_size(page.tilewidth, page.tilelength)
         if page.imagedepth > 1 or page.dtype is None or page.dtype.kind not in "uif":
             raise NotShownError("a TIFF of a volume, or of values that are no plain numbers: write it as PNG")
         colours, has_alpha = _samples(page)
@@ -79,7 +84,7 @@ def _samples(page: Any) -> tuple[int, bool]:
     extra = page.samplesperpixel - colours
     alphas = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
     has_alpha = extra > 0 and page.extrasamples[:1] != () and page.extrasamples[0] in alphas
-    if colours == 0 or (colours == 1 and extra > has_alpha):
+    if colours == 0 or extra > (has_alpha if colours == 1 else _MOST_EXTRA):
         kind = getattr(page.photometric, "name", page.photometric)
         raise NotShownError(
             f"a TIFF of {page.samplesperpixel} values a pixel ({kind}, {page.bitspersample} bit) is neither grey nor "
@@ -119,28 +124,14 @@ def read_png(content: bytes) -> Layers:
 
 
 def read_jxl(content: bytes) -> Layers:
-    """A JPEG XL picture, turned upright as its codestream says; of an animation the first frame that is not empty.
+    """A JPEG XL picture, turned upright as its codestream says; of an animation the first frame.
+
+    What EXIF says of turning counts for nothing. Source: ISO/IEC 18181-2.
 
     Raises:
         Exception: of many kinds, where the file is damaged.
     """
-    first = _by_channels(imagecodecs.jpegxl_decode(content, index=0, numthreads=1))
-    layers = first
-    for number in range(1, _JXL_FRAMES_LOOKED_AT):
-        if not _is_empty(layers):
-            note = f"frame {number} of an animation, the first that is not empty" if number > 1 else None
-            return replace(layers, note=note)
-        try:
-            layers = _by_channels(imagecodecs.jpegxl_decode(content, index=number, numthreads=1))
-        except (RuntimeError, ValueError, IndexError):  # there are no more
-            break
-    return first
-
-
-def _is_empty(layers: Layers) -> bool:
-    if layers.alpha is not None and not layers.alpha.any():
-        return True
-    return bool((layers.colours == layers.colours[0, 0]).all())
+    return _by_channels(imagecodecs.jpegxl_decode(content, index=0, numthreads=1))
 
 
 def _by_channels(values: Values) -> Layers:

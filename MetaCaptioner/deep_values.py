@@ -6,6 +6,7 @@ shown from black to white, as the window and level of a radiology viewer are fir
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def to_eight_bit(values: Values, no_data: Sequence[float] = (), low_is_white: bo
     """
     finite = np.isfinite(values)
     for mark in no_data:
-        finite &= values != np.asarray(mark).astype(values.dtype) if np.isfinite(mark) else True
+        finite &= values != (mark if values.dtype.kind in "ui" else np.asarray(mark).astype(values.dtype))
     there = values[finite]
     if not there.size:
         raise NothingToSeeError("no value is a finite number: there is nothing to see")
@@ -58,12 +59,13 @@ def to_eight_bit(values: Values, no_data: Sequence[float] = (), low_is_white: bo
         ends = "white to black" if low_is_white else "black to white"
         note = f"values {low:.6g} to {high:.6g} shown as {ends}"
         beyond = values.size - int(np.count_nonzero((there >= low) & (there <= high)))
-        note += f", {beyond:,} pixels are beyond or have none" if beyond else ""
-    shown = (np.clip(values, low, high).astype(np.float64) - low) * (255.0 / (high - low))
+        note += f", {beyond:,} others beyond or missing" if beyond else ""
+    is_small = values.dtype.itemsize <= 2 or values.dtype == np.float32
+    shown: NDArray[Any] = np.clip(values, low, high).astype(np.float32 if is_small else np.float64)
+    shown = np.rint((shown - low) * (255.0 / (high - low)))
     if low_is_white:
         shown = 255.0 - shown
-    missing = ~finite & ~np.isinf(values)
-    shown[missing] = 0.0
+    shown[~finite & ~np.isinf(values)] = 0.0
     return shown.astype(np.uint8), note
 
 

@@ -28,11 +28,12 @@ _ORIENTATION_TAG, _BITS_TAG, _FORMAT_TAG = 274, 258, 339
 _SEEN_ALPHA, _STANDS_OUT, _GROUND_PIXELS = 64, 32, 1_000_000
 _GROUNDS = {"white": 255, "black": 0, "grey": 128}
 _GREY = 128  # what libjpeg shows where data are missing
+_CUT_OFF_SIGNS = ("premature end", "instead of RST")
 
 # What a decoder may answer to odd bytes.
 _DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, LookupError, TypeError, ArithmeticError),
-    *(struct.error, zlib.error),
+    *(struct.error, zlib.error, MemoryError),
 )
 
 Image.init()  # registers all formats, so that the list above may name them; MPO comes with JPEG
@@ -85,7 +86,6 @@ def _decoded(content: bytes, most_pixels: int, fit: Fit) -> Picture:
         if width * height > most_pixels:
             reason = f"{width}x{height} is over {most_pixels:,} pixels, left undecoded (a bomb?)"
             raise PictureError("media_too_large", reason)
-        fit(width, height)
 
     if picture_bytes.is_jxl(content):
         check_size(*picture_bytes.jxl_size(content))
@@ -129,9 +129,10 @@ def size_by_header(file: BinaryIO) -> tuple[int, int]:
 
 def _of_pillow(image: ImageFile.ImageFile, content: bytes, most_pixels: int, fit: Fit) -> Picture:
     """What is shown of a file that Pillow has opened."""
+    wanted = fit(image.width, image.height)
     notes: list[str | None] = []
     if image.format in ("JPEG", "MPO"):
-        image.draft("RGB", fit(image.width, image.height))  # formats besides JPEG would answer with a thumbnail
+        image.draft("RGB", wanted)  # formats besides JPEG would answer with a thumbnail
         image.load()
         _check_jpeg(image, content)
     elif image.format in _ANIMATED and getattr(image, "is_animated", False):
@@ -150,7 +151,7 @@ def _check_jpeg(image: Image.Image, content: bytes) -> None:
     values = last if isinstance(last, tuple) else (last,)
     if all(value is not None and abs(value - _GREY) <= 1 for value in values):
         problem = picture_bytes.jpeg_problem(content)
-        if problem is not None and "premature end" in problem:
+        if problem is not None and any(sign in problem for sign in _CUT_OFF_SIGNS):
             raise picture_bytes.CutOffError(f"it is cut off in its data ({problem})")
 
 
@@ -160,12 +161,9 @@ def _seek_first_to_see(image: Image.Image, most_pixels: int) -> str:
     for number in range(frames):
         try:
             image.seek(number)
-            is_empty = _is_empty(image)
-        except _DECODER_ERRORS:
-            if number == 0:
-                raise
+        except EOFError:  # there are no more
             break
-        if not is_empty:
+        if not _is_empty(image):
             return f"frame {number + 1} of an animation" + (", the first that is not empty" if number else "")
     image.seek(0)
     return "frame 1 of an animation"

@@ -254,7 +254,7 @@ def what_it_is(content: bytes, formats: str) -> str:
     """Why a file that no decoder knows is not read, as far as its bytes tell; `formats` are those that are read."""
     head = content[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith(b"<"):
-        if re.search(rb"<(svg:)?svg[\s>]", head) and not re.match(rb"<(!doctype html|html|head|body)", head):
+        if re.search(rb"<(\w+:)?svg[\s/>]", head) and not re.match(rb"<(!doctype html|html|head|body)", head):
             return "is an SVG drawing, which has no pixels yet: write it as PNG, in the size to be looked at"
         if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
             return "is a web page (HTML or XML), not an image: was the download refused?"
