@@ -23,6 +23,7 @@ _SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _SOF = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _SOS, _EOI = 0xDA, 0xD9
+_COEFFICIENTS = 64
 
 
 class CutOffError(Exception):
@@ -90,7 +91,7 @@ def mended_jpeg(jpeg: bytes) -> bytes:
     scans, ended = _scans(jpeg)
     if scans is None:
         return jpeg
-    if not _are_complete(scans):
+    if not _are_complete(scans, spare_bits=int(ended)):
         raise CutOffError("it is cut off: later scans of the picture are missing")
     if ended:
         return jpeg
@@ -143,6 +144,7 @@ _Scan = tuple[frozenset[int], int, int, int]
 class _Frame:
     def __init__(self, marker: int, body: bytes) -> None:
         self.progressive = marker in _PROGRESSIVE
+        self.first = body[6] if len(body) > 6 else 0
         self.components = frozenset(body[6::3][: body[5]])
         self.scans: list[_Scan] = []
 
@@ -162,16 +164,21 @@ def _scans(jpeg: bytes) -> tuple[_Frame | None, bool]:
     return (frame if frame is not None and frame.scans else None), False
 
 
-def _are_complete(frame: _Frame) -> bool:
-    """Whether the scans bring every component, and of a progressive picture each coefficient in full."""
+def _are_complete(frame: _Frame, spare_bits: int) -> bool:
+    """Whether the scans bring every component, and of a progressive picture the coefficients in full.
+
+    Of them, `spare_bits` of the finest may be missing: an encoder may have saved them. It may also leave out finer
+    coefficients of a colour that are all 0, but not of the first component, which is the brightness.
+    """
     if not frame.progressive:
         return frame.components <= frozenset().union(*(scan[0] for scan in frame.scans))
     left: dict[int, dict[int, int]] = defaultdict(dict)
     for components, first, last, lowest_bit in frame.scans:
         for component in components:
             left[component].update(dict.fromkeys(range(first, last + 1), lowest_bit))
-    # An encoder may leave out coefficients that are all 0: what was begun must be finished, and each DC be there.
-    return all(0 in left[one] and not any(left[one].values()) for one in frame.components)
+    if len(left[frame.first]) < _COEFFICIENTS:
+        return False
+    return all(0 in left[one] and max(left[one].values()) <= spare_bits for one in frame.components)
 
 
 # --- JPEG XL

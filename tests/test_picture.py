@@ -11,6 +11,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+from inputs.found import IMAGE_SUFFIXES
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, PngImagePlugin
 
@@ -157,6 +158,11 @@ def test_alpha_that_hides_nothing_changes_nothing(small: Image.Image) -> None:
 @pytest.mark.parametrize("kind", IMAGE_FORMATS)
 def test_the_size_is_told_by_the_header(small: Image.Image, kind: str) -> None:
     assert size_by_header(io.BytesIO(encoded(small, kind))) == small.size
+
+
+def test_a_folder_is_searched_for_every_format() -> None:
+    assert {".jpg", ".png", ".tif", ".heic", ".heif", ".avif", ".jxl", ".webp", ".jp2"} <= IMAGE_SUFFIXES
+    assert not IMAGE_SUFFIXES & {".eps", ".pdf", ".svg", ".ico", ".psd"}
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"])
