@@ -6,7 +6,6 @@ shown from black to white, as the window and level of a radiology viewer are fir
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ _TAIL_PERCENT = 0.1
 _TAIL_TIMES = 10
 _SAMPLE = 1_000_000
 _MARKS = 4
+_ROWS = 64
 
 
 class NothingToSeeError(Exception):
@@ -29,7 +29,9 @@ class NothingToSeeError(Exception):
 def to_eight_bit(values: Values, no_data: Sequence[float] = (), low_is_white: bool = False) -> tuple[
     NDArray[np.uint8], str | None
 ]:  # fmt: skip
-    """Values of any shape as 8-bit ones of the same shape, and what was done with them, if that has to be told.
+    """Values as 8-bit ones, and what was done with them, if that has to be told.
+
+    Both are (height, width), or (height, width, 3) of colours, which are all shown by one range.
 
     1. NaN, infinities and `no_data` (what the file itself calls missing) are left out of account.
     2. So is the lowest or highest value where it lies further from all others than they do from one another: a mark
@@ -47,7 +49,7 @@ def to_eight_bit(values: Values, no_data: Sequence[float] = (), low_is_white: bo
     finite = np.isfinite(values)
     for mark in no_data:
         finite &= values != (mark if values.dtype.kind in "ui" else np.asarray(mark).astype(values.dtype))
-    there = values[finite]
+    there = values.ravel() if finite.all() else values[finite]
     if not there.size:
         raise NothingToSeeError("no value is a finite number: there is nothing to see")
     low, high = _range(there)
@@ -60,13 +62,14 @@ def to_eight_bit(values: Values, no_data: Sequence[float] = (), low_is_white: bo
         note = f"values {low:.6g} to {high:.6g} shown as {ends}"
         beyond = values.size - int(np.count_nonzero((there >= low) & (there <= high)))
         note += f", {beyond:,} others beyond or missing" if beyond else ""
-    is_small = values.dtype.itemsize <= 2 or values.dtype == np.float32
-    shown: NDArray[Any] = np.clip(values, low, high).astype(np.float32 if is_small else np.float64)
-    shown = np.rint((shown - low) * (255.0 / (high - low)))
-    if low_is_white:
-        shown = 255.0 - shown
-    shown[~finite & ~np.isinf(values)] = 0.0
-    return shown.astype(np.uint8), note
+    shown = np.empty(values.shape, dtype=np.uint8)
+    for begin in range(0, len(values), _ROWS):  # in parts, since the numbers between take several times the memory
+        rows = slice(begin, begin + _ROWS)
+        shares = (np.clip(values[rows], low, high).astype(np.float64) - low) * (255.0 / (high - low))
+        with np.errstate(invalid="ignore"):  # of NaN
+            shown[rows] = np.rint(255.0 - shares if low_is_white else shares)
+        shown[rows][~finite[rows] & ~np.isinf(values[rows])] = 0
+    return shown, note
 
 
 def _are_sixteen_bit(values: Values, low: float, high: float) -> bool:

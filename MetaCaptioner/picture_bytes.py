@@ -91,8 +91,10 @@ def mended_jpeg(jpeg: bytes) -> bytes:
     scans, ended = _scans(jpeg)
     if scans is None:
         return jpeg
-    if not _are_complete(scans, spare_bits=int(ended)):
-        raise CutOffError("it is cut off: later scans of the picture are missing")
+    if not _are_complete(scans):
+        is_meant = ended and _are_complete(scans, spare_bits=1) and not jpeg_problem(jpeg)
+        if not is_meant:
+            raise CutOffError("it is cut off: later scans of the picture are missing")
     if ended:
         return jpeg
     mended = jpeg + _JPEG_END
@@ -164,7 +166,7 @@ def _scans(jpeg: bytes) -> tuple[_Frame | None, bool]:
     return (frame if frame is not None and frame.scans else None), False
 
 
-def _are_complete(frame: _Frame, spare_bits: int) -> bool:
+def _are_complete(frame: _Frame, spare_bits: int = 0) -> bool:
     """Whether the scans bring every component, and of a progressive picture the coefficients in full.
 
     Of them, `spare_bits` of the finest may be missing: an encoder may have saved them. It may also leave out finer
