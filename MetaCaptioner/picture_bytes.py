@@ -271,6 +271,8 @@ def what_it_is(content: bytes, formats: str) -> str:
         return "is JSON text, not an image"
     if content[:64].lstrip(b" \t\r\n").startswith(JPEG_START) and not content.startswith(JPEG_START):
         return "is a JPEG picture with something written before its first byte: was it fetched as text?"
+    if content.startswith(JPEG_START):
+        return "is a JPEG picture of a kind that is not read (of 12 bit, without loss, or damaged): write it as PNG"
     names = [name for start, name in _OTHER_KINDS if re.match(start, content[:256])]
     if names or content.endswith(_TGA_END):
         kind = (*names, "a TGA picture")[0]

@@ -436,6 +436,10 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\nshow
         (encoded(Image.new("RGB", (32, 32)), "SGI"), "is an SGI picture"),
         (encoded(Image.new("RGB", (32, 32)), "PCX"), "is a PCX picture"),
         (b"\0\0\0\x20ftypisom\0\0\2\0", "is a video, in a row that names an image"),
+        (
+            bytes(imagecodecs.ljpeg_encode(np.zeros((32, 32), dtype=np.uint16))),
+            "is a JPEG picture of a kind that is not",
+        ),
         (b"\r\n" + encoded(Image.new("RGB", (32, 32)), "JPEG"), "something written before its first byte"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

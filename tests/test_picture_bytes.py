@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from MetaCaptioner.picture import PictureError, size_by_header
-from tests.pictures import encoded, load, pixels, png_chunk, refused, unlike, with_chunks
+from tests.pictures import ORIENTATION, SIDEWAYS, encoded, load, pixels, png_chunk, refused, unlike, with_chunks
 
 # --- PNG with much beside its pixels
 
@@ -64,6 +64,18 @@ def test_a_jpeg_that_lacks_its_end_marker_alone_is_read(
     assert unlike(load(content[:-2]), pixels(load(content))) == 0
     assert unlike(load(content + bytes(5000)), pixels(load(content))) == 0
     assert unlike(load(content[:-1]), pixels(load(content))) == 0
+
+
+@pytest.mark.parametrize(("name", "mode", "options"), JPEG_KINDS)
+def test_a_jpeg_that_is_decoded_smaller_is_the_same_picture(
+    photograph: Image.Image, name: str, mode: str, options: dict[str, Any]
+) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = SIDEWAYS
+    content = encoded(photograph.rotate(90).convert(mode), "JPEG", quality=90, exif=exif.tobytes(), **options)
+    shown = load(content, lambda *_: (120, 120))
+    assert shown.image.size == (128, 128)
+    assert unlike(shown, photograph.convert(mode).convert("RGB").resize((128, 128))) < 12
 
 
 @pytest.mark.parametrize(("name", "mode", "options"), JPEG_KINDS)
