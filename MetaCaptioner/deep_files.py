@@ -94,9 +94,12 @@ def _samples(page: Any) -> tuple[int, bool]:
 
 
 def _check_segments(page: Any, size: int) -> None:
-    """Refuse a file that ends before its pixels do: tifffile shows what is missing as 0."""
+    """Refuse a file that ends before its pixels do: tifffile takes a strip or tile behind the end for one left out.
+
+    Those that really are left out, with a count of 0, hold what the file calls missing, as GDAL writes sparse files.
+    """
     segments = [*zip(page.dataoffsets, page.databytecounts, strict=True)]
-    if not segments or any(offset + count > size or count == 0 for offset, count in segments):
+    if not any(count for _, count in segments) or any(offset + count > size for offset, count in segments):
         raise ValueError("the file ends before its last pixel")
 
 

@@ -53,7 +53,7 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def tiff(values: NDArray[Any], **options: Any) -> bytes:
+def tiff(values: Any, **options: Any) -> bytes:
     out = io.BytesIO()
     tifffile.imwrite(out, values, **options)
     return out.getvalue()

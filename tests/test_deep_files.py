@@ -1,3 +1,4 @@
+import io
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -6,6 +7,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -154,6 +156,7 @@ def test_where_there_is_nothing_to_see_that_is_told(values: NDArray[Any], reason
     assert (error.kind, str(error)) == ("media_corrupt", reason)
 
 
+PLACES = [(row, column) for row in range(0, 96, 32) for column in range(0, 160, 32)]
 COLOUR_OPTIONS: tuple[dict[str, Any], ...] = ({}, {"compression": "lzw", "predictor": True}, {"tile": (32, 32)})
 
 
@@ -207,6 +210,22 @@ def test_a_deep_tiff_that_breaks_off_is_corrupt(
 ) -> None:
     content = tiff(np.asarray(small).astype(kind), photometric="rgb", **options)
     assert refused(content[: int(len(content) * share)]).kind == "media_corrupt"
+
+
+def test_a_deep_tiff_that_breaks_off_between_two_tiles_is_corrupt(small: Image.Image) -> None:
+    content = tiff(np.asarray(small).astype(np.uint16), photometric="rgb", tile=(32, 32))
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        last = file.pages.first.dataoffsets[-1]
+    assert "the file ends before its last pixel" in str(refused(content[:last]))
+
+
+def test_tiles_that_a_sparse_file_leaves_out_are_missing(grey: NDArray[np.uint8]) -> None:
+    deep = grey.astype(np.float32)
+    tiles = iter([deep[:32, :32], None, *(deep[n : n + 32, m : m + 32] for n, m in PLACES[2:])])
+    content = tiff(tiles, shape=deep.shape, dtype=deep.dtype, tile=(32, 32), photometric="minisblack")
+    found = pixels(load(content))[..., 0]
+    assert (found[:32, 32:64] == 0).all()
+    assert np.abs(found[32:].astype(int) - grey[32:]).max() <= 1
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PNG", "JXL"])

@@ -174,7 +174,7 @@ def test_a_header_that_tells_no_size_is_no_surprise(content: bytes) -> None:
 @pytest.mark.parametrize("kind", ["HEIF", "AVIF", "WEBP"])
 def test_no_thumbnail_stands_for_the_picture(small: Image.Image, kind: str) -> None:
     options = {"thumbnails": [40]} if kind == "HEIF" else {}
-    assert load(encoded(small, kind, **options), lambda *_: (28, 28)).image.size == small.size
+    assert load(encoded(small, kind, **options), lambda *_: (20, 12)).image.size == small.size
 
 
 # --- which side is up
