@@ -5,7 +5,6 @@ H100: about 15 GFLOP a prefilled token; about 7 TFLOP of vision tower for a 1008
 of a prefilled token each; and a decoded token, bound by memory, worth about two.
 """
 
-import warnings
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from MetaCaptioner.domains import Modality
-from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget
+from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import media_source
+from MetaCaptioner.picture import size_by_header
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.source import TarPlace
 from MetaCaptioner.workflow import Workflow
@@ -111,14 +110,11 @@ class Estimator:
     def _from_header(self, media_name: str, tar: TarPlace | None) -> float:
         """The cost by the picture's own size; 0 where it cannot be read, which the caption stage will report."""
         try:
-            with (
-                warnings.catch_warnings(action="ignore"),
-                media_source(self._root, media_name, tar).open() as file,
-                Image.open(file, formats=IMAGE_FORMATS) as image,
-            ):
-                pixels = image.width * image.height
-        except (OSError, ValueError, SyntaxError, RuntimeError):
+            with media_source(self._root, media_name, tar).open() as file:
+                width, height = size_by_header(file)
+        except (OSError, ValueError):
             return 0.0
+        pixels = width * height
         return self._pixels_cost(float(min(max(pixels, self._budget.min_pixels), self._budget.max_pixels)))
 
 

@@ -1,29 +1,22 @@
 """`Sample` -> decoded image or video within a pixel and frame budget."""
 
 import hashlib
-import io
 import math
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from MetaCaptioner import video
+from MetaCaptioner import picture, video
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.source import MediaSource
 
-# Only formats that are plain pixels: no PostScript or the like, which start other programs.
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 _MAX_SIDE_RATIO = 200  # the limit of the Qwen-VL processors (qwen_vl_utils.vision_process.MAX_RATIO)
 _MAX_IMAGE_BYTES = 2**30
 _MIN_VIDEO_FRAMES = 4
-
-Image.init()  # registers all formats, so that the list above may name them; MPO comes with JPEG
-Image.MAX_IMAGE_PIXELS = None  # `MediaBudget.max_source_pixels` is checked instead, before anything is decoded
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,8 @@ class Media:
     """A decoded picture or clip.
 
     `data` is an RGB image, or the frames as (frames, height, width, 3) of 8 bit. `media_id` is the same for the same
-    file content under the same budget. `content_hash` is SHA-256 of the file. `frame_times` are seconds.
+    file content under the same budget. `content_hash` is SHA-256 of the file. `frame_times` are seconds. `note` is what
+    the record should tell of how it is shown.
     """
 
     modality: Modality
@@ -62,6 +56,7 @@ class Media:
     source_frames: int = 1
     frame_indices: tuple[int, ...] = (0,)
     frame_times: tuple[float, ...] = (0.0,)
+    note: str | None = None
 
     def describe(self) -> dict[str, str]:
         """The texts that prompts may use: `duration`, `frame_count` and `frame_times`."""
@@ -133,20 +128,13 @@ def _check_source(width: int, height: int, budget: MediaBudget, source: MediaSou
 def _load_image(source: MediaSource, budget: MediaBudget) -> Media:
     content = source.read()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF and the like: the pixels decide
-            with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
-                _check_source(image.width, image.height, budget, source)
-                width, height = fit(image.width, image.height, budget.max_pixels, budget)
-                image.draft("RGB", (width, height))
-                upright = ImageOps.exif_transpose(image)
-                rgb = to_rgb(upright)
-    except UnidentifiedImageError as error:
-        raise SampleError("media_corrupt", f"{source}: {_what_it_is(content)}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
-        raise SampleError("media_corrupt", f"{source}: cannot be decoded: {error}") from error
-    size = fit(rgb.width, rgb.height, budget.max_pixels, budget)
-    resized = rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BICUBIC)
+        shown = picture.decode(
+            content, budget.max_source_pixels, lambda width, height: fit(width, height, budget.max_pixels, budget)
+        )
+    except picture.PictureError as error:
+        raise SampleError(error.kind, f"{source}: {error}") from error
+    size = fit(shown.image.width, shown.image.height, budget.max_pixels, budget)
+    resized = shown.image if shown.image.size == size else shown.image.resize(size, Image.Resampling.BICUBIC)
     content_hash = hashlib.sha256(content).hexdigest()
     return Media(
         modality="image",
@@ -155,37 +143,8 @@ def _load_image(source: MediaSource, budget: MediaBudget) -> Media:
         content_hash=content_hash,
         width=size[0],
         height=size[1],
+        note=shown.note,
     )
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode as 8-bit RGB: deep grey is scaled, transparency is laid on white.
-
-    Source of the scaling: a 16-bit value v is shown as v / 257, so that 65535 becomes 255.
-    """
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.float64)
-        if image.mode == "F":
-            low, high = float(values.min()), float(values.max())
-            values = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
-        elif values.max() > 255:
-            values = values / 257.0
-        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _what_it_is(content: bytes) -> str:
-    """Why a file that no image decoder knows is not an image, as far as its first bytes tell."""
-    head = content[:512].lstrip().lower()
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
-        return "is a web page (HTML or XML), not an image: was the download refused?"
-    if head.startswith((b"{", b"[")):
-        return "is JSON text, not an image"
-    return f"is no image format that is read here ({', '.join(IMAGE_FORMATS)})"
 
 
 def choose_frames(source_frames: int, source_fps: float, budget: MediaBudget) -> list[int]:

@@ -200,6 +200,8 @@ class RankLoop:
             loop = asyncio.get_running_loop()
             media = await loop.run_in_executor(self._decoders, self._load, item.sample, took)
             record |= {"media_hash": media.content_hash}
+            if media.note is not None:
+                record |= {"media_note": media.note}
             async with self._slots:
                 with took.engine_time():
                     fields, tries = await self._try(item.sample, media, number, item.past.attempts, took.usage)

@@ -3,7 +3,11 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
 
 from MetaCaptioner import results
 from tests.helpers import Runner
@@ -39,3 +43,22 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     yield Runner(monkeypatch, capsys)
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def photograph() -> Image.Image:
+    """A photograph of 512x512 pixels, in colours."""
+    return Image.fromarray(data.astronaut())
+
+
+@pytest.fixture(scope="session")
+def small(photograph: Image.Image) -> Image.Image:
+    """A photograph of 160x96 pixels."""
+    return photograph.crop((60, 0, 380, 192)).resize((160, 96))
+
+
+@pytest.fixture(scope="session")
+def grey(small: Image.Image) -> NDArray[np.uint8]:
+    """The photograph in grey, from 0 to 255."""
+    values = np.asarray(small.convert("L")).astype(float)
+    return np.rint((values - values.min()) * 255 / (values.max() - values.min())).astype(np.uint8)

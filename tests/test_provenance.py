@@ -80,7 +80,7 @@ def test_the_scripted_engine_does_not_go_on_with_real_captions_nor_these_with_it
     run.caption(plan, out, "--max-samples", 3)
     refused(
         run.caption(plan, out, "--engine", "vllm", "--model", "M", engine_opens=False),
-        "3 with another model (scripted, not M), such as set/0",
+        "3 with another model (scripted, not M), such as set/",
     )
     replace_record(out, "set/1", model="M")
     (out / FILE_NAME).unlink()
@@ -294,7 +294,7 @@ def test_a_renamed_dataset_is_recognised(tmp_path: Path, run: Runner) -> None:
     plan, out = small_plan(tmp_path), tmp_path / "out"
     run.caption(plan, out, "--max-samples", 3)
     small_plan(tmp_path, data_name="better")
-    refused(run.caption(plan, out, engine_opens=False), "3 of the dataset 'set', which is 'better' now, such as set/0")
+    refused(run.caption(plan, out, engine_opens=False), "3 of the dataset 'set', which is 'better' now, such as set/")
     told = run.main(verify, "--plan", plan, "--data-folder", out)
     assert "3  records of a dataset that has another name now: set/0" in told.said
     assert told.status == 1
@@ -327,7 +327,7 @@ def test_the_planner_refuses_results_of_other_media(tmp_path: Path, run: Runner)
     run.caption(small_plan(tmp_path), tmp_path / "out", "--max-samples", 3)
     write_annotation(tmp_path / "set.json", renumbered(tmp_path))
     outcome, _ = planned(run, tmp_path)
-    refused(outcome, "3 of other media than their rows name now, such as set/0", "--keep", "--redo")
+    refused(outcome, "3 of other media than their rows name now, such as set/", "--keep", "--redo")
     outcome, [kept, *_] = planned(run, tmp_path, "--keep")
     assert (kept["start_idx"], kept["end_idx"], kept["processed"]) == (3, 4, 3)
     outcome, [again] = planned(run, tmp_path, "--redo")

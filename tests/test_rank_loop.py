@@ -5,7 +5,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from MetaCaptioner import rank_loop
 from MetaCaptioner.engine import Completion, Request
@@ -87,6 +89,17 @@ def test_all_agents_of_a_sample_see_the_same_media(tmp_path: Path, run: Runner) 
     for name in names(3):
         seen = {r.media.media_id for r in engine.requests if sample_of(r) == name and r.media}
         assert len(seen) == 1
+
+
+def test_the_record_tells_how_a_picture_is_shown_where_that_had_to_be_chosen(tmp_path: Path, run: Runner) -> None:
+    plan = small_plan(tmp_path, 2)
+    values = np.arange(56 * 56, dtype=np.uint16).reshape(56, 56)
+    [root] = {path.parent for path in tmp_path.rglob("0.png")}
+    Image.fromarray(values).save(root / "0.png")
+    run.caption(plan, tmp_path / "out")
+    found = records(tmp_path / "out")
+    assert found["set/0"]["media_note"] == "values 0 to 3135 shown as black to white"
+    assert "media_note" not in found["set/1"]
 
 
 def test_a_caption_cut_at_its_budget_says_so(tmp_path: Path, run: Runner) -> None:

@@ -10,7 +10,7 @@ from conversation import turns
 from PIL import Image
 
 from MetaCaptioner.domains import Modality
-from MetaCaptioner.media import IMAGE_FORMATS
+from MetaCaptioner.picture import IMAGE_FORMATS
 from MetaCaptioner.source import TarPlace
 
 IMAGE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in IMAGE_FORMATS)

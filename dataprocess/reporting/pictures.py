@@ -12,8 +12,9 @@ from PIL import Image, ImageOps
 
 from MetaCaptioner import video
 from MetaCaptioner.earlier import sample_from_record
-from MetaCaptioner.media import IMAGE_FORMATS, MediaBudget, to_rgb
+from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.picture import PictureError, decode
 from MetaCaptioner.results import Record
 from MetaCaptioner.source import MediaSource
 
@@ -52,12 +53,10 @@ def _fitted(width: int, height: int, side: int) -> tuple[int, int]:
 
 def _image(source: MediaSource) -> Image.Image:
     try:
-        with source.open() as file, Image.open(file, formats=IMAGE_FORMATS) as image:
-            _check_size(image.width, image.height)
-            image.draft("RGB", _fitted(image.width, image.height, _SIDE))
-            small = to_rgb(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
-        raise _NoPictureError(f"cannot be decoded: {error}") from error
+        shown = decode(source.read(), _MAX_SOURCE_PIXELS, lambda width, height: _fitted(width, height, _SIDE))
+    except (OSError, PictureError) as error:
+        raise _NoPictureError(str(error)) from error
+    small = shown.image
     small.thumbnail((_SIDE, _SIDE))
     return small
 

@@ -1,6 +1,8 @@
 """The page's figures against the result files; what the page does in a browser is in test_report_page.py."""
 
+import base64
 import hashlib
+import io
 import json
 import re
 from collections import Counter
@@ -8,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -212,6 +215,15 @@ def test_pictures_and_texts_are_bounded_in_size(tmp_path: Path, write_lines: Wri
     assert (tmp_path / "report.html").stat().st_size < 500_000
 
 
+def test_pictures_are_shown_as_the_model_saw_them(tmp_path: Path, write_lines: WriteLines) -> None:
+    """Here of 12-bit values in a 16-bit file, which would be black."""
+    Image.fromarray(np.linspace(0, 4095, 64 * 64).astype(np.uint16).reshape(64, 64)).save(tmp_path / "0.png")
+    write_lines(tmp_path / "Rank0_node0_photos.jsonl", [caption_record(0, root=str(tmp_path))])
+    [sample] = report(tmp_path)["gallery"]
+    with Image.open(io.BytesIO(base64.b64decode(sample["picture"].split(",")[1]))) as shown:
+        assert np.asarray(shown.convert("L")).max() > 240
+
+
 def test_media_that_cannot_be_shown_are_told_of(tmp_path: Path, write_lines: WriteLines) -> None:
     (tmp_path / "1.png").write_bytes(b"<html>not found</html>")
     captions = [caption_record(n, root=str(tmp_path)) for n in range(2)]
@@ -221,7 +233,7 @@ def test_media_that_cannot_be_shown_are_told_of(tmp_path: Path, write_lines: Wri
     write_lines(tmp_path / "Rank0_node0_photos.jsonl", captions)
     problems = {sample["id"]: sample["problem"] for sample in report(tmp_path)["gallery"]}
     assert "no such file" in problems["photos/0"]
-    assert "cannot be decoded" in problems["photos/1"]
+    assert "is a web page (HTML or XML), not an image" in problems["photos/1"]
     assert "no such file" in problems["photos/4"]
     assert all(problems.values())
 

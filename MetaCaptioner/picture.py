@@ -1,0 +1,240 @@
+"""The bytes of a picture file -> what a model is shown: upright, 8-bit RGB, on a ground; and what had to be chosen."""
+
+import io
+import math
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from MetaCaptioner import deep_files, picture_bytes
+from MetaCaptioner.deep_files import Layers, NotShownError
+from MetaCaptioner.deep_values import NothingToSeeError, to_eight_bit
+
+# Only formats that are plain pixels: no PostScript or the like, which start other programs.
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+IMAGE_FORMATS = (*_PILLOW_FORMATS, "JXL")
+
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+_FRAMES_LOOKED_AT = 100
+_PNG_COLOURS = (2, 4, 6)  # with colours or alpha
+_ORIENTATION_TAG, _BITS_TAG, _FORMAT_TAG = 274, 258, 339
+_SEEN_ALPHA, _STANDS_OUT, _GROUND_PIXELS = 64, 32, 1_000_000
+_GROUNDS = {"white": 255, "black": 0, "grey": 128}
+_GREY = 128  # what libjpeg shows where data are missing
+_CUT_OFF_SIGNS = ("premature end", "instead of RST")
+
+# What a decoder may answer to odd bytes.
+_DECODER_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, LookupError, TypeError, ArithmeticError),
+    *(struct.error, zlib.error, MemoryError),
+)
+
+Image.init()  # registers all formats, so that the list above may name them; MPO comes with JPEG
+Image.MAX_IMAGE_PIXELS = None  # sizes are checked here instead, before anything is decoded
+# Thumbnails are other pictures than the one that they stand for; the pictures of many samples are decoded at a time.
+pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+Image.register_extension("JXL", ".jxl")
+
+Fit = Callable[[int, int], tuple[int, int]]
+"""From the (width, height) of a file to those that are wanted of it; the picture may come larger."""
+
+
+class PictureError(Exception):
+    """Why there is no picture, in one line without the file's name; `kind` is that of the error record."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright RGB picture of 8 bit, and what the record should tell of how it is shown."""
+
+    image: Image.Image
+    note: str | None = None
+
+
+def decode(content: bytes, most_pixels: int, fit: Fit) -> Picture:
+    """The picture in the bytes of a file.
+
+    Raises:
+        PictureError: `media_corrupt`, or `media_too_large`: it has over `most_pixels` and is left undecoded.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged EXIF and the like: the pixels decide
+            return _decoded(content, most_pixels, fit)
+    except UnidentifiedImageError as error:
+        raise PictureError("media_corrupt", picture_bytes.what_it_is(content, ", ".join(IMAGE_FORMATS))) from error
+    except (picture_bytes.CutOffError, NothingToSeeError, NotShownError) as error:
+        raise PictureError("media_corrupt", str(error)) from error
+    except _DECODER_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError("media_corrupt", f"cannot be decoded: {reason:.300}") from error
+
+
+def _decoded(content: bytes, most_pixels: int, fit: Fit) -> Picture:
+    def check_size(width: int, height: int) -> None:
+        if width * height > most_pixels:
+            reason = f"{width}x{height} is over {most_pixels:,} pixels, left undecoded (a bomb?)"
+            raise PictureError("media_too_large", reason)
+
+    if picture_bytes.is_jxl(content):
+        check_size(*picture_bytes.jxl_size(content))
+        return _of_layers(deep_files.read_jxl(content))
+    if content.startswith(picture_bytes.PNG_SIGNATURE):
+        content = picture_bytes.without_texts(content)
+    elif content.startswith(picture_bytes.JPEG_START):
+        content = picture_bytes.mended_jpeg(content)
+    try:
+        with Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS) as image:
+            check_size(image.width, image.height)
+            if not _is_deep(image, content):
+                return _of_pillow(image, content, most_pixels, fit)
+            if image.format == "PNG":
+                orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+                return _of_layers(replace(deep_files.read_png(content), orientation=orientation))
+    except UnidentifiedImageError:
+        if not picture_bytes.is_tiff(content):
+            raise
+    return _of_layers(deep_files.read_tiff(content, check_size))
+
+
+def size_by_header(file: BinaryIO) -> tuple[int, int]:
+    """Width and height by a picture's header alone.
+
+    Raises:
+        ValueError: they cannot be told.
+    """
+    head = file.read(4096)
+    if head.startswith(picture_bytes.PNG_SIGNATURE):
+        return struct.unpack(">II", head[16:24].ljust(8, b"\0"))
+    if picture_bytes.is_jxl(head):
+        return picture_bytes.jxl_size(head)
+    file.seek(0)
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_PILLOW_FORMATS) as image:
+            return image.size
+    except _DECODER_ERRORS as error:
+        raise ValueError(str(error)) from error
+
+
+def _of_pillow(image: ImageFile.ImageFile, content: bytes, most_pixels: int, fit: Fit) -> Picture:
+    """What is shown of a file that Pillow has opened."""
+    wanted = fit(image.width, image.height)
+    notes: list[str | None] = []
+    if image.format in ("JPEG", "MPO"):
+        image.draft("RGB", wanted)  # formats besides JPEG would answer with a thumbnail
+        image.load()
+        _check_jpeg(image, content)
+    elif image.format in _ANIMATED and getattr(image, "is_animated", False):
+        notes.append(_seek_first_to_see(image, most_pixels))
+    elif image.format == "TIFF" and getattr(image, "is_animated", False):
+        notes.append("the first of several pages")
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        return _of_layers(Layers(np.asarray(image), orientation=orientation))
+    return _upright(image, *notes)
+
+
+def _check_jpeg(image: Image.Image, content: bytes) -> None:
+    """Refuse a picture that ends in the grey which stands for missing data, if data are missing."""
+    last = image.getpixel((image.width - 1, image.height - 1))
+    values = last if isinstance(last, tuple) else (last,)
+    if all(value is not None and abs(value - _GREY) <= 1 for value in values):
+        problem = picture_bytes.jpeg_problem(content)
+        if problem is not None and any(sign in problem for sign in _CUT_OFF_SIGNS):
+            raise picture_bytes.CutOffError(f"it is cut off in its data ({problem})")
+
+
+def _seek_first_to_see(image: Image.Image, most_pixels: int) -> str:
+    """Go to the first frame of an animation that is not all of one colour or transparent; to the first if none is."""
+    frames = max(1, min(_FRAMES_LOOKED_AT, 4 * most_pixels // (image.width * image.height)))
+    for number in range(frames):
+        try:
+            image.seek(number)
+        except EOFError:  # there are no more
+            break
+        if not _is_empty(image):
+            return f"frame {number + 1} of an animation" + (", the first that is not empty" if number else "")
+    image.seek(0)
+    return "frame 1 of an animation"
+
+
+def _is_empty(frame: Image.Image) -> bool:
+    *colours, alpha = frame.convert("RGBA").getextrema()
+    return alpha == (0, 0) or all(low == high for low, high in (*colours, alpha))
+
+
+# --- more than 8 bit
+
+
+def _is_deep(image: Image.Image, content: bytes) -> bool:
+    """Whether a PNG or TIFF has colours of over 8 bit, or other values that Pillow does not take as they are."""
+    if image.format == "PNG":
+        return content[24] == 16 and content[25] in _PNG_COLOURS
+    tags = getattr(image, "tag_v2", {})
+    has_colours = image.mode != "CMYK"
+    return (
+        image.format == "TIFF"
+        and has_colours
+        and deep_files.is_deep(tags.get(_BITS_TAG, (1,)), tags.get(_FORMAT_TAG, (1,)))
+    )
+
+
+def _of_layers(layers: Layers) -> Picture:
+    """Values of any depth as a picture of 8 bit."""
+    colours, note = layers.colours, None
+    if colours.dtype != np.uint8:
+        colours, note = to_eight_bit(colours, layers.no_data, layers.low_is_white)
+    image = Image.fromarray(colours)
+    if layers.alpha is not None:
+        whole = float(np.iinfo(layers.alpha.dtype.str).max) if layers.alpha.dtype.kind in "ui" else 1.0
+        alpha = np.clip(layers.alpha.astype(np.float64) * (255.0 / whole), 0, 255)
+        image.putalpha(Image.fromarray(alpha.astype(np.uint8)))
+    image.getexif()[_ORIENTATION_TAG] = layers.orientation
+    return _upright(image, layers.note, note)
+
+
+def _upright(image: Image.Image, *notes: str | None) -> Picture:
+    rgb, ground = _to_rgb(ImageOps.exif_transpose(image))
+    return Picture(rgb, "; ".join(note for note in (*notes, ground) if note) or None)
+
+
+# --- transparency
+
+
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, str | None]:
+    """An 8-bit picture of any mode as RGB, transparency laid on a ground; what the record should tell of that."""
+    if not image.has_transparency_data:
+        return image.convert("RGB"), None
+    layer = image.convert("RGBA")
+    lowest, highest = layer.getchannel("A").getextrema()
+    if highest == 0:
+        raise NothingToSeeError("every pixel is transparent: there is nothing to see")
+    if lowest == 255:
+        return layer.convert("RGB"), None
+    ground = _ground(layer)
+    rgb = Image.alpha_composite(Image.new("RGBA", layer.size, ground), layer).convert("RGB")
+    return rgb, None if ground == "white" else f"laid on {ground}: on white it would not be seen"
+
+
+def _ground(layer: Image.Image) -> str:
+    """The ground from which what is drawn stands out: white, unless less than half of it does."""
+    step = 1 + math.isqrt(layer.width * layer.height // _GROUND_PIXELS)
+    some = np.asarray(layer)[::step, ::step]
+    drawn = some[some[..., 3] >= min(_SEEN_ALPHA, int(some[..., 3].max()))].astype(np.int16)
+    alpha = drawn[:, 3:] / 255.0
+    shares = {
+        name: float(np.mean((np.abs(drawn[:, :3] - value) * alpha).max(axis=1) >= _STANDS_OUT))
+        for name, value in _GROUNDS.items()
+    }
+    return "white" if shares["white"] >= 0.5 else max(shares, key=lambda name: shares[name])
