@@ -58,8 +58,9 @@ class AnnotationFile:
         try:
             self._file = path.open("rb")
             status = os.fstat(self._file.fileno())
-        except OSError as error:
-            raise BrokenAnnotation(f"annotation file {path}: cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # a ValueError: the name can be no file's
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise BrokenAnnotation(f"annotation file {path}: cannot be read: {reason}") from error
         if status.st_size == 0:
             raise BrokenAnnotation(f"annotation file {path}: is empty")
         self._size = status.st_size

@@ -22,12 +22,12 @@ from MetaCaptioner.earlier import (
     some_records,
     with_source,
 )
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import NO_MEDIA, UserError
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import Record, is_error
+from MetaCaptioner.results import Record, is_error, may_yet_succeed
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
@@ -78,6 +78,8 @@ def to_caption(prompts: Prompts) -> SampleOf:
 
     def sample_of(rank: int, record: Record) -> Sample:
         sample = with_source(sample_from_record(record), lineage(record), **_texts(record))
+        if is_error(record) and not may_yet_succeed(record):
+            return replace(sample, problem=record["error"].get("message") or NO_MEDIA, problem_kind=NO_MEDIA)
         problem = _problem(record, prompts)
         if problem is not None:
             return replace(sample, problem=problem, problem_kind=BAD_SOURCE)

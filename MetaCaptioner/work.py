@@ -18,7 +18,15 @@ from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error, read_records
+from MetaCaptioner.results import (
+    DoneSamples,
+    RankResults,
+    Record,
+    done_samples,
+    is_error,
+    may_yet_succeed,
+    read_records,
+)
 
 _PROBED_SAMPLES = 20
 _PROBED_RECORDS = 20
@@ -156,7 +164,7 @@ def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
 
     def tried_again(record: Record) -> bool:
         name, index = record.get("data_name"), record.get("index")
-        return is_error(record) and any(
+        return may_yet_succeed(record) and any(
             row.data_name == name and isinstance(index, int) and row.start_idx <= index < row.end_idx for row in rows
         )
 
@@ -318,15 +326,15 @@ def check_root(data_name: str, root: str | Path, samples: Iterable[Sample]) -> N
     Raises:
         UserError: the root is no folder, or there are two samples or more and no file of them is there.
     """
-    paths = [sample.source.path for sample in samples if sample.problem is None]
-    if not paths or any(os.path.exists(path) for path in paths):  # noqa: PTH110 Path.exists fails on odd names
+    sources = [sample.source for sample in samples if sample.problem is None]
+    if not sources or any(os.path.exists(source.path) for source in sources):  # noqa: PTH110 Path.exists fails on odd names
         return
     if not Path(root).is_dir():
         raise UserError(f"dataset '{data_name}': root {root} is not a folder")
-    if len(paths) > 1:
+    if len(sources) > 1:
         raise UserError(
-            f"dataset '{data_name}': root {root} looks wrong: none of {len(paths)} files looked for is there "
-            f"(such as {paths[0]})"
+            f"dataset '{data_name}': root {root} looks wrong: none of {len(sources)} files looked for is there "
+            f"(such as {sources[0].path}{sources[0].hint()})"
         )
 
 

@@ -3,8 +3,9 @@
     python dataprocess/verify.py --plan data/split_plan.jsonl --data-folder Output/Caption
 
 Exit status 0 if complete, 1 if not. Error records count as records (that is what they are for); --fail-on-errors
-makes them count as missing. --scores asks for one score of every caption as well. --check-media N looks at N records
-drawn by chance: whether the file that the annotation row names now is the one that the caption was made from.
+makes them count as missing, but for those of rows without media, of which nothing can be made. --scores asks for one
+score of every caption as well. --check-media N looks at N records drawn by chance: whether the file that the annotation
+row names now is the one that the caption was made from.
 """
 
 import argparse
@@ -18,8 +19,9 @@ import _repository  # noqa: F401
 import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner.annotation_row import named_medium
 from MetaCaptioner.candidates import resample_folders
-from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.plan import PlanRow, read_plan
@@ -39,6 +41,9 @@ from MetaCaptioner.terminal import run_main, say
 _EXAMPLES = 5
 # Legal: results of an earlier plan, and samples that one rank took over from another.
 _ELSEWHERE = "records in the file of another rank than the plan's (no fault)"
+
+_FAILED = "failed samples"
+_UNUSABLE = "rows that no stage can use, with neither image nor video (no fault)"
 
 
 @dataclass
@@ -77,7 +82,8 @@ def check_records(
             if expected[name].ranks[index] not in (-1, file.rank):
                 findings.add(_ELSEWHERE, where)
             if told.status != "ok":
-                findings.add("failed samples", f"{told.sample_id}: {_error_kind(line)}")
+                kind = _error_kind(line)
+                findings.add(_UNUSABLE if kind == NO_MEDIA else _FAILED, f"{told.sample_id}: {kind}")
                 continue
             sound += 1
             if canary is not None:
@@ -137,7 +143,7 @@ def _compare_media(record: Record, row: object, root: Path, findings: Findings) 
     """Note it where a record tells of another medium than its annotation row names, or of other content."""
     modality, sample_id = str(record.get("modality")), record["sample_id"]
     fields = row if isinstance(row, dict) else {}
-    name = fields.get(modality)
+    name = _medium_now(fields, modality)
     if name != record.get(modality):
         findings.add(
             "records of another medium than their row names", f"{sample_id}: {record.get(modality)}, now {name}"
@@ -153,6 +159,14 @@ def _compare_media(record: Record, row: object, root: Path, findings: Findings) 
         else:
             if not same:
                 findings.add("records of other content than their media have", f"{sample_id}: {source}")
+
+
+def _medium_now(row: Mapping[str, object], modality: str) -> object:
+    """The medium that a row names; where it is not one, what it says instead."""
+    try:
+        return named_medium(row, "video" if modality == "video" else "image")
+    except ValueError:
+        return row.get(modality)
 
 
 def check_scores(captions: Path, findings: Findings) -> None:
@@ -226,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if canary is not None:
         canary.check(rows, findings)
     total = sum(int(of.recorded.sum()) for of in expected.values())
-    tolerated = {_ELSEWHERE} if options.fail_on_errors else {_ELSEWHERE, "failed samples"}
+    tolerated = {_ELSEWHERE, _UNUSABLE} if options.fail_on_errors else {_ELSEWHERE, _UNUSABLE, _FAILED}
     complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)
     verdict = "complete" if complete else "NOT complete"
     looked_at = f", the media of {len(canary.lines)} looked at" if canary is not None else ""

@@ -523,6 +523,5 @@ def test_bad_rows_are_counted_when_planned(tmp_path: Path, run: Runner) -> None:
     rows = [*sized_rows(3, 0), {"id": 3}, {"id": 4, "image": "a.jpg", "task": "Naturall"}]
     outcome = run.plan(write_metafile(tmp_path, a=dataset(tmp_path, "a", rows)), tmp_path / "plan.jsonl")
     assert outcome.status == 0
-    assert (
-        "note: dataset 'a': 2 rows will end as bad_row records (first: row 3: needs 'image' or 'video')" in outcome.said
-    )
+    assert "note: dataset 'a': 1 rows will end as bad_row records (first: row 4: task 'Naturall'" in outcome.said
+    assert "note: dataset 'a': 1 rows have neither image nor video and are left out: no stage can use" in outcome.said
