@@ -16,8 +16,8 @@ from tests.helpers import (
     write_annotation,
     write_metafile,
 )
-from tests.pipeline.commands import run as run_command
 from tests.pipeline.commands import module, script, succeed
+from tests.pipeline.commands import run as run_command
 
 PICTURES, ROWS = 350, 600
 
@@ -58,7 +58,12 @@ def test_all_is_captioned_in_one_start_and_the_rest_is_told_apart(data: Path, ru
         assert "250  rows that no stage can use, with neither image nor video (no fault): set/350: no_media" in said
         assert "failed samples" not in said
     looked = json.loads(succeed([*module("status"), "--plan", plan, "--output-dir", out, "--json"]))
-    assert looked["all"]["errors"] == {"no_media": 250}
+    told = {name: looked[name] for name in ("done", "ok", "failed", "without_media", "errors")}
+    assert told == {"done": 600, "ok": 350, "failed": 0, "without_media": 250, "errors": {"no_media": 250}}
+    assert "without media 250" in succeed([*module("status"), "--plan", plan, "--output-dir", out])
+    assert run.score(out).status == 0
+    assert "    250  row without media\n" in succeed(script("filterd_by_score", "--data-folder", out))
+    assert verify(plan, out, "--scores")[0] == 0
 
 
 def test_they_are_no_load_of_any_rank(data: Path, run: Runner) -> None:
