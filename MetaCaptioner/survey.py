@@ -116,7 +116,7 @@ class _Rows:
 
     def add(self, first: int, texts: Sequence[bytes]) -> None:
         """Take in the rows in `texts`, of which the first has the index `first`."""
-        rows = glance(texts) or [self._plain(first + place, text) for place, text in enumerate(texts)]
+        rows = glance(texts) or [self._row(first + place, text) for place, text in enumerate(texts)]
         domains = [self._domain_of(row.task) if row.image or row.video else NO_MEDIA_ROW for row in rows]
         for kind in _UNUSABLE:
             if count := domains.count(kind):
@@ -142,6 +142,10 @@ class _Rows:
     def first_problem(self) -> str:
         """What is wrong with the first of them."""
         return min(self._unusable.values(), key=lambda one: one.first).problem
+
+    def _row(self, index: int, text: bytes) -> PlainRow:
+        plain = glance([text])
+        return plain[0] if plain else self._plain(index, text)
 
     def _plain(self, index: int, text: bytes) -> PlainRow:
         """The row as a thorough look finds it, put plainly."""

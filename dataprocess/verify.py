@@ -166,7 +166,7 @@ def _medium_now(row: Mapping[str, object], modality: str) -> object:
     try:
         return named_medium(row, "video" if modality == "video" else "image")
     except ValueError:
-        return row.get(modality)
+        return row.get(modality) or row.get(f"{modality}s")
 
 
 def check_scores(captions: Path, findings: Findings) -> None:
