@@ -32,7 +32,7 @@ def names_media(row: Mapping[str, object]) -> bool:
 def named_medium(row: Mapping[str, object], modality: Modality) -> str | None:
     """The file name of a row's picture, or clip; None where it has none.
 
-    `images` and `videos` are read as well, and a list of one name is that name.
+    Where neither `image` nor `video` names any, `images` and `videos` are read; a list of one name is that name.
 
     Raises:
         ValueError: there are several, or it is no file name.
@@ -55,10 +55,13 @@ def without_media(row: Mapping[str, object]) -> str:
 
 
 def _given(row: Mapping[str, object], modality: Modality) -> list[object]:
-    values: list[object] = []
-    for value in (row.get(modality), row.get(f"{modality}s")):
-        values += value if isinstance(value, list) else [value]
-    return [value for value in values if not is_nothing(value)]
+    """What a row has under the key of a modality; under its plural only where `image` and `video` have nothing."""
+    singular = {key: _values(row.get(key)) for key in _MODALITIES}
+    return singular[modality] if any(singular.values()) else _values(row.get(f"{modality}s"))
+
+
+def _values(given: object) -> list[object]:
+    return [value for value in (given if isinstance(given, list) else [given]) if not is_nothing(value)]
 
 
 def sound_id(value: object) -> str | int | float | None:
