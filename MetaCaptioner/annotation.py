@@ -59,7 +59,9 @@ class AnnotationFile:
             self._file = path.open("rb")
             status = os.fstat(self._file.fileno())
         except (OSError, ValueError) as error:  # a ValueError: the name can be no file's
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = str(error.strerror if isinstance(error, OSError) else error)
+            if isinstance(error, IsADirectoryError):
+                reason += " (make rows of what is in it: python dataprocess/build_metafile.py --format folder …)"
             raise BrokenAnnotation(f"annotation file {path}: cannot be read: {reason}") from error
         if status.st_size == 0:
             raise BrokenAnnotation(f"annotation file {path}: is empty")

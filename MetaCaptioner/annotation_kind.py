@@ -73,8 +73,7 @@ def _by_text(path: Path, head: bytes) -> str | None:
     first = text.split(b"\n", 1)[0].strip()
     if first.startswith(b"<"):
         return "is a web page or XML, not JSON text; was the download refused?"
-    is_table = path.suffix.lower() in (".csv", ".tsv", ".psv") or b"," in first or b"\t" in first
-    if is_table and not _is_json(first):
+    if _is_table(path, text):
         return (
             "is a table (CSV or TSV), not JSON text; make rows of it: "
             f"python dataprocess/build_metafile.py --format table --input {_quoted(path)} …"
@@ -82,6 +81,15 @@ def _by_text(path: Path, head: bytes) -> str | None:
     if text[0] < 32 or text[0] >= 127:
         return f"is no JSON text: it begins with the bytes {text[:8].hex(' ')}"
     return None
+
+
+def _is_table(path: Path, text: bytes) -> bool:
+    """Whether text is that of a CSV or TSV file, by its name or by delimiters in two lines that are no JSON."""
+    lines = [line.strip() for line in text.split(b"\n", 2)[:2] if line.strip()]
+    if any(line.startswith((b"{", b"[")) or _is_json(line) for line in lines):
+        return False
+    is_named_so = path.suffix.lower() in (".csv", ".tsv", ".psv")
+    return is_named_so or any(all(mark in line for line in lines) for mark in (b",", b"\t"))
 
 
 def _is_json(line: bytes) -> bool:

@@ -26,7 +26,7 @@ from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import BAD_ROW, NO_MEDIA, UserError
 from MetaCaptioner.source import MediaSource, TarPlace
 from MetaCaptioner.source import media_source as media_source
-from MetaCaptioner.spelling import local_name
+from MetaCaptioner.spelling import find, local_name
 
 _SURELY_MEANT = 0.8
 """How alike (`difflib`) a key must be to one that an entry lacks, to be refused for it."""
@@ -41,6 +41,8 @@ def _place(value: object, info: ValidationInfo) -> object:
     """
     if isinstance(value, str) and not value.strip():
         raise ValueError(f"'{info.field_name}' is empty")
+    if isinstance(value, list):
+        raise ValueError(f"a dataset has one {info.field_name}; make a dataset of each")
     return local_name(value) if isinstance(value, str) else value
 
 
@@ -67,8 +69,9 @@ class Dataset(BaseModel):
         )
 
     def under(self, folder: Path) -> Self:
-        """The same entry with relative paths taken from `folder`."""
-        return self.model_copy(update={"root": folder / self.root, "annotation": folder / self.annotation})
+        """The same entry with relative paths taken from `folder`, as they are spelt there (see `spelling`)."""
+        places = {name: find(folder, str(getattr(self, name))) for name in ("root", "annotation")}
+        return self.model_copy(update=places)
 
     def unknown_keys(self) -> list[str]:
         """Keys that are left alone, each with the known one that may have been meant."""
@@ -199,16 +202,23 @@ def _is_text(name: str) -> bool:
 def _problems_of_places(entry: object, folder: Path) -> list[str]:
     """What else is wrong with a broken entry: places that are not there."""
     given = entry if isinstance(entry, dict) else {}
-    root, annotation = (given.get(name) for name in ("root", "annotation"))
     problems = []
-    with suppress(ValueError):  # an address, which is told already
-        if isinstance(root, str) and root.strip() and not is_folder(place := folder / local_name(root)):
-            problems.append(f"root {place} is not a folder")
-        if isinstance(annotation, str) and annotation.strip():
-            place = folder / local_name(annotation)
-            if not os.path.exists(place):  # noqa: PTH110 Path.exists fails on odd names
-                problems.append(f"annotation file {place}: there is no such file")
+    if (root := _named_place(given.get("root"), folder)) is not None and not is_folder(root):
+        problems.append(f"root {root} is not a folder")
+    annotation = _named_place(given.get("annotation"), folder)
+    if annotation is not None and not os.path.exists(annotation):  # noqa: PTH110 Path.exists fails on odd names
+        problems.append(f"annotation file {annotation}: there is no such file")
     return problems
+
+
+def _named_place(value: object, folder: Path) -> Path | None:
+    """The place that an entry names; None where that is no name or an address, which is told already."""
+    if not isinstance(value, str) or not value.strip():
+        return None
+    with suppress(ValueError):
+        local_name(value)
+        return find(folder, value)
+    return None
 
 
 def is_folder(path: Path) -> bool:

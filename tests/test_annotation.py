@@ -470,6 +470,12 @@ def test_a_file_of_another_kind_is_named_with_the_command_that_helps(
     assert told in refused(path)
 
 
+def test_a_first_line_of_words_does_not_make_a_table_of_jsonl(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('# made by hand, with care\n{"id": 1}\n')
+    assert rows(path) == ["# made by hand, with care", {"id": 1}]
+
+
 def test_one_object_larger_than_any_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annotation, "_LONGEST_ROW_BYTES", 1024)
     monkeypatch.setattr(annotation, "_BLOCK_BYTES", 64)
@@ -486,6 +492,7 @@ def test_one_object_larger_than_any_row_is_named(tmp_path: Path, monkeypatch: py
         {"images": [{"path": "a.jpg"}], "text": "x" * 9000},
         {"image": "a.jpg", "more": [{"image": "b.jpg"}]},
         {"a, b\t": 1},
+        "words, and more",
         {},
     ],
 )

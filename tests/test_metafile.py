@@ -113,6 +113,10 @@ def test_tasks_that_are_known(tmp_path: Path, task: str) -> None:
         (ENTRY | {"sample_cuont": 5}, "unknown key 'sample_cuont' (do you mean 'sample_count'?)"),
         (ENTRY | {"lenght": 5, "comment": "x"}, "unknown key 'lenght' (do you mean 'length'?)"),
         (ENTRY | {"root": 5}, "root: "),
+        (
+            ENTRY | {"annotation": ["a.json", "b.json"]},
+            "annotation: a dataset has one annotation; make a dataset of each",
+        ),
         (ENTRY | {"length": "many"}, "length: "),
         (ENTRY | {"length": -1}, "length: "),
         (ENTRY | {"sample_count": -1}, "sample_count: "),
@@ -181,6 +185,13 @@ def test_null_in_an_entry_is_as_if_it_were_not_there(tmp_path: Path) -> None:
     datasets, problems = read(tmp_path, {"a": ENTRY | {"task": None, "modality": None, "length": None, "more": None}})
     assert problems == []
     assert (datasets["a"].task, datasets["a"].modality) == ("", "image")
+
+
+def test_places_of_other_systems_are_found(tmp_path: Path) -> None:
+    (tmp_path / "data" / "caf\u00e9").mkdir(parents=True)
+    (tmp_path / "data" / "a.json").touch()
+    datasets, _ = read(tmp_path, {"a": {"root": "data\\cafe\u0301", "annotation": "data\\a.json"}})
+    assert (datasets["a"].root, datasets["a"].annotation) == (tmp_path / "data/caf\u00e9", tmp_path / "data/a.json")
 
 
 def test_file_addresses_are_places(tmp_path: Path) -> None:
