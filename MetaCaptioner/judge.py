@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.engine import Constraint
-from MetaCaptioner.errors import NO_MEDIA, BadArguments, SampleError
+from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.metafile import first_problem
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.results import Record, is_error
@@ -135,8 +135,7 @@ def thresholds_from(arguments: argparse.Namespace) -> Thresholds:
 def why_unmarked(record: Record, score: Record | None) -> str | None:
     """Why a caption has no marks that count, whatever the thresholds; None if it has them."""
     if is_error(record):
-        kind = record.get("error", {}).get("kind", "no kind")
-        return "row without media" if kind == NO_MEDIA else f"caption failed ({kind})"
+        return f"caption failed ({record.get('error', {}).get('kind', 'no kind')})"
     if score is None:
         return "no score"
     if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):

@@ -171,10 +171,15 @@ def is_error(record: Record) -> bool:
     return record.get("status") != "ok"
 
 
-def may_yet_succeed(record: Record) -> bool:
-    """Whether a record tells of a failure that another try may mend; not so of a row without media."""
+def is_without_media(record: Record) -> bool:
+    """Whether a record tells of a row with neither picture nor clip: no stage can use it, and that is no fault."""
     error = record.get("error")
-    return is_error(record) and not (isinstance(error, dict) and error.get("kind") == NO_MEDIA)
+    return is_error(record) and isinstance(error, dict) and error.get("kind") == NO_MEDIA
+
+
+def may_yet_succeed(record: Record) -> bool:
+    """Whether a record tells of a failure that another try may mend."""
+    return is_error(record) and not is_without_media(record)
 
 
 def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
