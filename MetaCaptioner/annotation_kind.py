@@ -128,7 +128,7 @@ def only_object(path: Path, row: object) -> str | None:
 def _coco(path: Path) -> str:
     return (
         "is one COCO object, not a list of rows; make a row of each of its pictures: "
-        f"jq '[.images[] | {{id, image: .file_name, width, height}}]' {_quoted(path)} > {_rows_file(path)}"
+        f"python dataprocess/build_metafile.py --format coco --input {_quoted(path)} …"
     )
 
 

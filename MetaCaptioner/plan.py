@@ -21,7 +21,17 @@ from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import first_problem, read_metafile
-from MetaCaptioner.results import RankResults, ResultError, may_yet_succeed, ranks_at_work, read_glances, result_files
+from MetaCaptioner.results import (
+    RankResults,
+    Record,
+    ResultError,
+    is_without_media,
+    may_yet_succeed,
+    ranks_at_work,
+    read_glances,
+    result_files,
+)
+from MetaCaptioner.rows import row_of
 from MetaCaptioner.side_by_side import side_by_side
 from MetaCaptioner.spelling import local_name
 from MetaCaptioner.survey import DatasetWork, survey_all
@@ -135,18 +145,25 @@ def repair(results: Path, ranks: Iterable[int]) -> None:
             say(f"note: {error}")
 
 
-def drop_errors(results: Path) -> int:
+def drop_errors(works: Sequence[DatasetWork], results: Path) -> int:
     """Take the error records out of the result files, so that they are planned again, for whichever rank.
 
-    Those of rows without media stay: nothing would come of them.
+    Those of rows without media stay, unless the row names some now: nothing would come of them.
 
     Raises:
         ResultError: a rank is being worked on.
     """
+    costs = {work.name: work.costs for work in works}
+
+    def unwanted(record: Record) -> bool:
+        row = row_of(record) if is_without_media(record) else None
+        of_row = costs.get(row[0], ())[row[1] : row[1] + 1] if row is not None else ()
+        return may_yet_succeed(record) or any(of_row)
+
     dropped = 0
     for rank in sorted({name.rank for _, name in result_files(results)}):
         with RankResults(results, rank, node=0) as files:
-            dropped += files.drop(may_yet_succeed)
+            dropped += files.drop(unwanted)
     return dropped
 
 
@@ -282,7 +299,7 @@ def _take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors:
             "now on would be done twice: stop that run first, then plan again"
         )
     if retry_errors:
-        say(f"{drop_errors(results)} failed samples will be tried again")
+        say(f"{drop_errors(works, results)} failed samples will be tried again")
     if not result_files(results):
         say(f"note: {results} holds no results (Rank*_node*_*.jsonl): everything is planned")
     repair(results, mark_processed(works, results))

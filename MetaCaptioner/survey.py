@@ -117,7 +117,7 @@ class _Rows:
     def add(self, first: int, texts: Sequence[bytes]) -> None:
         """Take in the rows in `texts`, of which the first has the index `first`."""
         rows = glance(texts) or [self._row(first + place, text) for place, text in enumerate(texts)]
-        domains = [self._domain_of(row.task) if row.image or row.video else NO_MEDIA_ROW for row in rows]
+        domains = [self._domain_of(row.task) if _is_for_a_stage(row) else NO_MEDIA_ROW for row in rows]
         for kind in _UNUSABLE:
             if count := domains.count(kind):
                 place = domains.index(kind)
@@ -154,7 +154,7 @@ class _Rows:
         if sample.problem_kind == NO_MEDIA:
             return PlainRow(row_id)
         if sample.problem is not None:
-            return PlainRow(row_id, image=sample.media_name or "?", task=_BAD_TASK)
+            return PlainRow(row_id, image=sample.media_name or None, task=_BAD_TASK)
         image, video = (sample.media_name if sample.modality == kind else None for kind in ("image", "video"))
         return PlainRow(row_id, image, video, sample.task or "auto", sample.width, sample.height, sample.tar)
 
@@ -186,3 +186,8 @@ class _Rows:
         if len(doubled):  # harmless here, since a sample is its row, but often a sign of a bad merge
             first = int(np.flatnonzero(np.isin(self._ids, doubled) & self._has_id)[0])
             yield f"{len(doubled)} ids occur more than once (first in row {first}); each row counts by itself"
+
+
+def _is_for_a_stage(row: PlainRow) -> bool:
+    """Whether a row names media, or something else is wrong with it."""
+    return bool(row.image or row.video) or row.task == _BAD_TASK

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner.annotation_row import names_media
 from MetaCaptioner.claims import Chunk, Claims
 from MetaCaptioner.domains import Domain
 from MetaCaptioner.errors import SampleError, UserError
@@ -160,15 +161,37 @@ def _stage_of(record: Record) -> str | None:
 
 
 def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
-    """Whether a record is a failure that these rows of a plan would do again; others must not be taken out."""
+    """Whether a record is a failure that these rows of a plan would do again; others must not be taken out.
+
+    A row that had no media is done again if it names some now.
+    """
+    opened: dict[str, AnnotationFile | BrokenAnnotation] = {}
 
     def tried_again(record: Record) -> bool:
         name, index = record.get("data_name"), record.get("index")
-        return may_yet_succeed(record) and any(
-            row.data_name == name and isinstance(index, int) and row.start_idx <= index < row.end_idx for row in rows
-        )
+        if not is_error(record) or not isinstance(index, int):
+            return False
+        own = next((row for row in rows if row.data_name == name and row.start_idx <= index < row.end_idx), None)
+        return own is not None and (may_yet_succeed(record) or _names_media(_open(own.json_url, opened), index))
 
     return tried_again
+
+
+def _names_media(annotation: AnnotationFile | BrokenAnnotation, index: int) -> bool:
+    if isinstance(annotation, BrokenAnnotation) or index >= len(annotation):
+        return False
+    row = annotation.row(index)
+    return isinstance(row, dict) and names_media(row)
+
+
+def _open(json_url: str, opened: dict[str, AnnotationFile | BrokenAnnotation]) -> AnnotationFile | BrokenAnnotation:
+    """An annotation file, or what is wrong with it; each is opened once."""
+    if json_url not in opened:
+        try:
+            opened[json_url] = AnnotationFile(Path(json_url))
+        except BrokenAnnotation as error:
+            opened[json_url] = error
+    return opened[json_url]
 
 
 def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
@@ -236,12 +259,7 @@ class PlanWork:
         return chunks
 
     def _annotation(self, row: PlanRow) -> AnnotationFile | BrokenAnnotation:
-        if row.json_url not in self._opened:
-            try:
-                self._opened[row.json_url] = AnnotationFile(Path(row.json_url))
-            except BrokenAnnotation as error:
-                self._opened[row.json_url] = error
-        return self._opened[row.json_url]
+        return _open(row.json_url, self._opened)
 
     def _shards(self, rows: Iterable[PlanRow]) -> Iterator[tuple[PlanRow, AnnotationFile]]:
         """The rows that can be used, cut to what there is, with their annotation files."""

@@ -429,7 +429,7 @@ def test_an_index_of_an_earlier_version_does_not_hide_what_follows_the_list(
 
 PARQUET = b"PAR1\x15\x04\x15\x0c" + b"\0" * 40
 COCO = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"id": 3, "image_id": 1}], "categories": []}
-COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its pictures: jq '[.images[] | "
+COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its pictures: python dataprocess"
 
 
 @pytest.mark.parametrize(

@@ -85,3 +85,20 @@ def test_they_are_not_tried_again(data: Path, run: Runner) -> None:
     assert "0 failed samples will be tried again" in again.said
     assert "0 samples of 1 datasets (600 of 600 are done) in " in again.said
     assert records(out) == before
+
+
+@pytest.mark.parametrize("by_planner", [False, True])
+def test_a_row_that_names_media_by_now_is_tried_again(data: Path, run: Runner, by_planner: bool) -> None:
+    plan, out, _ = caption(run, data, 1)
+    rows = json.loads((data.parent / "set.json").read_text())
+    rows[400] |= {"image": "7.png"}
+    write_annotation(data.parent / "set.json", rows)
+    more = ["--retry-errors"]
+    if by_planner:
+        told = run.plan(data, plan, "--results", out, *more)
+        assert "1 failed samples will be tried again" in told.said
+        more = []
+    assert run.caption(plan, out, *more).status == 0
+    assert error_kinds(out) == {f"set/{n}": "no_media" for n in range(PICTURES, ROWS) if n != 400}
+    assert records(out)["set/400"]["image"] == "7.png"
+    assert set(records(out)) == names(ROWS)
