@@ -145,10 +145,10 @@ def repair(results: Path, ranks: Iterable[int]) -> None:
             say(f"note: {error}")
 
 
-def drop_errors(works: Sequence[DatasetWork], results: Path) -> int:
+def drop_errors(results: Path, works: Sequence[DatasetWork] = ()) -> int:
     """Take the error records out of the result files, so that they are planned again, for whichever rank.
 
-    Those of rows without media stay, unless the row names some now: nothing would come of them.
+    Those of rows without media stay, unless the row is of `works` and names some now: nothing would come of them.
 
     Raises:
         ResultError: a rank is being worked on.
@@ -299,7 +299,7 @@ def _take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors:
             "now on would be done twice: stop that run first, then plan again"
         )
     if retry_errors:
-        say(f"{drop_errors(works, results)} failed samples will be tried again")
+        say(f"{drop_errors(results, works)} failed samples will be tried again")
     if not result_files(results):
         say(f"note: {results} holds no results (Rank*_node*_*.jsonl): everything is planned")
     repair(results, mark_processed(works, results))

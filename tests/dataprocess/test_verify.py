@@ -120,11 +120,11 @@ def test_captions_that_belong_to_their_media(captioned: tuple[Path, Path]) -> No
 
 
 def test_media_are_the_rows_however_the_row_names_them(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
-    rows = [{"images": ["0.png"]}, {"image": ["1.png"], "video": ""}, *({"image": f"{n}.png"} for n in range(2, 5))]
-    (tmp_path / "photos.json").write_text(json.dumps([*rows, {"id": 5}]))
+    rows = [{"images": ["0.png"]}, {"image": ["1.png"], "video": ""}, *({"image": f"{n}.png"} for n in range(2, 6))]
+    (tmp_path / "photos.json").write_text(json.dumps(rows))
     status, text = verify(*captioned, "--check-media", "100")
     assert (status, "the media of 5 looked at" in text) == (0, True)
-    (tmp_path / "photos.json").write_text(json.dumps([{"images": ["0.png", "1.png"]}, *rows[1:], {"id": 5}]))
+    (tmp_path / "photos.json").write_text(json.dumps([{"images": ["0.png", "1.png"]}, *rows[1:]]))
     status, text = verify(*captioned, "--check-media", "100")
     assert status == 1
     assert "1  records of another medium than their row names: photos/0: 0.png, now ['0.png', '1.png']" in text
