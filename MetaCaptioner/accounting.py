@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.engine import Completion
-from MetaCaptioner.errors import StoppedEarly, UserError
+from MetaCaptioner.errors import NO_MEDIA, StoppedEarly, UserError
 from MetaCaptioner.results import Record
 from MetaCaptioner.run_log import RunLog, read_runs
 
@@ -274,11 +274,14 @@ def cost_of(runs: Sequence[Run], kept: int) -> Record:
 def describe(run: Run) -> str:
     """A rank's run in one line."""
     sums = figures([run])
-    ok, failed = run.images + run.videos, sums.failed
+    without_media = run.errors.get(NO_MEDIA, 0)
+    ok, failed = run.images + run.videos, sums.failed - without_media
     parts = [f"{ok + failed} samples: {ok} ok, {failed} errors"]
-    if run.errors:
-        by_kind = Counter(run.errors).most_common()
+    if failed:
+        by_kind = Counter({kind: count for kind, count in run.errors.items() if kind != NO_MEDIA}).most_common()
         parts[0] += f" ({', '.join(f'{kind} {count}' for kind, count in by_kind)})"
+    if without_media:
+        parts.append(f"{without_media} rows without media left out")
     if run.truncated:
         parts.append(f"{run.truncated} cut at their token budget")
     parts.append(f"{run.working_seconds:.1f} s after {run.loading_seconds:.1f} s of loading")

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from MetaCaptioner.annotation_kind import large_object, only_object, other_kind
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone
 
@@ -25,6 +26,8 @@ _BLOCK_BYTES = 64 * 2**10
 _HEAD_BYTES = 4 * 2**10
 _LONGEST_ROW_BYTES = 64 * 2**20
 _CUT_GUESSES = 4
+_INDEX_VERSION = 2
+"""Of what an index vouches for: since 2 there is nothing behind the end of a list."""
 _BOM = b"\xef\xbb\xbf"
 _BETWEEN_ROWS = b" \t\r\n,"
 _FIRST_KEY = re.compile(rb'\{\s*("(?:[^"\\]|\\.)*")')
@@ -47,7 +50,7 @@ class AnnotationFile:
     """The rows of one annotation file, a JSON list or JSONL.
 
     Raises:
-        BrokenAnnotation: the file is missing, empty, or breaks off in a row.
+        BrokenAnnotation: the file is missing, empty, of another kind, breaks off in a row, or goes on behind its list.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,22 +58,26 @@ class AnnotationFile:
         try:
             self._file = path.open("rb")
             status = os.fstat(self._file.fileno())
-        except OSError as error:
-            raise BrokenAnnotation(f"annotation file {path}: cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # a ValueError: the name can be no file's
+            reason = str(error.strerror if isinstance(error, OSError) else error)
+            if isinstance(error, IsADirectoryError):
+                reason += " (make rows of what is in it: python dataprocess/build_metafile.py --format folder …)"
+            raise BrokenAnnotation(f"annotation file {path}: cannot be read: {reason}") from error
         if status.st_size == 0:
             raise BrokenAnnotation(f"annotation file {path}: is empty")
         self._size = status.st_size
         head = self._read(_HEAD_BYTES, 0)
         self._begin = len(_BOM) if head.startswith(_BOM) else 0
-        begin_of_text = head[self._begin :].lstrip()
-        if begin_of_text.split(b"\n", 1)[0].strip() == b"{":
-            raise BrokenAnnotation(f"annotation file {path}: is one JSON object; it must be a list of rows, or JSONL")
-        self._is_list = begin_of_text.startswith(b"[")
+        if (kind := other_kind(path, head)) is not None:
+            raise BrokenAnnotation(f"annotation file {path}: {kind}")
+        self._is_list = self._first_byte() == b"["
         # (blocks + 1, 2): the row and the byte that each block begins with; last, the number of rows and the end.
         self._blocks = (
             self._index((status.st_size, status.st_mtime_ns)) if self._size >= INDEXED_FROM_BYTES else self._scan()
         )
         self._last_read: tuple[int, list[bytes]] = (-1, [])
+        if len(self) == 1 and not self._is_list and (kind := only_object(path, self.row(0))) is not None:
+            raise BrokenAnnotation(f"annotation file {path}: {kind}")
 
     def __len__(self) -> int:
         return int(self._blocks[-1, 0])
@@ -116,6 +123,11 @@ class AnnotationFile:
         except OSError as error:
             raise BrokenAnnotation(f"annotation file {self.path}: cannot be read: {error.strerror}") from error
 
+    def _first_byte(self) -> bytes:
+        """The first one that is no white space; none in a file of nothing else."""
+        place = _behind_space(self._read, self._begin, self._size)
+        return self._read(1, place)
+
     def _block_of(self, index: int) -> tuple[int, list[bytes]]:
         """(index of the first row, texts of all rows) of the block with row `index`; the last one read is kept.
 
@@ -160,7 +172,8 @@ class AnnotationFile:
                         return kept
                     blocks = self._scan() if blocks is None else blocks
                     with atomic_write(place, "index") as file:
-                        np.save(file, np.vstack([np.array([fingerprint], dtype=np.int64), blocks]))
+                        head = np.array([(_INDEX_VERSION, len(blocks)), fingerprint], dtype=np.int64)
+                        np.save(file, np.vstack([head, blocks]))
                     return blocks
             except (OSError, NotWritten):
                 continue  # a read-only or full folder: the next place, or no index, which costs time only
@@ -182,13 +195,17 @@ def parse_row(text: bytes) -> object:
 
 
 def _load_index(place: Path, fingerprint: tuple[int, int]) -> NDArray[np.int64] | None:
-    """The index kept at `place`, a line with the file's size and time (ns) then the blocks; None if it does not fit."""
+    """The index kept at `place`: version and number of lines, the file's size and time (ns), then the blocks.
+
+    None if it does not fit the file, or this version.
+    """
     try:
         stored: NDArray[np.int64] = np.load(place, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    fits = stored.ndim == 2 and len(stored) > 1 and tuple(stored[0].tolist()) == fingerprint
-    return stored[1:] if fits else None
+    if stored.ndim != 2 or stored[:2].tolist() != [[_INDEX_VERSION, len(stored) - 2], list(fingerprint)]:
+        return None
+    return stored[2:] if len(stored) > 2 else None
 
 
 def _split_lines(data: bytes) -> list[bytes]:
@@ -218,7 +235,8 @@ def _line_blocks(read: Read, begin: int, size: int, path: Path) -> Iterator[Bloc
                 yield count, begin, begin + length
             begin, wanted = begin + length, _BLOCK_BYTES
         elif wanted >= _LONGEST_ROW_BYTES:
-            raise BrokenAnnotation(f"annotation file {path}: the line at byte {begin} of {size} does not end")
+            why = large_object(path, data[:_HEAD_BYTES]) or "is it one JSON object? It must be a list of rows, or JSONL"
+            raise BrokenAnnotation(f"annotation file {path}: the line at byte {begin} of {size} does not end ({why})")
         else:
             wanted *= 2
 
@@ -227,9 +245,10 @@ def _list_blocks(read: Read, begin: int, size: int, path: Path) -> Iterator[Bloc
     """The blocks of a JSON list.
 
     Raises:
-        BrokenAnnotation: the list breaks off, or a row is nested too deep; the message names row and byte.
+        BrokenAnnotation: the list breaks off or is not the end of the file, or a row is nested too deep; the message
+            names row and byte.
     """
-    begin += read(_HEAD_BYTES, begin).find(b"[") + 1
+    begin = _behind_space(read, begin, size) + 1
     rows, wanted = 0, _BLOCK_BYTES
     while True:
         chunk = read(wanted, begin)
@@ -237,6 +256,7 @@ def _list_blocks(read: Read, begin: int, size: int, path: Path) -> Iterator[Bloc
         data = chunk.lstrip(_BETWEEN_ROWS)
         begin += len(chunk) - len(data)
         if data.startswith(b"]"):
+            _check_end(read, begin + 1, size, f"annotation file {path}", rows)
             return
         count, length = _guess_cut(data) or _walk_to_cut(
             data, is_last, f"annotation file {path}: row {rows}", begin, size
@@ -245,6 +265,38 @@ def _list_blocks(read: Read, begin: int, size: int, path: Path) -> Iterator[Bloc
             yield count, begin, begin + length
         rows, begin = rows + count, begin + length
         wanted = _BLOCK_BYTES if count or not data else wanted * 2
+
+
+def _behind_space(read: Read, begin: int, size: int) -> int:
+    """Where white space ends that may begin at byte `begin`."""
+    while begin < size and (data := read(_BLOCK_BYTES, begin)):
+        text = data.lstrip()
+        begin += len(data) - len(text)
+        if text:
+            break
+    return begin
+
+
+def _check_end(read: Read, begin: int, size: int, what: str, rows: int) -> None:
+    """Refuse a file with more than white space behind the list of `rows` rows that ends before byte `begin`.
+
+    Raises:
+        BrokenAnnotation: there is more.
+    """
+    place = _behind_space(read, begin, size)
+    rest = read(_HEAD_BYTES, place).removeprefix(_BOM).lstrip()
+    if not rest:
+        return
+    where = f"the file goes on behind the end of its list of {rows:,} rows, at byte {place} of {size}"
+    if rest.startswith(b"["):
+        advice = "are there several lists, one after the other? Make one of them: jq -c '.[]' FILE > ROWS.jsonl"
+    elif rest.startswith(b"{"):
+        advice = "do rows follow, one a line? A file is a list or JSONL, not both"
+    elif rest.startswith(b"\0"):
+        advice = "NUL bytes: was it not copied to its end?"
+    else:
+        advice = f"it reads {rest[:20]!r}"
+    raise BrokenAnnotation(f"{what}: {where} ({advice})")
 
 
 def _guess_cut(data: bytes) -> tuple[int, int] | None:

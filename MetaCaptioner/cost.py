@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.media import MediaBudget
-from MetaCaptioner.metafile import media_source
 from MetaCaptioner.picture import size_by_header
 from MetaCaptioner.Prompt import Prompts
-from MetaCaptioner.source import TarPlace
+from MetaCaptioner.source import TarPlace, media_source
 from MetaCaptioner.workflow import Workflow
 
 BAD_ROW = ""
 """In place of a domain: a row that ends as a `bad_row` record."""
+NO_MEDIA_ROW = "\0"
+"""In place of a domain: a row with neither picture nor clip, which costs nothing."""
+_FREE = -1.0
 Pixels = TypeVar("Pixels", float, NDArray[np.float64])
 
 PREFILL = 1.0
@@ -52,7 +54,7 @@ class Estimator:
         image_domains = [domain.name for domain in prompts.domains if domain.modality == "image"]
         routing = _prompt_tokens(prompts.router.prompt) * PREFILL
         unrouted = routing + sum(by_domain[name] for name in image_domains) / len(image_domains)
-        self._text_by_domain = {**by_domain, None: unrouted, BAD_ROW: 0.0}
+        self._text_by_domain = {**by_domain, None: unrouted, BAD_ROW: 0.0, NO_MEDIA_ROW: _FREE}
         self._count = 0
         self._media: list[NDArray[np.float32]] = []
         self._text: list[NDArray[np.float32]] = []
@@ -65,20 +67,20 @@ class Estimator:
         domains: Sequence[str | None],
         media_names: Sequence[str],
         are_videos: Sequence[bool],
-        pixels: Sequence[int],
+        pixels: Sequence[float],
         tars: Sequence[TarPlace | None] | None = None,
     ) -> None:
         """Note the next rows of the dataset, an entry for each in every list.
 
-        A domain is its name, None where the router decides, or `BAD_ROW`. `pixels` are width times height, 0 where that
-        is not known. `tars` say where the media lie that are members of tar files.
+        A domain is its name, None where the router decides, `BAD_ROW` or `NO_MEDIA_ROW`. `pixels` are width times
+        height, 0 where that is not known. `tars` say where the media lie that are members of tar files.
         """
         text = np.array([self._text_by_domain[domain] for domain in domains], dtype=np.float32)
         given = np.array(pixels, dtype=np.float64)
         clipped = np.clip(given, self._budget.min_pixels, self._budget.max_pixels)
         media = np.where(given > 0, self._pixels_cost(clipped), 0.0).astype(np.float32)
         media[np.array(are_videos, dtype=np.bool_)] = self._clip
-        media[text == 0] = 0.0
+        media[text <= 0] = 0.0
         for place in np.flatnonzero((media == 0) & (text > 0)).tolist():
             self._note_unknown(self._count + place, media_names[place], tars[place] if tars else None)
         self._media.append(media)
@@ -94,14 +96,16 @@ class Estimator:
         self._unknown.append(place)
 
     def costs(self) -> NDArray[np.float32]:
-        """The estimate of every row added, in order; at least 1 each, since a bad row takes time too."""
+        """The estimate of every row added, in order; at least 1, but 0 of rows without media."""
         none = np.zeros(0, dtype=np.float32)
         media, text = np.concatenate([none, *self._media]), np.concatenate([none, *self._text])
         if self._headers:
             read = {place: self._from_header(media_name, tar) for place, media_name, tar in self._headers}
             media[np.array(self._unknown)] = sum(read.values()) / len(read)
             media[list(read)] = list(read.values())
-        costs: NDArray[np.float32] = np.maximum(media + text, 1.0, dtype=np.float32)
+        costs: NDArray[np.float32] = np.where(
+            text == _FREE, np.float32(0), np.maximum(media + text, 1.0, dtype=np.float32)
+        )
         return costs
 
     def _pixels_cost(self, pixels: Pixels) -> Pixels:

@@ -14,7 +14,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank, assigned_ranks
-from MetaCaptioner.results import Record, is_error, result_files
+from MetaCaptioner.results import Record, is_error, may_yet_succeed, result_files
 from MetaCaptioner.rows import RowNumbers, caption_hash, row_of
 from MetaCaptioner.source import tar_place
 from MetaCaptioner.work import Item, RankFiles, check_root, open_results
@@ -195,7 +195,7 @@ class Earlier:
         if self.output.resolve() == self.captions.resolve():
             raise UserError(f"output folder {self.output}: is that of the earlier captions; name another")
         shares = caption_shares(rank, numbers)
-        retried = is_error if retry_errors else None
+        retried = may_yet_succeed if retry_errors else None
         files = {
             number: open_results(
                 stack, self.output, rank, number, self.expected, retried, share, made_otherwise(self.read, number)

@@ -1,5 +1,12 @@
 """The errors that are meant for the user, each with the exit status or the record that it ends in."""
 
+BAD_ROW = "bad_row"
+"""The kind of error of a row that is wrong."""
+NO_MEDIA = "no_media"
+"""The kind of error of a row with neither picture nor clip, such as one of text alone: there is nothing to be done."""
+KNOWN_BEFOREHAND = frozenset({BAD_ROW, NO_MEDIA})
+"""What is known of a row before any of its media are opened; it says nothing of how a run goes."""
+
 
 class UserError(Exception):
     """The run cannot be done; the message is the one line that says why. Exit status 1."""

@@ -1,20 +1,52 @@
 """Metafile and annotation files -> `Sample`."""
 
+import difflib
 import json
-import math
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic_core import ErrorDetails
 
+from MetaCaptioner.annotation_row import (
+    MOST_PIXELS_A_SIDE,
+    AnnotationRow,
+    named_medium,
+    names_media,
+    sound_id,
+    without_media,
+)
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
-from MetaCaptioner.errors import UserError
-from MetaCaptioner.source import MediaSource, TarPlace, check_name, tar_place
+from MetaCaptioner.errors import BAD_ROW, NO_MEDIA, UserError
+from MetaCaptioner.source import MediaSource, TarPlace
+from MetaCaptioner.source import media_source as media_source
+from MetaCaptioner.spelling import find, local_name
 
+_SURELY_MEANT = 0.8
+"""How alike (`difflib`) a key must be to one that an entry lacks, to be refused for it."""
 TaskSource = Literal["metafile", "row", "router"]
+
+
+def _place(value: object, info: ValidationInfo) -> object:
+    """A path, or a `file:` address as a path.
+
+    Raises:
+        ValueError: it is empty, or another address.
+    """
+    if isinstance(value, str) and not value.strip():
+        raise ValueError(f"'{info.field_name}' is empty")
+    if isinstance(value, list):
+        raise ValueError(f"a dataset has one {info.field_name}; make a dataset of each")
+    return local_name(value) if isinstance(value, str) else value
+
+
+_Place = Annotated[Path, BeforeValidator(_place)]
 
 
 class Dataset(BaseModel):
@@ -22,8 +54,8 @@ class Dataset(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    root: Path
-    annotation: Path
+    root: _Place
+    annotation: _Place
     length: int | None = Field(default=None, ge=0)
     task: str = ""
     sample_count: int | None = Field(default=None, ge=0)
@@ -31,21 +63,49 @@ class Dataset(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _required_paths(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for name in ("root", "annotation"):
-                if name in values and not values[name]:
-                    raise ValueError(f"'{name}' is empty")
-        return values
+    def _without_nulls(cls, values: Any) -> Any:
+        return (
+            {key: value for key, value in values.items() if value is not None} if isinstance(values, dict) else values
+        )
 
     def under(self, folder: Path) -> Self:
-        """The same entry with relative paths taken from `folder`."""
-        return self.model_copy(update={"root": folder / self.root, "annotation": folder / self.annotation})
+        """The same entry with relative paths taken from `folder`, as they are spelt there (see `spelling`)."""
+        places = {name: find(folder, str(getattr(self, name))) for name in ("root", "annotation")}
+        return self.model_copy(update=places)
+
+    def unknown_keys(self) -> list[str]:
+        """Keys that are left alone, each with the known one that may have been meant."""
+        return [_with_suggestion(key) for key in self.model_extra or ()]
+
+
+def _suggestion(key: str) -> str | None:
+    """The key of an entry that an unknown one comes near to: one that it has as a word, or nearly is."""
+    words = re.split(r"[\W_]+", key.casefold())
+    named = [known for known in Dataset.model_fields if known in words]
+    return next(iter(named or difflib.get_close_matches(key.casefold(), list(Dataset.model_fields), n=1)), None)
+
+
+def _with_suggestion(key: str) -> str:
+    known = _suggestion(key)
+    return f"'{key:.60}'" + (f" (do you mean '{known}'?)" if known else "")
+
+
+def _misspelt(key: str, entry: Mapping[str, object]) -> bool:
+    """Whether an unknown key is all but surely one that the entry lacks."""
+    lacking = [known for known in Dataset.model_fields if known not in entry]
+    return bool(difflib.get_close_matches(key.casefold(), lacking, n=1, cutoff=_SURELY_MEANT))
 
 
 def first_problem(error: ValidationError) -> str:
     """The first complaint of pydantic as `field: what is wrong`."""
-    problem = error.errors(include_url=False)[0]
+    return _problems(error)[0]
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [_told(problem) for problem in error.errors(include_url=False)]
+
+
+def _told(problem: ErrorDetails) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     got = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.60})"
@@ -68,10 +128,10 @@ def read_json(path: Path, what: str) -> Any:
     """Parse the JSON file `path`; `what` names it in errors.
 
     Raises:
-        UserError: it is missing, unreadable or no JSON (the message gives line and column).
+        UserError: it is missing, unreadable or no JSON (the message gives line and column). UTF-16 is read too.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_duplicates)
+        return json.loads(path.read_bytes(), object_pairs_hook=_without_duplicates)
     except _DuplicateKeyError as error:
         raise UserError(f"{what} {path}: the name '{error}' is there twice") from error
     except OSError as error:
@@ -79,11 +139,14 @@ def read_json(path: Path, what: str) -> Any:
     except UnicodeDecodeError as error:
         raise UserError(f"{what} {path}: is not UTF-8 text (byte {error.start})") from error
     except json.JSONDecodeError as error:
-        raise UserError(f"{what} {path}: line {error.lineno}, column {error.colno}: {error.msg}") from error
+        more = " (more than one JSON value?)" if error.msg == "Extra data" else ""
+        raise UserError(f"{what} {path}: line {error.lineno}, column {error.colno}: {error.msg}{more}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists without end
+        raise UserError(f"{what} {path}: cannot be read: {error}") from error
 
 
 def read_metafile(path: Path, domains: Iterable[Domain]) -> tuple[dict[str, Dataset], list[str]]:
-    """The sound datasets of a Metafile by name, and one line for each broken one.
+    """The sound datasets of a Metafile by name, and one line for each broken one, with all that is wrong with it.
 
     Raises:
         UserError: the Metafile as a whole is missing or not a JSON object.
@@ -91,22 +154,76 @@ def read_metafile(path: Path, domains: Iterable[Domain]) -> tuple[dict[str, Data
     entries = read_json(path, "Metafile")
     if not isinstance(entries, dict) or not entries:
         raise UserError(f"Metafile {path}: must be a JSON object, dataset name -> entry, with at least one dataset")
+    if all(isinstance(entries.get(name), str) for name in ("root", "annotation")):
+        raise UserError(f'Metafile {path}: is one entry; put it under the name of its dataset: {{"NAME": {{…}}}}')
     folder = path.resolve().parent
     known = tuple(domains)
     datasets: dict[str, Dataset] = {}
-    problems: list[str] = []
+    broken: list[str] = []
     for name, entry in entries.items():
+        problems = _problems_of_entry(name, entry, known)
+        if not problems:
+            datasets[name] = Dataset.model_validate(entry).under(folder)
+            continue
+        problems += _problems_of_places(entry, folder)
+        broken.append(f"Metafile {path}: dataset '{name}': {'; '.join(problems)}")
+    return datasets, broken
+
+
+def _problems_of_entry(name: str, entry: object, domains: Sequence[Domain]) -> list[str]:
+    """All that is wrong with an entry as it stands in the Metafile."""
+    problems: list[str] = []
+    if not _is_text(name):
+        problems.append("the name of a dataset must be text that is not blank")
+    try:
+        Dataset.model_validate(entry)
+    except ValidationError as error:
+        problems += _problems(error)
+    if not isinstance(entry, dict):
+        return problems
+    if isinstance(task := entry.get("task", ""), str) and task.strip().casefold() not in ROUTED_TASKS:
         try:
-            dataset = Dataset.model_validate(entry).under(folder)
-            if dataset.task.strip().casefold() not in ROUTED_TASKS:
-                find_domain(dataset.task, known)
-        except ValidationError as error:
-            problems.append(f"Metafile {path}: dataset '{name}': {first_problem(error)}")
+            find_domain(task, domains)
         except ValueError as error:
-            problems.append(f"Metafile {path}: dataset '{name}': {error}")
-        else:
-            datasets[name] = dataset
-    return datasets, problems
+            problems.append(str(error))
+    unknown = [key for key in entry if key not in Dataset.model_fields]
+    if problems or any(_misspelt(key, entry) for key in unknown):
+        problems += [f"unknown key {_with_suggestion(key)}" for key in unknown if _suggestion(key)]
+    return problems
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.strip()) and bool(name.encode())
+    except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
+        return False
+
+
+def _problems_of_places(entry: object, folder: Path) -> list[str]:
+    """What else is wrong with a broken entry: places that are not there."""
+    given = entry if isinstance(entry, dict) else {}
+    problems = []
+    if (root := _named_place(given.get("root"), folder)) is not None and not is_folder(root):
+        problems.append(f"root {root} is not a folder")
+    annotation = _named_place(given.get("annotation"), folder)
+    if annotation is not None and not os.path.exists(annotation):  # noqa: PTH110 Path.exists fails on odd names
+        problems.append(f"annotation file {annotation}: there is no such file")
+    return problems
+
+
+def _named_place(value: object, folder: Path) -> Path | None:
+    """The place that an entry names; None where that is no name or an address, which is told already."""
+    if not isinstance(value, str) or not value.strip():
+        return None
+    with suppress(ValueError):
+        local_name(value)
+        return find(folder, value)
+    return None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder, whatever the name."""
+    return os.path.isdir(path)  # noqa: PTH112 Path.is_dir fails on odd names
 
 
 @dataclass(frozen=True)
@@ -134,7 +251,7 @@ class Sample:
     height: int | None = None
     tar: TarPlace | None = None
     problem: str | None = None
-    problem_kind: str = "bad_row"
+    problem_kind: str = BAD_ROW
     fields: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, object] = field(default_factory=dict)
     unseen: str | None = None
@@ -149,39 +266,12 @@ class Sample:
         return media_source(self.root, self.media_name, self.tar)
 
 
-def media_source(root: Path, media_name: str, tar: TarPlace | None) -> MediaSource:
-    """Where media lie that a row names so."""
-    return MediaSource(root / media_name) if tar is None else MediaSource(root / tar.file, media_name, tar)
-
-
-class AnnotationRow(BaseModel):
-    """What is read of a row of an annotation file; other keys are left alone."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
-
-    id: str | int | float | None = None
-    image: str | None = None
-    video: str | None = None
-    task: str | None = None
-    width: int | None = None
-    height: int | None = None
-    tar: Annotated[TarPlace | None, PlainValidator(tar_place)] = None
-
-    @model_validator(mode="after")
-    def _one_medium(self) -> Self:
-        media = [name for name in ("image", "video") if getattr(self, name) is not None]
-        if len(media) != 1:
-            raise ValueError("needs 'image' or 'video'" if not media else "has both 'image' and 'video'")
-        check_name(getattr(self, media[0]), media[0])
-        return self
-
-
-MOST_PIXELS_A_SIDE = 2**31
-_Side = Annotated[int, msgspec.Meta(ge=0, le=MOST_PIXELS_A_SIDE)]
+_WHOLE = msgspec.Meta(ge=0, le=MOST_PIXELS_A_SIDE, multiple_of=1)
+_Side = Annotated[int, _WHOLE] | Annotated[float, _WHOLE]
 
 
 class PlainRow(msgspec.Struct, gc=False):
-    """The fields of `AnnotationRow`, of a row in which nothing is unusual."""
+    """The fields of `AnnotationRow`, of a row in which nothing is unusual; it may name no media."""
 
     id: str | int | float | None = None
     image: str | None = None
@@ -190,6 +280,12 @@ class PlainRow(msgspec.Struct, gc=False):
     width: _Side | None = None
     height: _Side | None = None
     tar: TarPlace | None = None
+    images: None = None
+    videos: None = None
+
+    @property
+    def media_name(self) -> str:
+        return self.image or self.video or ""
 
 
 _PLAIN_ROW = msgspec.json.Decoder(PlainRow)
@@ -207,19 +303,25 @@ def glance(texts: Sequence[bytes]) -> list[PlainRow] | None:
         rows = [_PLAIN_ROW.decode(text) for text in texts]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    names = [row.image if row.video is None else row.video if row.image is None else None for row in rows]
-    named = [name for name in names if name and name.strip()]
-    joined = "\n".join(named)
-    return rows if len(named) == len(rows) and "://" not in joined and "\0" not in joined else None
+    if any(row.image and row.video for row in rows):
+        return None
+    names = [name for row in rows if (name := row.image or row.video)]
+    joined = "\n".join(names)
+    is_odd = "file:" in joined or "://" in joined or "\0" in joined or not all(map(str.strip, names))
+    return None if is_odd else rows
 
 
 def sample_from_row(
     row: object, data_name: str, index: int, root: Path, modality: Modality, task: str, domains: Iterable[Domain]
 ) -> Sample:
     """Make the `Sample` of one parsed row; whatever is wrong with the row ends up in `problem`."""
+    kind = BAD_ROW
     try:
         if not isinstance(row, dict):
-            raise ValueError(f"is {type(row).__name__}, not a JSON object")
+            raise ValueError(_no_object(row))
+        if not names_media(row):
+            kind = NO_MEDIA
+            raise ValueError(without_media(row))
         parsed = AnnotationRow.model_validate(row)
         task_source: TaskSource = "row" if parsed.task is not None else "metafile"
         wanted = task if parsed.task is None else parsed.task
@@ -233,8 +335,8 @@ def sample_from_row(
             data_name=data_name,
             index=index,
             root=root,
-            media_name=parsed.image or parsed.video or "",
-            modality="image" if parsed.image is not None else "video",
+            media_name=parsed.media_name,
+            modality=parsed.modality,
             task=domain,
             task_source=task_source if domain else "router",
             row_id=parsed.id,
@@ -243,16 +345,33 @@ def sample_from_row(
             tar=parsed.tar,
         )
     named = row if isinstance(row, dict) else {}
-    media_name = named.get("image") or named.get("video") or ""
-    row_id = named.get("id")
-    if isinstance(row_id, float) and not math.isfinite(row_id):
-        row_id = None
     return Sample(
         data_name=data_name,
         index=index,
         root=root,
-        media_name=media_name if isinstance(media_name, str) else "",
+        media_name=_name_of_bad(named),
         modality=modality,
-        row_id=row_id if isinstance(row_id, str | int | float) else None,
+        row_id=sound_id(named.get("id")),
         problem=f"row {index}: {problem}",
+        problem_kind=kind,
     )
+
+
+def _name_of_bad(row: Mapping[str, object]) -> str:
+    """The one medium that a bad row names, if that can be told."""
+    with suppress(ValueError):
+        return named_medium(row, "image") or named_medium(row, "video") or ""
+    return ""
+
+
+def _no_object(row: object) -> str:
+    """What a row is that is no object; of a line that is no JSON also why."""
+    told = f"is {type(row).__name__}, not a JSON object"
+    if not isinstance(row, str):
+        return told
+    try:
+        json.loads(row)
+    except (ValueError, RecursionError) as error:
+        why = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
+        return f"{told} ({why}: {row[:40]!r})"
+    return told

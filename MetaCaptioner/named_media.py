@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MetaCaptioner.annotation import AnnotationFile, parse_row
+from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.metafile import PlainRow, Sample, glance, sample_from_row
 from MetaCaptioner.results import Told
 
-_OF_NO_MEDIA = ("bad_row", "no_media")
+_OF_NO_MEDIA = ("bad_row", NO_MEDIA)
 """Errors of rows that name no media, or none that could be made out."""
 OTHER_MEDIA = "of other media than their rows name now"
 GONE = "of rows that are not there any more"

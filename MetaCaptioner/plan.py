@@ -22,6 +22,7 @@ from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import first_problem, read_metafile
 from MetaCaptioner.provenance import add_others_arguments
 from MetaCaptioner.remaining import take_off_results
+from MetaCaptioner.spelling import local_name
 from MetaCaptioner.survey import DatasetWork, survey_all
 from MetaCaptioner.terminal import run_main, say
 
@@ -73,7 +74,7 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"plan {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     folder = path.resolve().parent
-    absolute = cache(lambda given: str(folder / given))
+    absolute = cache(lambda given: str(folder / local_name(given)))
     rows: list[PlanRow] = []
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):
@@ -81,10 +82,11 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
             continue
         try:
             row = PlanRow.model_validate_json(line)
-        except ValidationError as error:
-            problems.append(f"plan {path}: line {number}: {first_problem(error)}")
+            places = {"json_url": absolute(row.json_url), "root": absolute(row.root)}
+        except ValueError as error:
+            reason = first_problem(error) if isinstance(error, ValidationError) else error
+            problems.append(f"plan {path}: line {number}: {reason}")
             continue
-        places = {"json_url": absolute(row.json_url), "root": absolute(row.root)}
         moved = places != {"json_url": row.json_url, "root": row.root}
         rows.append(row.model_copy(update=places) if moved else row)
     if problems and not rows:
@@ -163,7 +165,10 @@ def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: 
     mean = sum(loads.values()) / num_ranks
     uneven = f", the fullest rank {100 * (max(loads.values()) / mean - 1):.1f}% above the mean" if mean else ""
     done = f" ({total - remain:,} of {total:,} are done)" if remain < total else ""
-    return f"{remain:,} samples of {len(works)} datasets{done} in {len(rows)} shards for {num_ranks} ranks{uneven}"
+    free = sum(int((work.costs[work.pending] == 0).sum()) for work in works)
+    unusable = f", {free:,} of them rows that no stage can use," if free else ""
+    planned = f"{remain:,} samples of {len(works)} datasets{done}{unusable}"
+    return f"{planned} in {len(rows)} shards for {num_ranks} ranks{uneven}"
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -17,7 +17,7 @@ from MetaCaptioner.accounting import Tally, Usage
 from MetaCaptioner.earlier import BAD_SOURCE
 from MetaCaptioner.engine import Completion, Engine, Request
 from MetaCaptioner.error_rate import ErrorRate
-from MetaCaptioner.errors import EngineDead, SampleError, UserError
+from MetaCaptioner.errors import KNOWN_BEFOREHAND, EngineDead, SampleError, UserError
 from MetaCaptioner.journal import ENGINE_CRASH
 from MetaCaptioner.media import Media, MediaBudget, load_media, unseen_media
 from MetaCaptioner.metafile import Sample
@@ -267,6 +267,8 @@ class RankLoop:
     def _note(self, record: Record, retried: bool) -> None:
         """Count a record. What failed in an earlier run or pass says nothing of this one if it fails again.
 
+        Nor does a row that was known to be of no use before: no sample is opened for it.
+
         Raises:
             TooManyErrors: too many samples have failed of late.
         """
@@ -276,7 +278,7 @@ class RankLoop:
         self._vitals.finished += error_kind is None
         self._bar.set_postfix(errors=self.tally.failed, refresh=False)
         self._bar.update()
-        if not retried and error_kind != BAD_SOURCE:
+        if not retried and error_kind not in (BAD_SOURCE, *KNOWN_BEFOREHAND):
             self._error_rate.note(error_kind)
 
 

@@ -17,12 +17,14 @@ from MetaCaptioner.results import (
     Record,
     ResultError,
     ResultName,
-    is_error,
+    is_without_media,
+    may_yet_succeed,
     ranks_at_work,
     read_glances,
     result_files,
     told_of,
 )
+from MetaCaptioner.rows import row_of
 from MetaCaptioner.side_by_side import side_by_side
 from MetaCaptioner.survey import DatasetWork
 from MetaCaptioner.terminal import say
@@ -49,7 +51,7 @@ def take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors: 
             "now on would be done twice: stop that run first, then plan again"
         )
     if retry_errors:
-        say(f"{drop_errors(results)} failed samples will be tried again")
+        say(f"{drop_errors(results, works)} failed samples will be tried again")
     if not result_files(results):
         say(f"note: {results} holds no results (Rank*_node*_*.jsonl): everything is planned")
     there = _Results(works, others)
@@ -218,14 +220,23 @@ def repair(results: Path, ranks: Iterable[int]) -> None:
             say(f"note: {error}")
 
 
-def drop_errors(results: Path) -> int:
-    """Take all error records out of the result files, so that they are planned again, for whichever rank.
+def drop_errors(results: Path, works: Sequence[DatasetWork] = ()) -> int:
+    """Take the error records out of the result files, so that they are planned again, for whichever rank.
+
+    Those of rows without media stay, unless the row is of `works` and names some now: nothing would come of them.
 
     Raises:
         ResultError: a rank is being worked on.
     """
+    media = {work.name: work.media for work in works}
+
+    def unwanted(record: Record) -> bool:
+        row = row_of(record) if is_without_media(record) else None
+        of_row = media.get(row[0], ())[row[1] : row[1] + 1] if row is not None else ()
+        return may_yet_succeed(record) or any(of_row)
+
     dropped = 0
     for rank in sorted({name.rank for _, name in result_files(results)}):
         with RankResults(results, rank, node=0) as files:
-            dropped += files.drop(is_error)
+            dropped += files.drop(unwanted)
     return dropped

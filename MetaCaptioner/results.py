@@ -15,7 +15,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import NO_MEDIA, UserError
 from MetaCaptioner.files import write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
 from MetaCaptioner.metafile import Sample
@@ -195,6 +195,17 @@ def read_at(path: Path, offset: int) -> Record | None:
 def is_error(record: Record) -> bool:
     """Whether a record tells of a failure."""
     return record.get("status") != "ok"
+
+
+def is_without_media(record: Record) -> bool:
+    """Whether a record tells of a row with neither picture nor clip: no stage can use it, and that is no fault."""
+    error = record.get("error")
+    return is_error(record) and isinstance(error, dict) and error.get("kind") == NO_MEDIA
+
+
+def may_yet_succeed(record: Record) -> bool:
+    """Whether a record tells of a failure that another try may mend."""
+    return is_error(record) and not is_without_media(record)
 
 
 def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:

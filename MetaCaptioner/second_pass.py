@@ -23,13 +23,13 @@ from MetaCaptioner.earlier import (
     some_records,
     with_source,
 )
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import NO_MEDIA, UserError
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import Record, is_error
+from MetaCaptioner.results import Record, is_error, is_without_media
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
@@ -100,6 +100,8 @@ def to_caption(prompts: Prompts) -> SampleOf:
 
     def sample_of(rank: int, record: Record) -> Sample:
         sample = with_source(sample_from_record(record), lineage(record), **_texts(record))
+        if is_without_media(record):
+            return replace(sample, problem=record["error"].get("message") or NO_MEDIA, problem_kind=NO_MEDIA)
         problem = _problem(record, prompts)
         if problem is not None:
             return replace(sample, problem=problem, problem_kind=BAD_SOURCE)

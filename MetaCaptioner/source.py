@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 
 from MetaCaptioner.errors import SampleError
+from MetaCaptioner.spelling import find, hint, local_name
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -23,13 +24,15 @@ def check_name(name: str, what: str) -> None:
     """Refuse a file name that cannot be one; `what` names it in the message.
 
     Raises:
-        ValueError: it is blank, an address, or holds a NUL character.
+        ValueError: it is blank, an address of no file here, or holds a NUL character.
     """
     if not name.strip():
         raise ValueError(f"'{what}' is empty")
-    if "://" in name:
-        raise ValueError(f"'{what}' is an address, not a file: download it first ({name:.80})")
-    if "\0" in name:
+    try:
+        local = local_name(name)
+    except ValueError as error:
+        raise ValueError(f"'{what}' {error}") from error
+    if "\0" in local:
         raise ValueError(f"'{what}' holds a NUL character")
 
 
@@ -69,11 +72,15 @@ def tar_place(value: object) -> TarPlace | None:
 
 @dataclass(frozen=True)
 class MediaSource:
-    """The content of one picture or clip: the file `path`, or its member `name` if `tar` says where that lies."""
+    """The content of one picture or clip: the file `path`, or its member `name` if `tar` says where that lies.
+
+    `given` is the root, and the name of the file below it as the row spells it.
+    """
 
     path: Path
     name: str = ""
     tar: TarPlace | None = None
+    given: tuple[Path, str] | None = None
 
     def __str__(self) -> str:
         return str(self.path) if self.tar is None else f"{self.path}[{self.name}]"
@@ -87,7 +94,7 @@ class MediaSource:
         """
         if not self.path.is_file():
             reason = "is a folder" if self.path.is_dir() else "there is no such file"
-            raise SampleError("media_missing", f"{self.path}: {reason}")
+            raise SampleError("media_missing", f"{self.path}: {reason}{self.hint()}")
         size = self.path.stat().st_size
         if self.tar is not None:
             self._check_member(self.tar, size)
@@ -95,6 +102,10 @@ class MediaSource:
         if size == 0:
             raise SampleError("media_corrupt", f"{self}: the file is empty")
         return size
+
+    def hint(self) -> str:
+        """Where the file is not there: what may have been meant, to be put behind that."""
+        return hint(*self.given) if self.given is not None else ""
 
     def open(self) -> BinaryIO:
         """The content as a file that can be read and moved about in.
@@ -157,6 +168,12 @@ class MediaSource:
                 "media_corrupt",
                 f"{self}: is not at byte {place.offset} (was the tar file packed anew?)",
             )
+
+
+def media_source(root: Path, media_name: str, tar: TarPlace | None) -> MediaSource:
+    """Where the media lie that a row names so, however it spells the name (see `spelling`)."""
+    name = media_name if tar is None else tar.file
+    return MediaSource(find(root, name), "" if tar is None else media_name, tar, (root, name))
 
 
 class _Window(io.RawIOBase):

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.claims import Claims
+from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.expected import expected_rows
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.results import ResultName
@@ -23,15 +24,26 @@ from MetaCaptioner.work import without_overlaps
 
 @dataclass(frozen=True)
 class Count:
-    """Samples: how many there are to do, how many have a record, and how many of those failed, by kind of error."""
+    """Samples: how many there are to do, how many have a record, and how many of those are errors, by kind.
+
+    Rows without media are no failures: no stage can use them.
+    """
 
     total: int
     done: int
     errors: dict[str, int]
 
     @property
+    def ok(self) -> int:
+        return self.done - sum(self.errors.values())
+
+    @property
+    def without_media(self) -> int:
+        return self.errors.get(NO_MEDIA, 0)
+
+    @property
     def failed(self) -> int:
-        return sum(self.errors.values())
+        return sum(self.errors.values()) - self.without_media
 
     @property
     def remaining(self) -> int:

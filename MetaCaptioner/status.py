@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from rich.console import Console
 from rich.live import Live
 
-from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.errors import NO_MEDIA, BadArguments
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.progress import Progress, Watcher
 from MetaCaptioner.results import Record
@@ -57,8 +57,8 @@ def as_json(progress: Progress) -> Record:
 
 
 def _counts(count: Count) -> Record:
-    figures = {"total": count.total, "done": count.done, "ok": count.done - count.failed, "failed": count.failed}
-    return {**figures, "remaining": count.remaining, "errors": count.errors}
+    figures = {"total": count.total, "done": count.done, "ok": count.ok, "failed": count.failed}
+    return {**figures, "without_media": count.without_media, "remaining": count.remaining, "errors": count.errors}
 
 
 def _rounded(value: float | None) -> float | None:
@@ -80,11 +80,14 @@ def as_prometheus(progress: Progress) -> bytes:
     samples = gauge("samples", "Samples of a dataset that are to be done.", "dataset")
     ok = gauge("samples_ok", "Samples of a dataset that ended well.", "dataset")
     failed = gauge("samples_failed", "Samples of a dataset that ended in an error.", "dataset", "kind")
+    without_media = gauge("samples_without_media", "Rows of a dataset that no stage can use.", "dataset")
     for name, count in progress.datasets.items():
         samples.labels(name).set(count.total)
-        ok.labels(name).set(count.done - count.failed)
+        ok.labels(name).set(count.ok)
+        without_media.labels(name).set(count.without_media)
         for kind, errors in count.errors.items():
-            failed.labels(name, kind).set(errors)
+            if kind != NO_MEDIA:
+                failed.labels(name, kind).set(errors)
     assigned = gauge("rank_samples", "Samples that the plan gives to a rank.", "rank")
     done = gauge("rank_samples_done", "Samples of a rank that have a record, failed ones included.", "rank")
     rate = gauge("rank_samples_per_second", "Samples that a rank does a second now.", "rank")

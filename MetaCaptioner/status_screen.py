@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.progress import STANDING_STILL, Progress, RankProgress
 from MetaCaptioner.standing import Count
 
@@ -63,8 +64,9 @@ def _summary(progress: Progress, folder: Path) -> Panel:
         at = datetime.fromtimestamp(progress.time + progress.eta_seconds)
         eta = f"{_duration(progress.eta_seconds)} ({at:%a %H:%M})"
     facts = {
-        "ok": f"{everything.done - everything.failed:,}",
+        "ok": f"{everything.ok:,}",
         "failed": f"{everything.failed:,}",
+        **({"without media": f"{everything.without_media:,}"} if everything.without_media else {}),
         "rate now": _rate(progress.rate),
         "overall": _rate(progress.rate_overall),
         "ETA": eta,
@@ -99,7 +101,8 @@ def _errors(progress: Progress, room: int) -> Table | None:
         return None
     table = _table("error", "samples", "of all done")
     for kind, count in list(errors.items())[: _most(len(errors), room // 3)]:
-        table.add_row(Text(kind, style="red"), f"{count:,}", f"{100 * count / progress.all.done:.2f}%")
+        style = "dim" if kind == NO_MEDIA else "red"
+        table.add_row(Text(kind, style=style), f"{count:,}", f"{100 * count / progress.all.done:.2f}%")
     return _with_rest(table, len(errors))
 
 

@@ -8,16 +8,17 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.annotation import AnnotationFile, parse_row
-from MetaCaptioner.cost import BAD_ROW, Estimator
+from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation, parse_row
+from MetaCaptioner.cost import BAD_ROW, NO_MEDIA_ROW, Estimator
 from MetaCaptioner.domains import ROUTED_TASKS, find_domain
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import NO_MEDIA, UserError
 from MetaCaptioner.media import MediaBudget
-from MetaCaptioner.metafile import MOST_PIXELS_A_SIDE, Dataset, PlainRow, Sample, glance, sample_from_row
-from MetaCaptioner.named_media import mark, of_plain
+from MetaCaptioner.metafile import Dataset, PlainRow, Sample, glance, is_folder, sample_from_row
+from MetaCaptioner.named_media import mark, of_plain, of_rows
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.side_by_side import side_by_side
 
+_UNUSABLE = (NO_MEDIA_ROW, BAD_ROW)
 _BAD_TASK = "\0"  # no domain has this name
 
 
@@ -57,21 +58,51 @@ def survey(name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget) -
     Raises:
         UserError: the dataset's root or annotation file cannot be used.
     """
-    if not dataset.root.is_dir():
-        raise UserError(f"root {dataset.root} is not a folder")
+    annotation = _open(dataset)
     notes = []
-    if dataset.model_extra:
-        notes.append(f"unknown entries are left alone: {', '.join(dataset.model_extra)}")
-    with closing(AnnotationFile(dataset.annotation)) as annotation:
+    if unknown := dataset.unknown_keys():
+        notes.append(f"unknown keys are left alone: {', '.join(unknown)}")
+    with closing(annotation):
         length = len(annotation)
+        if not length:
+            notes.append(f"annotation file {dataset.annotation} has no rows")
         if dataset.length is not None and dataset.length != length:
             notes.append(f"length says {dataset.length}, the annotation file has {length} rows")
         selected = length if dataset.sample_count is None else min(dataset.sample_count, length)
         rows = _Rows(name, dataset, prompts, budget, selected)
         for first, texts in annotation.blocks(0, selected):
             rows.add(first, texts)
+    if selected and rows.unusable() == selected:
+        told = f"none of {selected:,} rows can be used (first: {rows.first_problem()})"
+        raise UserError(f"annotation file {dataset.annotation}: {told}")
     costs, pending = rows.estimate.costs(), np.ones(selected, dtype=np.bool_)
     return DatasetWork(name, dataset, costs, pending, rows.media, length, (*notes, *rows.notes()))
+
+
+def _open(dataset: Dataset) -> AnnotationFile:
+    """The annotation file of a dataset whose root is there.
+
+    Raises:
+        UserError: either cannot be used; the message tells of both.
+    """
+    wrong_root = "" if is_folder(dataset.root) else f"root {dataset.root} is not a folder"
+    try:
+        annotation = AnnotationFile(dataset.annotation)
+    except BrokenAnnotation as error:
+        raise UserError(f"{wrong_root}; {error}" if wrong_root else str(error)) from error
+    if wrong_root:
+        annotation.close()
+        raise UserError(wrong_root)
+    return annotation
+
+
+@dataclass(frozen=True)
+class _Unusable:
+    """Rows of one kind that no caption can come of: the index of the first, how many, what is wrong with the first."""
+
+    first: int
+    count: int
+    problem: str
 
 
 class _Rows:
@@ -86,38 +117,56 @@ class _Rows:
         self._domain_of = cache(self._find_domain)
         self._ids = np.zeros(count, dtype=np.int64)
         self._has_id = np.zeros(count, dtype=np.bool_)
-        self._bad = 0
-        self._first_bad: str | None = None
+        self._unusable: dict[str, _Unusable] = {}
 
     def add(self, first: int, texts: Sequence[bytes]) -> None:
         """Take in the rows in `texts`, of which the first has the index `first`."""
-        rows = glance(texts) or [self._plain(first + place, text) for place, text in enumerate(texts)]
-        domains = [self._domain_of(row.task) for row in rows]
-        if bad := domains.count(BAD_ROW):
-            place = domains.index(BAD_ROW)
-            self._first_bad = self._first_bad or self._sample(first + place, texts[place]).problem
-            self._bad += bad
+        rows = glance(texts) or [self._row(first + place, text) for place, text in enumerate(texts)]
+        domains = [self._domain_of(row.task) if _is_for_a_stage(row) else NO_MEDIA_ROW for row in rows]
+        for kind in _UNUSABLE:
+            if count := domains.count(kind):
+                place = domains.index(kind)
+                earlier = self._unusable.get(kind, _Unusable(first + place, 0, ""))
+                problem = earlier.problem or self._sample(first + place, texts[place]).problem or ""
+                self._unusable[kind] = _Unusable(earlier.first, earlier.count + count, problem)
         self.estimate.add(
             domains,
-            media_names=[row.image or row.video or "" for row in rows],
-            are_videos=[row.video is not None for row in rows],
+            media_names=[row.media_name for row in rows],
+            are_videos=[bool(row.video) for row in rows],
             pixels=[(row.width or 0) * (row.height or 0) for row in rows],
             tars=[row.tar for row in rows],
         )
-        self.media[first : first + len(rows)] = [mark(of_plain(row)) for row in rows]
+        media = (
+            of_rows([text])[0] if row.task == _BAD_TASK else of_plain(row)
+            for row, text in zip(rows, texts, strict=True)
+        )
+        self.media[first : first + len(rows)] = list(map(mark, media))
         # Python gives -1 and -2 the same hash.
         self._ids[first : first + len(rows)] = [hash(row.id) + (row.id == -1) for row in rows]
         self._has_id[first : first + len(rows)] = [row.id is not None for row in rows]
+
+    def unusable(self) -> int:
+        """How many rows no caption can come of."""
+        return sum(one.count for one in self._unusable.values())
+
+    def first_problem(self) -> str:
+        """What is wrong with the first of them."""
+        return min(self._unusable.values(), key=lambda one: one.first).problem
+
+    def _row(self, index: int, text: bytes) -> PlainRow:
+        plain = glance([text])
+        return plain[0] if plain else self._plain(index, text)
 
     def _plain(self, index: int, text: bytes) -> PlainRow:
         """The row as a thorough look finds it, put plainly."""
         sample = self._sample(index, text)
         row_id = sample.row_id if isinstance(sample.row_id, str | int | float) else None
+        if sample.problem_kind == NO_MEDIA:
+            return PlainRow(row_id)
         if sample.problem is not None:
-            return PlainRow(row_id, task=_BAD_TASK)
-        width, height = (min(max(side or 0, 0), MOST_PIXELS_A_SIDE) for side in (sample.width, sample.height))
+            return PlainRow(row_id, image=sample.media_name or None, task=_BAD_TASK)
         image, video = (sample.media_name if sample.modality == kind else None for kind in ("image", "video"))
-        return PlainRow(row_id, image, video, sample.task or "auto", width, height, sample.tar)
+        return PlainRow(row_id, image, video, sample.task or "auto", sample.width, sample.height, sample.tar)
 
     def _sample(self, index: int, text: bytes) -> Sample:
         of = self._dataset
@@ -135,10 +184,20 @@ class _Rows:
 
     def notes(self) -> Iterator[str]:
         """What the user should know of the rows."""
-        if self._bad:
-            yield f"{self._bad} rows will end as bad_row records (first: {self._first_bad})"
+        if (without := self._unusable.get(NO_MEDIA_ROW)) is not None:
+            yield (
+                f"{without.count:,} rows have neither image nor video and are left out: no stage can use them "
+                f"(first: {without.problem})"
+            )
+        if (bad := self._unusable.get(BAD_ROW)) is not None:
+            yield f"{bad.count} rows will end as bad_row records (first: {bad.problem})"
         ids = np.sort(self._ids[self._has_id])
         doubled = np.unique(ids[1:][ids[1:] == ids[:-1]])
         if len(doubled):  # harmless here, since a sample is its row, but often a sign of a bad merge
             first = int(np.flatnonzero(np.isin(self._ids, doubled) & self._has_id)[0])
             yield f"{len(doubled)} ids occur more than once (first in row {first}); each row counts by itself"
+
+
+def _is_for_a_stage(row: PlainRow) -> bool:
+    """Whether a row names media, or something else is wrong with it."""
+    return bool(row.image or row.video) or row.task == _BAD_TASK

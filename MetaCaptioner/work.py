@@ -15,11 +15,20 @@ from MetaCaptioner.domains import Domain
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
+from MetaCaptioner.named_media import RowMedia
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.planned_media import Annotations
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import DoneSamples, RankResults, Record, done_samples, is_error, result_files
+from MetaCaptioner.results import (
+    DoneSamples,
+    RankResults,
+    Record,
+    done_samples,
+    is_error,
+    may_yet_succeed,
+    result_files,
+)
 from MetaCaptioner.terminal import say
 
 _PROBED_SAMPLES = 20
@@ -167,13 +176,21 @@ def redo_left(
 
 
 def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
-    """Whether a record is a failure that these rows of a plan would do again; others must not be taken out."""
+    """Whether a record is a failure that these rows of a plan would do again; others must not be taken out.
+
+    A row that had no media is done again if it names some now.
+    """
+    annotations = Annotations()
 
     def tried_again(record: Record) -> bool:
         name, index = record.get("data_name"), record.get("index")
-        return is_error(record) and any(
-            row.data_name == name and isinstance(index, int) and row.start_idx <= index < row.end_idx for row in rows
-        )
+        if not is_error(record) or not isinstance(index, int):
+            return False
+        own = next((row for row in rows if row.data_name == name and row.start_idx <= index < row.end_idx), None)
+        if own is None or may_yet_succeed(record):
+            return own is not None
+        media = annotations.media(own)
+        return isinstance(media, RowMedia) and media.of(index) is not None
 
     return tried_again
 
@@ -325,15 +342,15 @@ def check_root(data_name: str, root: str | Path, samples: Iterable[Sample]) -> N
     Raises:
         UserError: the root is no folder, or there are two samples or more and no file of them is there.
     """
-    paths = [sample.source.path for sample in samples if sample.problem is None]
-    if not paths or any(os.path.exists(path) for path in paths):  # noqa: PTH110 Path.exists fails on odd names
+    sources = [sample.source for sample in samples if sample.problem is None]
+    if not sources or any(os.path.exists(source.path) for source in sources):  # noqa: PTH110 Path.exists fails on odd names
         return
     if not Path(root).is_dir():
         raise UserError(f"dataset '{data_name}': root {root} is not a folder")
-    if len(paths) > 1:
+    if len(sources) > 1:
         raise UserError(
-            f"dataset '{data_name}': root {root} looks wrong: none of {len(paths)} files looked for is there "
-            f"(such as {paths[0]})"
+            f"dataset '{data_name}': root {root} looks wrong: none of {len(sources)} files looked for is there "
+            f"(such as {sources[0].path}{sources[0].hint()})"
         )
 
 

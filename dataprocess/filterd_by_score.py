@@ -22,7 +22,7 @@ from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
-from MetaCaptioner.results import Record, result_files
+from MetaCaptioner.results import Record, is_without_media, result_files
 from MetaCaptioner.terminal import run_main, say
 
 
@@ -35,6 +35,8 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     marks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     resampled: Counter[str] = field(default_factory=Counter)
+    without_media: int = 0
+    """Rows that no stage can use: neither kept nor rejected."""
 
     def add(self, record: Record, reasons: Sequence[str]) -> None:
         """Count one caption."""
@@ -71,6 +73,7 @@ class Summary:
             "total": self.total["all"],
             "kept": self.kept["all"],
             "rejected": self.total["all"] - self.kept["all"],
+            "without_media": self.without_media,
             "reasons": dict(self.reasons.most_common()),
             "domains": group("domain: "),
             "datasets": group("dataset: "),
@@ -104,6 +107,9 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
     kept_path, rejected_path = output / "kept.jsonl", output / "rejected.jsonl"
     with atomic_write(kept_path, "output") as kept, atomic_write(rejected_path, "output") as rejected:
         for candidates in all_candidates(captions, scores):
+            if is_without_media(candidates[0].record):
+                summary.without_media += 1
+                continue
             chosen = best(candidates, thresholds)
             reasons = chosen.against(thresholds)
             score = chosen.score or {}
@@ -184,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         thresholds,
     )
     say(f"{output}: kept {content['kept']} of {content['total']} captions")
+    if content["without_media"]:
+        say(f"{content['without_media']} rows without media are left out")
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
     for line in (*describe_resampled(content), *describe_cost(content)):

@@ -3,10 +3,10 @@
     python dataprocess/verify.py --plan data/split_plan.jsonl --data-folder Output/Caption
 
 Exit status 0 if complete, 1 if not. Error records count as records (that is what they are for); --fail-on-errors
-makes them count as missing. --scores asks for one score of every caption as well. Records that were not all made with
-the same model and prompts, or are of other media than their rows name now, are a mixture: not complete, unless that was
-wanted (--keep). --check-media N looks at N records drawn by chance: whether the file that the annotation row names is
-still the one that the caption was made from.
+makes them count as missing, but for those of rows without media, of which nothing can be made. --scores asks for one
+score of every caption as well. Records that were not all made with the same model and prompts, or are of other media
+than their rows name now, are a mixture: not complete, unless that was wanted (--keep). --check-media N looks at N
+records drawn by chance: whether the file that the annotation row names is still the one that the caption was made from.
 """
 
 import argparse
@@ -20,11 +20,12 @@ import _repository  # noqa: F401
 import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
+from MetaCaptioner.annotation_row import named_medium
 from MetaCaptioner.candidates import resample_folders
-from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
-from MetaCaptioner.named_media import OTHER_MEDIA
+from MetaCaptioner.named_media import GONE, OTHER_MEDIA
 from MetaCaptioner.plan import PlanRow, read_plan
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.provenance import Provenance
@@ -48,8 +49,11 @@ _EXAMPLES = 5
 _ELSEWHERE = "records in the file of another rank than the plan's (no fault)"
 _NOT_COMPARED = "datasets whose annotation file cannot be read, so that media are not compared (no fault)"
 _MIXTURE = "records made otherwise than most"
-_OTHER_MEDIA = f"records {OTHER_MEDIA}"
 _RENAMED = "records of a dataset that has another name now"
+_MIXTURES = {_MIXTURE, _RENAMED, f"records {OTHER_MEDIA}", f"records {GONE}"}
+
+_FAILED = "failed samples"
+_UNUSABLE = "rows that no stage can use, with neither image nor video (no fault)"
 
 
 @dataclass
@@ -115,15 +119,16 @@ def check_records(
             if name is None or index is None or not of_plan or told.sample_id != f"{name}/{index}":
                 findings.add(_RENAMED if media.renamed(told) else "stray records", where)
                 continue
-            for example in media.differences(told).values():
-                findings.add(_OTHER_MEDIA, example)
+            for reason, example in media.differences(told).items():
+                findings.add(f"records {reason}", example)
             if seen[name][index]:
                 findings.add("duplicate records", where)
             seen[name][index] = True
             if expected[name].ranks[index] not in (-1, file.rank):
                 findings.add(_ELSEWHERE, where)
             if told.status != "ok":
-                findings.add("failed samples", f"{told.sample_id}: {_error_kind(line)}")
+                kind = _error_kind(line)
+                findings.add(_UNUSABLE if kind == NO_MEDIA else _FAILED, f"{told.sample_id}: {kind}")
                 continue
             sound += 1
             if canary is not None:
@@ -184,7 +189,7 @@ def _compare_media(record: Record, row: object, root: Path, findings: Findings) 
     """Note it where a record tells of another medium than its annotation row names, or of other content."""
     modality, sample_id = str(record.get("modality")), record["sample_id"]
     fields = row if isinstance(row, dict) else {}
-    name = fields.get(modality)
+    name = _medium_now(fields, modality)
     if name != record.get(modality):
         findings.add(
             "records of another medium than their row names", f"{sample_id}: {record.get(modality)}, now {name}"
@@ -200,6 +205,14 @@ def _compare_media(record: Record, row: object, root: Path, findings: Findings) 
         else:
             if not same:
                 findings.add("records of other content than their media have", f"{sample_id}: {source}")
+
+
+def _medium_now(row: Mapping[str, object], modality: str) -> object:
+    """The medium that a row names; where it is not one, what it says instead."""
+    try:
+        return named_medium(row, "video" if modality == "video" else "image")
+    except ValueError:
+        return row.get(modality) or row.get(f"{modality}s")
 
 
 def check_scores(captions: Path, findings: Findings) -> None:
@@ -283,9 +296,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if canary is not None:
         canary.check(rows, findings)
     total = sum(int(of.recorded.sum()) for of in expected.values())
-    tolerated = {_ELSEWHERE, _NOT_COMPARED}
-    tolerated |= set() if options.fail_on_errors else {"failed samples"}
-    tolerated |= {_MIXTURE, _OTHER_MEDIA, _RENAMED} if options.keep else set()
+    tolerated = {_ELSEWHERE, _UNUSABLE, _NOT_COMPARED}
+    tolerated |= set() if options.fail_on_errors else {_FAILED}
+    tolerated |= _MIXTURES if options.keep else set()
     complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)
     verdict = "complete" if complete else "NOT complete"
     looked_at = f", the media of {len(canary.lines)} looked at" if canary is not None else ""

@@ -103,7 +103,7 @@ def test_a_run_leaves_the_account_of_its_records(tmp_path: Path, run: Runner) ->
     assert (account.stage, account.rank, account.node, account.state) == ("captionpipeline", 0, 0, "done")
     assert (account.model, account.prompts) == ("scripted", found["set/0"]["prompts"])
     assert (account.gpus, account.device) == (0, None)
-    assert (account.images, account.videos, account.errors, account.truncated) == (3, 1, {"bad_row": 1}, 0)
+    assert (account.images, account.videos, account.errors, account.truncated) == (3, 1, {"no_media": 1}, 0)
     for field in TOKENS:
         assert getattr(account, field) == sum(record[field] for record in found.values())
     assert account.working_seconds >= max(record["seconds"] for record in found.values()) - 0.001

@@ -1,6 +1,9 @@
+import bz2
 import errno
 import fcntl
+import gzip
 import json
+import lzma
 import os
 import random
 import threading
@@ -348,3 +351,151 @@ def test_where_nothing_can_be_written_the_file_is_read_all_the_same(
     path = write_annotation(tmp_path / "a.json", HARD_ROWS)
     make_read_only(monkeypatch, tmp_path)
     assert rows(path) == HARD_ROWS
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(BrokenAnnotation) as raised:
+        AnnotationFile(path)
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).startswith(f"annotation file {path}: ")
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("block", [1, 64, 2**16])
+@pytest.mark.parametrize(
+    ("behind", "told"),
+    [
+        (b'[{"id": 2}]', "are there several lists, one after the other?"),
+        (b'\n[{"id": 2}]\n', "are there several lists"),
+        (b'\n\xef\xbb\xbf[{"id": 2}]\n', "are there several lists"),
+        (b"[]", "are there several lists"),
+        (b'\n{"id": 2}\n', "a list or JSONL, not both"),
+        (b"\n" + b"\0" * 500, "NUL bytes"),
+        (b", ", "it reads b', '"),
+        (b"]", "it reads b']'"),
+        (b" " * 5000 + b"x", "it reads b'x'"),
+    ],
+)
+def test_what_follows_a_list_is_never_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, behind: bytes, told: str
+) -> None:
+    monkeypatch.setattr(annotation, "_BLOCK_BYTES", block)
+    path, whole = tmp_path / "a.json", b'[{"id": 0},\n {"id": 1}]'
+    path.write_bytes(whole + behind)
+    said = refused(path)
+    place = len(whole) + len(behind) - len(behind.lstrip(b" \n"))
+    assert f"behind the end of its list of 2 rows, at byte {place} of {len(whole + behind)} (" in said
+    assert told in said
+
+
+def test_lists_on_the_lines_of_jsonl_are_refused_at_the_second(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('[{"id": 0}]\n[{"id": 1}]\n')
+    assert "at byte 12 of 24 (are there several lists" in refused(path)
+
+
+def test_white_space_around_a_list_is_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b" " * 9000 + b'[{"id": 0}]' + b" \r\n\t" * 40_000)
+    assert rows(path) == [{"id": 0}]
+
+
+@pytest.mark.parametrize("content", [b"[", b'[{"id": 0},', b"[,"])
+def test_a_list_of_which_only_the_beginning_is_there(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    assert f"is broken at byte {len(content)} of {len(content)}" in refused(path)
+
+
+def test_lists_and_marks_within_jsonl_are_lines_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"id": 0}\n[{"id": 1}]\n\xef\xbb\xbf{"id": 2}\n\0\0\n{"id": 4}{"id": 5}\n')
+    assert rows(path) == [{"id": 0}, [{"id": 1}], {"id": 2}, "\0\0", '{"id": 4}{"id": 5}']
+
+
+def test_an_index_of_an_earlier_version_does_not_hide_what_follows_the_list(
+    tmp_path: Path, always_indexed: Path
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b'[{"id": 0},{"id": 1}]' * 2)
+    status = path.stat()
+    kept = np.array([(status.st_size, status.st_mtime_ns), (0, 1), (2, 20)], dtype=np.int64)
+    np.save(tmp_path / ".a.json.blocks.npy", kept)
+    assert "are there several lists" in refused(path)
+    kept[0] = (annotation._INDEX_VERSION, 2)
+    np.save(tmp_path / ".a.json.blocks.npy", kept)
+    assert "are there several lists" in refused(path)
+
+
+PARQUET = b"PAR1\x15\x04\x15\x0c" + b"\0" * 40
+COCO = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"id": 3, "image_id": 1}], "categories": []}
+COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its pictures: python dataprocess"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.json.gz", gzip.compress(b'[{"id": 0}]'), "is compressed with gzip, not JSON text; unpack it: gunzip -k "),
+        ("a.json", gzip.compress(b'[{"id": 0}]'), "gzip"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd\x20\x05", "is compressed with Zstandard, not JSON text; unpack it: zstd"),
+        ("a.json.bz2", bz2.compress(b"[]"), "bunzip2 -k"),
+        ("a.json.xz", lzma.compress(b"[]"), "unxz -k"),
+        ("a.zip", b"PK\x03\x04\x14\0", "unzip"),
+        ("a.parquet", PARQUET, "is a Parquet table, not JSON text; make rows of it: python dataprocess/build_metafile"),
+        ("a.arrow", b"ARROW1\0\0", "--format huggingface"),
+        ("a.pkl", b"\x80\x04\x95", "pickle"),
+        ("a.tar", b"a.jpg" + b"\0" * 252 + b"ustar\0", "--format webdataset"),
+        ("a.csv", b"image,caption\na.jpg,a dog\n", "is a table (CSV or TSV), not JSON text; make rows of it: python "),
+        ("a.csv", b"image\na.jpg\n", "is a table"),
+        ("a.txt", b"image\tcaption\na.jpg\ta dog\n", "is a table"),
+        ("a.csv", b'"image","caption"\n"a.jpg","x"\n', "is a table"),
+        ("a.json", '[{"id": 0}]'.encode("utf-16"), "is UTF-16, and must be UTF-8; write it anew: iconv -f UTF-16 "),
+        ("a.json", '[{"id": 0}]'.encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
+        ("a.jsonl", '{"id": 0}\n'.encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8"),
+        ("a.json", '[{"id": 0}]'.encode("utf-32"), "iconv -f UTF-32 -t UTF-8"),
+        ("a.json", b"<!DOCTYPE html><html>", "is a web page or XML, not JSON text"),
+        ("a.json", b"\x93NUMPY\x01\0", "is no JSON text: it begins with the bytes 93 4e 55"),
+        ("a.json", json.dumps(COCO).encode(), COCO_TOLD),
+        ("a.json", json.dumps(COCO, indent=1).encode(), COCO_TOLD),
+        ("a.json", json.dumps({"info": {"year": 2014}, **COCO, "more": "x" * 9000}).encode() + b"\n", COCO_TOLD),
+        ("a.json", b'{"data": [{"id": 0, "image": "a.jpg"}]}', "are its rows under 'data'? jq '.\"data\"' "),
+        ("a.json", b'{\n"data": [{"id": 0, "image": "a.jpg"}]}', "is one JSON object; it must be a list of rows"),
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_is_named_with_the_command_that_helps(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert told in refused(path)
+
+
+def test_a_first_line_of_words_does_not_make_a_table_of_jsonl(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('# made by hand, with care\n{"id": 1}\n')
+    assert rows(path) == ["# made by hand, with care", {"id": 1}]
+
+
+def test_one_object_larger_than_any_row_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "_LONGEST_ROW_BYTES", 1024)
+    monkeypatch.setattr(annotation, "_BLOCK_BYTES", 64)
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({**COCO, "more": "x" * 9000}))
+    assert COCO_TOLD in refused(path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"images": ["a.jpg"], "annotations": "none"},
+        {"info": {"year": 2020}, "image": "a.jpg", "conversations": "x" * 9000},
+        {"images": [{"path": "a.jpg"}], "text": "x" * 9000},
+        {"image": "a.jpg", "more": [{"image": "b.jpg"}]},
+        {"a, b\t": 1},
+        "words, and more",
+        {},
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_rows_that_look_a_little_like_another_kind_are_rows(tmp_path: Path, row: object, count: int) -> None:
+    assert rows(write_annotation(tmp_path / "a.jsonl", [row] * count)) == [row] * count

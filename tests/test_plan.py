@@ -160,8 +160,14 @@ def test_ids_that_differ_or_are_not_given_are_not_noted(tmp_path: Path, run: Run
         (b'[{"id": 0, "image": "a.jpg"}, {"id": 1, "ima', "row 1 is broken at byte"),
         (b"", "is empty"),
         (None, "cannot be read: No such file or directory"),
+        (
+            b'[{"image": "a.jpg"}]\n' * 2,
+            "goes on behind the end of its list of 1 rows, at byte 21 of 42 (",
+        ),
+        (b"\x1f\x8b\x08\x00", "is compressed with gzip, not JSON text; unpack it: gunzip -k "),
+        (b'[{"id": 1}]', "none of 1 rows can be used (first: row 0: has neither 'image' nor 'video'"),
     ],
-    ids=["truncated", "empty", "missing"],
+    ids=["truncated", "empty", "missing", "two lists", "gzip", "text only"],
 )
 def test_a_broken_annotation_file_costs_one_line_and_leaves_the_other_datasets(
     tmp_path: Path, run: Runner, content: bytes | None, complaint: str
@@ -201,6 +207,28 @@ def test_a_broken_entry_costs_one_line_and_leaves_the_other_datasets(
     assert f"Metafile {metafile}: dataset 'bad': " in error
     assert complaint.format(folder=tmp_path) in error
     assert {name for name, _ in covered(read(tmp_path / "plan.jsonl"))} == {"good"}
+
+
+def test_all_broken_datasets_are_told_in_one_run(tmp_path: Path, run: Runner) -> None:
+    good = dataset(tmp_path, "good", sized_rows(4, 0))
+    metafile = write_metafile(
+        tmp_path,
+        a={"image_root": "media", "annotation": "none.json", "length": -1},
+        b=good | {"root": "nowhere", "annotation": "nothing.json"},
+        c=good | {"sample_cuont": 2},
+        good=good | {"comment": "x", "image_root": "y"},
+    )
+    outcome = run.plan(metafile, tmp_path / "plan.jsonl")
+    assert outcome.status == 1
+    assert [error.removeprefix(f"error: Metafile {metafile}: dataset ") for error in outcome.errors] == [
+        "'a': root: Field required; length: Input should be greater than or equal to 0 (got -1); "
+        f"unknown key 'image_root' (do you mean 'root'?); annotation file {tmp_path}/none.json: there is no such file",
+        "'c': unknown key 'sample_cuont' (do you mean 'sample_count'?)",
+        f"'b': root {tmp_path}/nowhere is not a folder; annotation file {tmp_path}/nothing.json: "
+        "cannot be read: No such file or directory",
+    ]
+    assert "dataset 'good': unknown keys are left alone: 'comment', 'image_root' (do you mean 'root'?)" in outcome.said
+    assert covered(read(tmp_path / "plan.jsonl")) == [("good", n) for n in range(4)]
 
 
 def test_where_nothing_can_be_planned_an_earlier_plan_stays(tmp_path: Path, run: Runner) -> None:
@@ -453,6 +481,14 @@ def test_a_plan_written_by_hand_with_relative_paths_works(
     assert set(records(tmp_path / "out")) == names(3)
 
 
+def test_numbers_as_text_and_file_addresses_in_a_plan(tmp_path: Path) -> None:
+    row = plan_row(tmp_path / "a.json", tmp_path, 0, 3)
+    row |= {"start_idx": "1", "end_idx": "3", "root": "file:///d/x%20y"}
+    [read_back], problems = read_plan(write_plan(tmp_path / "plan.jsonl", row))
+    assert problems == []
+    assert (read_back.start_idx, read_back.end_idx, read_back.root) == (1, 3, "/d/x y")
+
+
 def test_keys_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
     row = plan_row(tmp_path / "a.json", tmp_path, 0, 3, cost=4.5, fingerprint="x", notes=["y"])
     rows, problems = read_plan(write_plan(tmp_path / "plan.jsonl", row))
@@ -471,6 +507,8 @@ def test_keys_that_are_not_known_are_passed_over(tmp_path: Path) -> None:
         (json.dumps(plan_row(Path("a.json"), Path("m"), 0, 2, assign_rank=None)), "assign_rank: "),
         (json.dumps(plan_row(Path("a.json"), Path("m"), 0, 2, modality="audio")), "modality: "),
         (json.dumps({"data_name": "a"}), "json_url: Field required"),
+        (json.dumps(plan_row(Path("a.json"), Path("m"), 0, 2)) * 2, "Invalid JSON"),
+        (json.dumps(plan_row(Path("a.json"), Path("m"), 0, 2) | {"root": "s3://m"}), "is an address, not a file"),
     ],
 )
 def test_a_broken_line_is_named_and_the_others_are_read(tmp_path: Path, line: str, complaint: str) -> None:
@@ -527,6 +565,5 @@ def test_bad_rows_are_counted_when_planned(tmp_path: Path, run: Runner) -> None:
     rows = [*sized_rows(3, 0), {"id": 3}, {"id": 4, "image": "a.jpg", "task": "Naturall"}]
     outcome = run.plan(write_metafile(tmp_path, a=dataset(tmp_path, "a", rows)), tmp_path / "plan.jsonl")
     assert outcome.status == 0
-    assert (
-        "note: dataset 'a': 2 rows will end as bad_row records (first: row 3: needs 'image' or 'video')" in outcome.said
-    )
+    assert "note: dataset 'a': 1 rows will end as bad_row records (first: row 4: task 'Naturall'" in outcome.said
+    assert "note: dataset 'a': 1 rows have neither image nor video and are left out: no stage can use" in outcome.said

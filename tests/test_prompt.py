@@ -44,6 +44,20 @@ def refused(folder: Path, content: object, file: str = "maps.yaml") -> str:
     return message
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("description: Drawn maps.", "description: x\ndescription: Drawn maps.", "description"),
+        ("  prompt: List the places.", "  prompt: first\n  prompt: List the places.", "prompt"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path, old: str, new: str, key: str) -> None:
+    content = yaml.safe_dump(MAPS)
+    assert old in content
+    told = refused(tmp_path, content.replace(old, new))
+    assert f"is no valid YAML: the key '{key}' is there twice" in told
+
+
 @pytest.fixture(scope="module")
 def shipped() -> Prompts:
     return load_prompts()

@@ -227,14 +227,15 @@ def test_bad_media_and_bad_rows_cost_one_error_record_each(tmp_path: Path, run: 
     rows += [{"id": 3, "image": "page.jpg"}, {"id": 4, "image": "none.jpg"}, {"id": 5, "image": "empty.jpg"}]
     rows += [{"id": 6}, [7], "eight", {"id": 9, "image": 5}, {"id": 10, "image": "a.jpg", "video": "a.mp4"}]
     rows += [{"id": 11, "image": "http://x/a.jpg"}, {"id": 12, "image": "0.png", "task": "Naturel"}]
-    rows += [{"id": 13, "image": "x" * 5000}, {"id": 14, "image": "0.png", "width": "12"}]
+    rows += [{"id": 13, "image": "x" * 5000}, {"id": 14, "images": ["0.png", "1.png"]}]
     outcome = run.caption(small_plan(tmp_path, rows), tmp_path / "out")
     assert outcome.status == 0
     assert error_kinds(tmp_path / "out") == {
         "set/3": "media_corrupt",
         "set/4": "media_missing",
         "set/5": "media_corrupt",
-        **{f"set/{number}": "bad_row" for number in (6, 7, 8, 9, 10, 11, 12, 14)},
+        "set/6": "no_media",
+        **{f"set/{number}": "bad_row" for number in (7, 8, 9, 10, 11, 12, 14)},
         "set/13": "media_missing",
     }
     found = records(tmp_path / "out")
@@ -243,6 +244,31 @@ def test_bad_media_and_bad_rows_cost_one_error_record_each(tmp_path: Path, run: 
         "row 12: task 'Naturel' is no domain; did you mean 'Natural'?"
     )
     assert found["set/9"]["id"] == 9
+
+
+def test_rows_that_are_known_to_be_of_no_use_do_not_stop_the_run(tmp_path: Path, run: Runner) -> None:
+    (tmp_path / "media").mkdir()
+    rows: list[object] = [{"id": n} if n % 2 else {"id": n, "image": 5} for n in range(300)]
+    plan = small_plan(tmp_path, [*picture_rows(tmp_path / "media", 2), *rows])
+    outcome = run.caption(plan, tmp_path / "out", "--max-error-rate", 0)
+    assert outcome.status == 0
+    assert set(records(tmp_path / "out")) == names(302)
+    assert "152 samples: 2 ok, 150 errors (bad_row 150); 150 rows without media left out; " in outcome.said
+
+
+def test_hints_that_are_none_do_not_cost_a_caption(tmp_path: Path, run: Runner) -> None:
+    nan = float("nan")
+    rows = [row | {"width": w} for row, w in zip(picture_rows(tmp_path / "media", 4), (9.0, nan, "9", -1), strict=True)]
+    rows[0] |= {"video": "", "id": {"a": [nan]}}
+    rows[1] |= {"video": None, "id": nan, "task": nan}
+    rows[2] = {"images": [rows[2]["image"]], "id": [1, 2], "height": True}
+    rows[3] |= {"image": f"file://{tmp_path}/media/3.png", "id": False}
+    assert run.caption(small_plan(tmp_path, rows), tmp_path / "out").status == 0
+    found = records(tmp_path / "out")
+    assert error_kinds(tmp_path / "out") == {}
+    assert [found[name]["id"] for name in sorted(found)] == ['{"a": [NaN]}', None, "[1, 2]", False]
+    named = ["0.png", "1.png", "2.png", f"file://{tmp_path}/media/3.png"]
+    assert [found[name]["image"] for name in sorted(found)] == named
 
 
 def test_a_bad_line_of_jsonl_is_a_bad_row_and_the_others_are_done(tmp_path: Path, run: Runner) -> None:

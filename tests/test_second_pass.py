@@ -205,7 +205,7 @@ def test_a_sample_whose_caption_failed_has_an_error_record_until_there_is_a_capt
     plan, first, out = small_plan(tmp_path, rows), tmp_path / "first", tmp_path / "out"
     run.caption(plan, first)
     assert run.second_pass(first, out, "--prompts-dir", SHORTEN).status == 0
-    assert error_kinds(out) == {"set/1": "bad_source", "set/2": "bad_source"}
+    assert error_kinds(out) == {"set/1": "bad_source", "set/2": "no_media"}
     told = records(out)["set/1"]
     assert "the earlier caption failed (media_missing)" in told["error"]["message"]
     assert told["source"]["caption_hash"] is None
@@ -216,12 +216,15 @@ def test_a_sample_whose_caption_failed_has_an_error_record_until_there_is_a_capt
     run.second_pass(first, out, "--prompts-dir", SHORTEN, engine=engine)
     assert engine.samples == {"set/1"}
     assert set(records(out)) == names(3)
-    assert error_kinds(out) == {"set/2": "bad_source"}
+    assert error_kinds(out) == {"set/2": "no_media"}
+    kept = records(out)["set/2"]
+    assert run.second_pass(first, out, "--prompts-dir", SHORTEN, "--retry-errors", engine_opens=False).status == 0
+    assert records(out)["set/2"] == kept
 
 
 def test_captions_that_failed_do_not_stop_the_run(tmp_path: Path, run: Runner) -> None:
     (tmp_path / "media").mkdir()
-    rows = [{"id": number} for number in range(220)] + picture_rows(tmp_path / "media", 2)
+    rows = [{"id": number, "image": 5} for number in range(220)] + picture_rows(tmp_path / "media", 2)
     run.caption(small_plan(tmp_path, rows), tmp_path / "first", "--max-error-rate", 1)
     assert run.second_pass(tmp_path / "first", tmp_path / "out", "--prompts-dir", SHORTEN).status == 0
     assert len(records(tmp_path / "out")) == 222

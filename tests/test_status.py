@@ -87,6 +87,7 @@ def test_json_has_all_figures() -> None:
         "done": 500,
         "ok": 490,
         "failed": 10,
+        "without_media": 0,
         "remaining": 500,
         "errors": {"kind_0": 5, "kind_1": 5},
     }

@@ -7,7 +7,8 @@ from PIL import Image
 
 from MetaCaptioner import side_by_side
 from MetaCaptioner.annotation import parse_row
-from MetaCaptioner.cost import BAD_ROW, Estimator
+from MetaCaptioner.cost import BAD_ROW, NO_MEDIA_ROW, Estimator
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Dataset, sample_from_row
 from MetaCaptioner.Prompt import Prompts, load_prompts
@@ -46,9 +47,9 @@ def test_costs_are_those_of_the_samples_that_ranks_will_see(tmp_path: Path, prom
     for index, text in enumerate(texts):
         row = sample_from_row(parse_row(text), "a", index, tmp_path, "image", task, prompts.domains)
         pixels = max(row.width or 0, 0) * max(row.height or 0, 0)
-        domain = row.task if row.problem is None else BAD_ROW
-        wanted.add([domain], [row.media_name], [domain != BAD_ROW and row.modality == "video"], [pixels], [row.tar])
-        problems += [row.problem] if row.problem else []
+        domain = row.task if row.problem is None else NO_MEDIA_ROW if row.problem_kind == "no_media" else BAD_ROW
+        wanted.add([domain], [row.media_name], [row.problem is None and row.modality == "video"], [pixels], [row.tar])
+        problems += [row.problem] if domain == BAD_ROW and row.problem else []
     assert work.costs.tolist() == wanted.costs().tolist()
     assert f"{len(problems)} rows will end as bad_row records (first: {problems[0]})" in work.notes
 
@@ -115,3 +116,62 @@ def test_many_rows_are_kept_as_arrays(tmp_path: Path, prompts: Prompts) -> None:
     work = survey("a", Dataset(root=tmp_path, annotation=path, task="Natural"), prompts, BUDGET)
     assert work.costs.nbytes + work.pending.nbytes == 5 * 5000
     assert work.notes == ("2500 ids occur more than once (first in row 0); each row counts by itself",)
+
+
+def test_rows_without_media_cost_nothing_and_are_counted(tmp_path: Path, prompts: Prompts) -> None:
+    rows: list[object] = [{"id": n, "image": "a.jpg", "width": 99, "height": 99, "video": ""} for n in range(300)]
+    rows += [{"id": 300 + n, "conversations": []} for n in range(1200)]
+    rows[7] = {"id": 7, "image": None, "task": "none such"}
+    work = survey("a", Dataset(root=tmp_path, annotation=write_annotation(tmp_path / "a.json", rows)), prompts, BUDGET)
+    assert (work.costs > 0).sum() == 299
+    assert work.costs[7] == 0
+    assert not work.costs[300:].any()
+    assert work.notes == (
+        "1,201 rows have neither image nor video and are left out: no stage can use them (first: row 7: has neither "
+        "'image' nor 'video', so no stage can use it (it has 'id', 'image', 'task'))",
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            [{"id": 0, "file_name": "a.jpg"}, {"id": 1}],
+            "none of 2 rows can be used (first: row 0: has neither 'image' nor",
+        ),
+        (
+            [{"image": ["a.jpg", "b.jpg"]}] * 3,
+            "none of 3 rows can be used (first: row 0: has 2 images; one sample is one",
+        ),
+        ([{"id": 0}, {"image": "a.jpg", "task": "vqa"}], "none of 2 rows can be used (first: row 0: has neither "),
+        ([{"image": "a.jpg", "task": "vqa"}, {"id": 0}], "none of 2 rows can be used (first: row 0: task 'vqa'"),
+    ],
+)
+def test_a_dataset_of_which_no_row_can_be_used_is_broken(
+    tmp_path: Path, prompts: Prompts, rows: list[object], told: str
+) -> None:
+    path = write_annotation(tmp_path / "a.json", rows)
+    with pytest.raises(UserError) as raised:
+        survey("a", Dataset(root=tmp_path, annotation=path), prompts, BUDGET)
+    assert str(raised.value).startswith(f"annotation file {path}: {told}")
+
+
+def test_root_and_annotation_file_are_both_told(tmp_path: Path, prompts: Prompts) -> None:
+    for name in ("none", "a\0b", "\ud800", "x" * 300):
+        wrong = Dataset(root=tmp_path / name, annotation=tmp_path / f"{name}.json")
+        with pytest.raises(UserError, match=r"is not a folder; annotation file .* cannot be read: "):
+            survey("a", wrong, prompts, BUDGET)
+
+
+def test_unknown_keys_are_named_with_the_known_ones(tmp_path: Path, prompts: Prompts) -> None:
+    more = {"image_root": "x", "comment": "y"}
+    assert survey("a", dataset(tmp_path, "a.json", 2, **more), prompts, BUDGET).notes == (
+        "unknown keys are left alone: 'image_root' (do you mean 'root'?), 'comment'",
+    )
+
+
+def test_a_file_without_rows_is_noted(tmp_path: Path, prompts: Prompts) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[]")
+    work = survey("a", Dataset(root=tmp_path, annotation=path), prompts, BUDGET)
+    assert work.notes == (f"annotation file {path} has no rows",)

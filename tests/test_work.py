@@ -1,5 +1,6 @@
 import asyncio
 import json
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,29 @@ def test_a_wrong_root_is_found_before_the_engine_is_opened(tmp_path: Path, run: 
     assert f"dataset 'set': root {tmp_path / 'other'} looks wrong" in error
     assert str(tmp_path / "other" / "0.png") in error
     assert records(tmp_path / "out") == {}
+
+
+def test_a_wrong_root_is_told_with_what_may_have_been_meant(tmp_path: Path, run: Runner) -> None:
+    rows = [{"id": n, "image": f"media/{n}.png"} for n in range(4)]
+    picture_rows(tmp_path / "media", 4)
+    [error] = run.caption(small_plan(tmp_path, rows), tmp_path / "out", engine_opens=False).errors
+    assert f"(such as {tmp_path}/media/media/0.png: the root ends with 'media' already, take it from one of" in error
+
+
+def test_names_of_other_systems_are_found_and_kept_as_the_row_has_them(tmp_path: Path, run: Runner) -> None:
+    rows = picture_rows(tmp_path / "media", 4)
+    composed, decomposed = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
+    (tmp_path / "media" / "sub").mkdir()
+    (tmp_path / "media" / "0.png").rename(tmp_path / "media" / composed)
+    (tmp_path / "media" / "1.png").rename(tmp_path / "media" / "sub" / "1.png")
+    (tmp_path / "media" / "2.png").rename(tmp_path / "media" / "two.PNG")
+    for row, name in zip(rows, (decomposed, "sub\\1.png", "two.png"), strict=False):
+        row["image"] = name
+    assert run.caption(small_plan(tmp_path, rows), tmp_path / "out").status == 0
+    found = records(tmp_path / "out")
+    assert [found[f"set/{n}"]["image"] for n in range(4)] == [decomposed, "sub\\1.png", "two.png", "3.png"]
+    assert error_kinds(tmp_path / "out") == {"set/2": "media_missing"}
+    assert "upper and lower case differ" in found["set/2"]["error"]["message"]
 
 
 def test_a_wrong_root_does_not_matter_once_all_is_done(tmp_path: Path, run: Runner) -> None:

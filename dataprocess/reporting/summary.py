@@ -8,7 +8,7 @@ from pathlib import Path
 from MetaCaptioner.candidates import all_candidates, resample_folders
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.results import Record, is_error, result_files
+from MetaCaptioner.results import Record, is_error, is_without_media, result_files
 from MetaCaptioner.run_log import read_runs
 from reporting.entry import Entry, Route, State, Sums, read_entry, seconds_of, tokens_of
 from reporting.routes import CONFIDENCE_BINS, Routes, confidence_bin
@@ -93,9 +93,12 @@ class RunSummary:
         self.examples: dict[tuple[str, str], list[Record]] = defaultdict(list)
 
     def read(self) -> Iterator[Entry]:
-        """Count every caption, and hand it on."""
+        """Count every caption, and hand it on. Rows without media are none: they are told among the errors only."""
         for candidates in all_candidates(self.folder, self.score_folder):
             entry = read_entry(candidates, self.routes.of(candidates[0].record))
+            if is_without_media(entry.record):
+                self._add_stage("caption", entry.record, self.groups[entry.domain, entry.dataset])
+                continue
             self._add(entry)
             yield entry
 

@@ -120,6 +120,19 @@ def test_marks_lengths_and_errors_are_those_of_the_records(tmp_path: Path, write
     assert examples[0] == {"id": "photos/3", "message": "…"}
 
 
+def test_rows_without_media_are_no_failed_captions(tmp_path: Path, write_lines: WriteLines) -> None:
+    records = [caption_record(0), failed(caption_record(1), "media_missing"), failed(caption_record(2), "no_media")]
+    write_lines(tmp_path / "Rank0_node0_photos.jsonl", records)
+    data = report(tmp_path)
+    [run] = data["runs"]
+    cells = [cell for group in run["groups"] for cell in group["cells"]]
+    errors = [error for group in run["groups"] for error in group["errors"]]
+    assert [cell[0] for cell in cells].count("failed") == 1
+    assert len(cells) == 2
+    assert sorted(errors) == [["caption", "media_missing", 1], ["caption", "no_media", 1]]
+    assert {one["id"] for one in data["gallery"]} == {"photos/0", "photos/1"}
+
+
 def test_tokens_come_from_the_record_or_its_agents_and_hours_from_the_run_log(
     tmp_path: Path, write_lines: WriteLines
 ) -> None:

@@ -36,6 +36,21 @@ def test_complete(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
     assert verify(plan, out, "--fail-on-errors")[0] == 1
 
 
+def test_rows_without_media_are_no_failures(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in (2, 0, 1)])
+    without = [failed(caption_record(index), "no_media") for index in (4, 5)]
+    path = write_lines(out / "Rank1_node0_photos.jsonl", [caption_record(3), *without])
+    for flags in ((), ("--fail-on-errors",)):
+        status, text = verify(plan, out, *flags)
+        assert status == 0
+        assert "complete: 6 samples expected, 4 ok" in text
+        assert "2  rows that no stage can use, with neither image nor video (no fault): photos/4: no_media" in text
+        assert "failed samples" not in text
+    write_lines(path, [caption_record(3), without[0], failed(caption_record(5), "bad_row")])
+    assert verify(plan, out, "--fail-on-errors")[0] == 1
+
+
 def test_missing_duplicate_torn_and_stray(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
     out = tmp_path / "out"
     path = write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in (0, 1, 1)])
@@ -102,6 +117,17 @@ def test_captions_that_belong_to_their_media(captioned: tuple[Path, Path]) -> No
     assert status == 0
     assert "complete: 6 samples expected, 5 ok, the media of 5 looked at" in text
     assert "the media of 2 looked at" in verify(*captioned, "--check-media", "2")[1]
+
+
+def test_media_are_the_rows_however_the_row_names_them(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+    rows = [{"images": ["0.png"]}, {"image": ["1.png"], "video": ""}, *({"image": f"{n}.png"} for n in range(2, 6))]
+    (tmp_path / "photos.json").write_text(json.dumps(rows))
+    status, text = verify(*captioned, "--check-media", "100")
+    assert (status, "the media of 5 looked at" in text) == (0, True)
+    (tmp_path / "photos.json").write_text(json.dumps([{"images": ["0.png", "1.png"]}, *rows[1:]]))
+    status, text = verify(*captioned, "--check-media", "100")
+    assert status == 1
+    assert "1  records of another medium than their row names: photos/0: 0.png, now ['0.png', '1.png']" in text
 
 
 def test_swapped_files_are_found(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
