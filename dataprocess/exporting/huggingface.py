@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exporting.card import card
-from exporting.job import Job, media_of
+from exporting.job import MOST_MEDIA_BYTES, Job, media_of
 from exporting.tables import FIELDS, table_row
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.results import Record
@@ -27,7 +27,7 @@ def export_huggingface(job: Job) -> None:
     with job.folder() as folder:
         with ExitStack() as stack:
             tables: dict[Modality, _Table] = {}
-            for record in job.captions():
+            for record in job.captions.records():
                 modality: Modality = record["modality"]
                 content = job.media(record) if job.with_media else None
                 if job.with_media and content is None:
@@ -40,7 +40,7 @@ def export_huggingface(job: Job) -> None:
                     row[modality] = {"bytes": content, "path": Path(media_of(record)).name}
                 tables[modality].add(row, len(content or b""))
                 job.account.add(record)
-        text = card(str(job.output and job.output.name), list(tables), job.account)
+        text = card(str(job.output and job.output.name), sorted(tables), job.account)
         (folder / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -78,6 +78,8 @@ class _Table:
 
     def add(self, row: Record, size: int) -> None:
         """Write a row, whose media have `size` bytes; some wait in memory."""
+        if self._waiting + size > MOST_MEDIA_BYTES:
+            self._flush()
         self._rows.append(row)
         self._waiting += size
         if len(self._rows) >= _BATCH_ROWS or self._waiting >= min(_BATCH_BYTES, self.megabytes * 10**6):

@@ -6,8 +6,8 @@ import pytest
 from MetaCaptioner.domains import DOMAINS
 from MetaCaptioner.metafile import media_source, read_metafile
 from MetaCaptioner.source import tar_place
-from tests.dataprocess.conftest import WriteLines, caption_record
-from tests.dataprocess.exporting.conftest import Captions, Export
+from tests.dataprocess.conftest import caption_record
+from tests.dataprocess.exporting.conftest import Captions, Export, filtered
 
 
 @pytest.mark.parametrize("kind", ["conversations", "jsonl"])
@@ -21,22 +21,22 @@ def test_annotation_files_for_training_or_another_run(
     assert not problems
     assert {name: dataset.modality for name, dataset in datasets.items()} == {
         "photos": "image",
-        "my.clips/set": "video",
+        "the.clips/set": "video",
     }
     rows = []
     for dataset in datasets.values():
         text = dataset.annotation.read_text(encoding="utf-8")
         rows += json.loads(text) if kind == "conversations" else [json.loads(line) for line in text.split("\n") if line]
-    assert [row["id"] for row in rows] == [record["id"] for record in records]
+    assert [row["id"] for row in rows] == ["0", "one", "", "0", "7"]
+    assert [row["sample_id"] for row in rows] == [record["sample_id"] for record in records]
     assert [row["conversations"][1]["value"] for row in rows] == [record["caption"] for record in records]
     assert rows[3]["conversations"][0]["value"] == "<video>\nTell."
     source = media_source(datasets["photos"].root, rows[2]["image"], tar_place(rows[2]["tar"]))
     assert source.read() == (tmp_path / "media" / "3.png").read_bytes()
 
 
-def test_two_datasets_never_share_a_file(tmp_path: Path, write_lines: WriteLines, do_export: Export) -> None:
+def test_two_datasets_never_share_a_file(tmp_path: Path, do_export: Export) -> None:
     records = [caption_record(0, name=name) for name in ("a/b", "a_b")]
-    write_lines(tmp_path / "filtered" / "kept.jsonl", records)
-    do_export(tmp_path, "conversations", "--output", tmp_path / "out")
+    do_export(filtered(tmp_path, records), "conversations", "--output", tmp_path / "out")
     metafile = json.loads((tmp_path / "out" / "Metafile.json").read_text())
-    assert [entry["annotation"] for entry in metafile.values()] == ["a_b.json", "a_b_1.json"]
+    assert [entry["annotation"] for entry in metafile.values()] == ["a_b_1.json", "a_b.json"]

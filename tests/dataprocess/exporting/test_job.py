@@ -47,7 +47,7 @@ def test_an_export_that_fails_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(webdataset, "_key", full)
+    monkeypatch.setattr(webdataset, "shard_key", full)
     before = {path.name for path in tmp_path.iterdir()}
     outcome = do_export(captions[0], "webdataset", "--output", tmp_path / "out")
     assert outcome.status == 1
@@ -60,12 +60,14 @@ def test_an_export_tells_of_itself(tmp_path: Path, captions: Captions, do_export
     assert json.loads((tmp_path / "out" / "export.json").read_text()) == {
         "captions": 5,
         "modalities": {"image": 3, "video": 2},
-        "datasets": {"photos": 3, "my.clips/set": 2},
+        "datasets": {"photos": 3, "the.clips/set": 2},
         "domains": {"Natural": 3, "Video & Temporal": 2},
         "models": {"m": 5},
         "prompts": {"p": 5},
         "filter": {"min_overall": 3.5, "min_dim_score": 2, "drop_truncated": False},
         "left_out": {},
+        "notes": {"ids are written as text, since not all are whole numbers": 4},
+        "holds": ["Metafile.json", "photos.jsonl", "the.clips_set.jsonl"],
     }
 
 
