@@ -78,7 +78,7 @@ class _Table:
 
     def add(self, row: Record, size: int) -> None:
         """Write a row, whose media have `size` bytes; some wait in memory."""
-        if self._waiting + size > MOST_MEDIA_BYTES:
+        if self._rows and self._waiting + size > MOST_MEDIA_BYTES:
             self._flush()
         self._rows.append(row)
         self._waiting += size

@@ -40,3 +40,31 @@ def test_two_datasets_never_share_a_file(tmp_path: Path, do_export: Export) -> N
     do_export(filtered(tmp_path, records), "conversations", "--output", tmp_path / "out")
     metafile = json.loads((tmp_path / "out" / "Metafile.json").read_text())
     assert [entry["annotation"] for entry in metafile.values()] == ["a_b_1.json", "a_b.json"]
+
+
+def test_media_below_other_roots_are_still_found(tmp_path: Path, do_export: Export) -> None:
+    """A dataset that was moved between two runs has records with two roots; a Metafile has one."""
+    place = {"file": "s.tar", "offset": 512, "size": 3}
+    records = [caption_record(n, root=str(tmp_path / "old" if n == 1 else tmp_path / "new")) for n in range(4)]
+    records[1] |= {"tar": place, "image": "1.png"}
+    records[2] |= {"root": str(tmp_path / "old")}
+    records.append(caption_record(4, root=str(tmp_path / "new")))
+    do_export(filtered(tmp_path / "Caption", records), "jsonl", "--output", tmp_path / "out")
+    [dataset] = read_metafile(tmp_path / "out" / "Metafile.json", DOMAINS)[0].values()
+    rows = [json.loads(line) for line in dataset.annotation.read_text().splitlines()]
+    found = [media_source(dataset.root, row["image"], tar_place(row.get("tar"))).path for row in rows]
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert found == [new / "0.png", old / "s.tar", old / "2.png", new / "3.png", new / "4.png"]
+
+
+def test_pictures_and_clips_of_a_dataset_have_a_file_each(tmp_path: Path, do_export: Export) -> None:
+    """Also where another dataset has the name that the clips would get."""
+    clips = [caption_record(n, modality="video", video=f"{n}.mp4") for n in (0, 2)]
+    for clip in clips:
+        del clip["image"]
+    records = [*clips, caption_record(1), caption_record(0, name="photos_video")]
+    do_export(filtered(tmp_path / "Caption", records), "jsonl", "--output", tmp_path / "out")
+    datasets, problems = read_metafile(tmp_path / "out" / "Metafile.json", DOMAINS)
+    assert not problems
+    found = {name: (dataset.modality, dataset.length) for name, dataset in datasets.items()}
+    assert found == {"photos": ("image", 1), "photos_video_": ("video", 2), "photos_video": ("image", 1)}
