@@ -3,8 +3,8 @@
 import errno
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -12,7 +12,6 @@ import pytest
 from exporting import huggingface, webdataset
 from exporting.formats import FORMATS
 
-from MetaCaptioner.results import Record
 from MetaCaptioner.source import MediaSource
 from tests.dataprocess.exporting.conftest import Captions, Export
 
@@ -118,13 +117,13 @@ def test_values_that_fit_alone_do_not_meet_in_one_column(
     """The limit of a column holds for all rows of a batch together."""
     monkeypatch.setattr(huggingface, "MOST_MEDIA_BYTES", 1)
     batches: list[int] = []
-    whole = huggingface.pa.Table.from_pylist
+    column = huggingface._media_column
 
-    def from_pylist(rows: list[Record], schema: object) -> object:
-        batches.append(len(rows))
-        return whole(rows, schema)
+    def counting(media: Sequence[tuple[bytes, str]]) -> object:
+        batches.append(len(media))
+        return column(media)
 
-    monkeypatch.setattr(huggingface, "pa", SimpleNamespace(Table=SimpleNamespace(from_pylist=from_pylist)))
+    monkeypatch.setattr(huggingface, "_media_column", counting)
     assert do_export(captions[0], "huggingface", "--output", tmp_path / "out").status == 0
     assert batches == [1] * 5
 
