@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporting.account import Account
 from exporting.job import Job, media_of
-from exporting.manifest import digest_of, digest_there, read_manifest, write_manifest
+from exporting.manifest import NAME, digest_of, digest_there, read_manifest, write_manifest
 from exporting.texts import TextNames, full_name, text_name, text_of
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import held_alone
@@ -49,7 +49,8 @@ def export_beside(job: Job) -> None:
         UserError: a file is there already, perhaps somebody's own caption, and may not be replaced; a root cannot be
             written; or media lie in tar files.
     """
-    names, datasets = TextNames(_media(job), case_counts=True), _datasets_by_root(job)
+    datasets = _datasets_by_root(job)
+    names = TextNames(_media(job, datasets), case_counts=True)
     with ExitStack() as stack:
         for path in sorted(datasets):
             stack.enter_context(_locked(path))
@@ -61,8 +62,12 @@ def export_beside(job: Job) -> None:
             _write(job, root, _texts(job, root.path, datasets[root.path], names))
 
 
-def _media(job: Job) -> Iterator[tuple[str, str]]:
-    """All media of these results, exported or not: a text that trainers would take for both is neither's."""
+def _media(job: Job, datasets: dict[Path, list[str]]) -> Iterator[tuple[str, str]]:
+    """All media of these results, exported or not: a text that trainers would take for both is neither's.
+
+    Roots of which nothing is exported any more join the others in `datasets`, if an export has written there.
+    """
+    passed: set[Path] = set(datasets)
     for record in job.captions.records():
         if "tar" in record:
             raise UserError(
@@ -74,6 +79,10 @@ def _media(job: Job) -> Iterator[tuple[str, str]]:
         if "tar" not in record and _below_root(record) is not None:
             place = str(_media_path(record))
             yield place, place
+            root = _root_of(record)
+            if root not in passed and (root / NAME).is_file():
+                datasets[root] = []
+            passed.add(root)
 
 
 def _root_of(record: Record) -> Path:

@@ -83,6 +83,13 @@ def test_what_is_no_longer_kept_goes(media: Path, put: Beside) -> None:
     assert listed(media) == hashes(texts(media))
 
 
+def test_where_nothing_is_kept_any_more_all_goes(media: Path, put: Beside) -> None:
+    put([record(media, 0), record(media, 3)])
+    outcome = put([], "--overwrite", rejected=[record(media, 0), record(media, 3)])
+    assert (outcome.status, texts(media), listed(media)) == (0, {}, {})
+    assert "0 captions written beside their media" in outcome.said
+
+
 def test_what_somebody_edited_or_wrote_is_never_lost(media: Path, put: Beside) -> None:
     put([record(media, number) for number in (0, 1)])
     (media / "0.txt").write_text("edited")
