@@ -92,7 +92,7 @@ def _filtered(options: argparse.Namespace, account: Account) -> tuple[Captions, 
     if stale.kept and not options.stale:
         raise UserError(
             f"{kept}: {stale.kept} of its captions are not what {data_folder} holds now (first: {stale.first_kept}): "
-            "filter again, or --stale exports them as they were"
+            "filter again, or --stale exports them as they are there"
         )
     for what, count, first in (
         ("captions or their marks have changed since they were filtered", stale.kept, stale.first_kept),
@@ -110,7 +110,7 @@ def _others(options: argparse.Namespace, filtered: Path | None) -> Iterator[Reco
         wanted: Iterator[Record] = (record for path in files for record in read_records(path) if is_error(record))
     else:
         wanted = read_records(filtered / REJECTED) if (filtered / REJECTED).is_file() else iter(())
-    return (record for record in wanted if record.get(record.get("modality", "")))
+    return (record for record in wanted if record.get(str(record.get("modality"))) and "root" in record)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -68,8 +68,8 @@ class Captions:
 
     def add(self, file: int, offset: int, record: Record) -> None:
         """Note a record whose line begins at `offset` bytes of a file."""
-        if not is_caption(record):
-            self._account.leave_out("records without a caption of a row", str(record["sample_id"]))
+        if (problem := _problem(record)) is not None:
+            self._account.leave_out(problem, str(record["sample_id"]))
             return
         name, index = record["data_name"], record["index"]
         places = self._places.setdefault(name, RowNumbers(np.uint64))
@@ -114,6 +114,17 @@ class Captions:
             return value if isinstance(value, str) else None
         self._account.note("ids are written as text, since not all are whole numbers", record["sample_id"])
         return "" if value is None else str(value)
+
+
+def _problem(record: Record) -> str | None:
+    """Why a record cannot be exported: somebody may have worked on the file."""
+    if not is_caption(record):
+        return "records without a caption of a row"
+    media = record.get(str(record.get("modality")))
+    if record.get("modality") not in ("image", "video") or not isinstance(media, str) or not media:
+        return "records that name no picture or clip"
+    lacking = [name for name in ("id", "root", "task") if name not in record]
+    return f"records without the field {lacking[0]!r}" if lacking else None
 
 
 class _Files:

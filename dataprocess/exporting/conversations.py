@@ -10,7 +10,7 @@ from typing import BinaryIO
 from conversation import as_plain_text, turns
 
 from exporting.job import Job, media_of
-from exporting.names import METAFILE, file_names
+from exporting.names import METAFILE
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.results import Record
@@ -65,7 +65,7 @@ def _export(job: Job, layout: _Layout) -> None:
     if as_plain_text(job.instruction) != job.instruction:
         raise BadArguments("--instruction is text alone: the place of the media, as <image>, is put in before it")
     parts = _parts(job)
-    names = file_names(parts)
+    names = job.names(parts)
     with job.folder() as folder:
         for label, part in parts.items():
             with (folder / f"{names[label]}{layout.suffix}").open("xb") as file:

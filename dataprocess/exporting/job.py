@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from conversation import INSTRUCTION
 
 from exporting.account import Account
 from exporting.captions import Captions
-from exporting.names import ACCOUNT_FILE
+from exporting.names import ACCOUNT_FILE, file_names
 from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
@@ -84,6 +84,18 @@ class Job:
         if taken and not self.overwrite:
             raise UserError(f"{self.output} is there already; --overwrite replaces an earlier export")
         return self.output
+
+    def names(self, datasets: Iterable[str]) -> dict[str, str]:
+        """What each dataset is called in names of files; the account tells where that is not its own name."""
+        made = file_names(datasets)
+        others = {name: other for name, other in made.items() if other != name}
+        if others:
+            first, other = next(iter(others.items()))
+            self.account.note(
+                "datasets have another name in the names of files", f"{first!r:.80}: {other:.80}", len(others)
+            )
+            self.account.facts["names"] = others
+        return made
 
     def media(self, record: Record) -> bytes | None:
         """The content that a caption was made from; None, and left out, where that is gone, has changed or is too big.

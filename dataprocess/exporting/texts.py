@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporting.job import Job, media_of
-from exporting.names import file_names, shortened
+from exporting.names import shortened
 from MetaCaptioner.results import Record
 
 SUFFIX = ".txt"
@@ -21,7 +21,7 @@ _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 
 def export_texts(job: Job) -> None:
     """Under the output folder, dataset by dataset, each named as its media but for the suffix."""
-    folders = file_names(job.captions.kinds)
+    folders = job.names(job.captions.kinds)
 
     def place(record: Record) -> str:
         return "/".join(_inside(record, folders[record["data_name"]]))

@@ -71,7 +71,11 @@ def test_an_export_tells_of_itself(tmp_path: Path, captions: Captions, do_export
         "prompts": {"p": 5},
         "filter": {"min_overall": 3.5, "min_dim_score": 2, "drop_truncated": False},
         "left_out": {},
-        "notes": {"ids are written as text, since not all are whole numbers": 4},
+        "notes": {
+            "datasets have another name in the names of files": 1,
+            "ids are written as text, since not all are whole numbers": 4,
+        },
+        "names": {"the.clips/set": "the.clips_set"},
         "holds": ["Metafile.json", "photos.jsonl", "the.clips_set.jsonl"],
     }
 
@@ -178,10 +182,17 @@ def test_lines_that_are_no_captions_are_counted(tmp_path: Path, captions: Captio
     results, records = captions
     with (results / "filtered" / "kept.jsonl").open("a") as file:
         file.write(json.dumps(records[0] | {"caption": None, "index": 9}) + "\n" + json.dumps(records[1]) + "\n")
+        for number, lacking in enumerate(("root", "image", "modality", "id"), start=20):
+            odd = {**records[0], "index": number, "sample_id": f"photos/{number}"}
+            del odd[lacking]
+            file.write(json.dumps(odd) + "\n")
         file.write('{"sample_id": "photos/12", "data_na')
     outcome = do_export(results, "parquet", "--output", tmp_path / "out", "--stale")
     assert outcome.status == 1
     assert "left out: 1 lines that are no records" in outcome.said
     assert "left out: 1 records without a caption of a row" in outcome.said
+    assert "left out: 2 records that name no picture or clip (first: photos/21)" in outcome.said
+    for name, number in (("root", 20), ("id", 23)):
+        assert f"left out: 1 records without the field '{name}' (first: photos/{number})" in outcome.said
     assert "note: 1 captions of a sample that has two; the last counts (first: photos/1)" in outcome.said
     assert len(pd.read_parquet(tmp_path / "out")) == 5

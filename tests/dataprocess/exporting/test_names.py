@@ -59,7 +59,10 @@ def test_no_dataset_takes_a_file_of_the_export_or_of_another(tmp_path: Path, do_
     records = [caption_record(0, name=name, caption=f"caption of {name!r}") for name in ODD]
     outcome = do_export(filtered(tmp_path / "Caption", records), kind, "--output", tmp_path / "out")
     assert outcome.status == 0, outcome.said
-    assert json.loads((tmp_path / "out" / "export.json").read_text())["captions"] == len(ODD)
+    account = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert account["captions"] == len(ODD)
+    assert account["names"] == {name: made for name, made in file_names(ODD).items() if name != made}
+    assert f"note: {len(account['names'])} datasets have another name in the names of files" in outcome.said
     captions = {record["caption"] for record in records}
     if kind == "txt":
         assert {path.read_text().removesuffix("\n") for path in tmp_path.glob("out/*/0.txt")} == captions
