@@ -165,6 +165,8 @@ def _look_for_gone(job: Job, roots: Mapping[Path, _Root]) -> None:
                 root.gone.append(name)
             elif there is not None:
                 root.edited.append(name)
+            else:  # as after a run that was cut off, or because somebody took it away
+                del root.earlier[name]
 
 
 def _check_free(job: Job, roots: list[_Root]) -> None:

@@ -90,6 +90,13 @@ def test_where_nothing_is_kept_any_more_all_goes(media: Path, put: Beside) -> No
     assert "0 captions written beside their media" in outcome.said
 
 
+def test_what_was_taken_away_by_hand_leaves_the_list(media: Path, put: Beside) -> None:
+    put([record(media, 0), record(media, 3)])
+    (media / "0.txt").unlink()
+    assert put([record(media, 3)], rejected=[record(media, 0)]).status == 0
+    assert listed(media) == hashes(texts(media)) == hashes({"sub/3.txt": "caption 3\n"})
+
+
 def test_what_somebody_edited_or_wrote_is_never_lost(media: Path, put: Beside) -> None:
     put([record(media, number) for number in (0, 1)])
     (media / "0.txt").write_text("edited")
