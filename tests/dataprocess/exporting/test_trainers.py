@@ -12,6 +12,7 @@ import webdataset
 
 from tests.dataprocess.conftest import caption_record
 from tests.dataprocess.exporting.conftest import Export, filtered
+from tests.dataprocess.exporting.test_names import ODD
 from tests.helpers import make_clip, picture_rows
 
 SPECIAL = [
@@ -115,6 +116,18 @@ def test_shards_are_read_in_order_with_ids_of_one_type(tmp_path: Path, results: 
     told = [json.loads(sample["json"]) for sample in webdataset.WebDataset(urls, shardshuffle=False)]
     assert [one["index"] for one in told] == list(range(300))
     assert {type(one["id"]) for one in told} == {str}
+
+
+def test_shards_hold_datasets_of_any_name(tmp_path: Path, do_export: Export) -> None:
+    picture_rows(tmp_path / "media", 1)
+    records = [
+        caption_record(0, name=name, image="0.png", root=str(tmp_path / "media"), caption=repr(name)) for name in ODD
+    ]
+    do_export(filtered(tmp_path / "Caption", records), "webdataset", "--output", tmp_path / "out")
+    urls = [str(path) for path in (tmp_path / "out").glob("*.tar")]
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False))
+    assert [sample["txt"].decode() for sample in samples] == [repr(name) for name in sorted(ODD)]
+    assert {sample["png"] for sample in samples} == {(tmp_path / "media" / "0.png").read_bytes()}
 
 
 def test_an_instruction_says_nothing_of_places(tmp_path: Path, results: Path, do_export: Export) -> None:
