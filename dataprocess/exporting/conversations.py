@@ -28,6 +28,8 @@ class _Layout:
 
 _JSON = _Layout(".json", b"[\n", b",\n", b"\n]\n")
 _JSONL = _Layout(".jsonl", b"", b"\n", b"\n")
+# JSON takes them as they are; readers that split a file with `str.splitlines` take them for ends of lines.
+_LINE_ENDS = {mark: f"\\u{mark:04x}" for mark in (0x85, 0x2028, 0x2029)}
 _MODALITIES: tuple[Modality, ...] = ("image", "video")
 
 
@@ -93,7 +95,7 @@ def _parts(job: Job) -> dict[str, _Part]:
 def _write(job: Job, layout: _Layout, part: _Part, file: BinaryIO) -> None:
     for record in _records(job, part):
         file.write(layout.between if part.length else layout.begin)
-        file.write(json.dumps(_row(job, part, record), ensure_ascii=False).encode())
+        file.write(json.dumps(_row(job, part, record), ensure_ascii=False).translate(_LINE_ENDS).encode())
         part.length += 1
         job.account.add(record)
     file.write(layout.end)

@@ -68,3 +68,11 @@ def test_pictures_and_clips_of_a_dataset_have_a_file_each(tmp_path: Path, do_exp
     assert not problems
     found = {name: (dataset.modality, dataset.length) for name, dataset in datasets.items()}
     assert found == {"photos": ("image", 1), "photos_video_": ("video", 2), "photos_video": ("image", 1)}
+
+
+def test_a_row_is_a_line_however_lines_are_split(tmp_path: Path, do_export: Export) -> None:
+    caption = "One\u2028two\u2029three\x85four\x0bfive\x0csix\r\nseven\x1eeight."
+    results = filtered(tmp_path / "Caption", [caption_record(0, caption=caption), caption_record(1)])
+    do_export(results, "jsonl", "--output", tmp_path / "out")
+    rows = [json.loads(line) for line in (tmp_path / "out" / "photos.jsonl").read_bytes().decode().splitlines()]
+    assert [row["conversations"][1]["value"] for row in rows] == [caption, "caption 1"]
