@@ -4,19 +4,23 @@
     python dataprocess/export.py --data-folder Output/Caption --format txt --output data/txt   (or --beside)
     python dataprocess/export.py --data-folder Output/Caption --format huggingface --output data/hub
 
-Takes what the filter kept; --all takes every caption.
+Takes what the filter kept, in the order of the annotation files; --all takes every caption.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import _repository  # noqa: F401
 from exporting.account import Account
+from exporting.captions import Captions, all_captions, kept_captions, scratch_file
 from exporting.formats import FORMATS
-from exporting.job import Job, read_captions, read_thresholds
+from exporting.job import Job
+from filtered import KEPT, REJECTED, SUMMARY, Comparison, find_place, read_summary, score_folder
 
-from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.results import Record, is_error, read_records, result_files
 from MetaCaptioner.terminal import run_main, say
 
 
@@ -30,12 +34,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--format", choices=tuple(FORMATS), required=True)
     parser.add_argument("--output", type=Path, help="folder or file to write")
     parser.add_argument("--all", action="store_true", help="every caption, not only those that the filter kept")
-    parser.add_argument("--overwrite", action="store_true", help="an earlier export, or .txt files beside media")
+    parser.add_argument("--filtered", type=Path, help="what the filter wrote (default: what it wrote last)")
+    parser.add_argument("--stale", action="store_true", help="take what the filter kept even if it is out of date")
+    parser.add_argument("--overwrite", action="store_true", help="an earlier export, and nothing else")
     parser.add_argument("--beside", action="store_true", help="txt: write each caption beside its picture or clip")
+    parser.add_argument("--one-line", action="store_true", help="txt: join the lines of a caption")
+    parser.add_argument(
+        "--own-texts", choices=("keep", "replace"), help="txt --beside: .txt files that are there and no export's"
+    )
     parser.add_argument("--instruction", help="conversations, jsonl: what the human turn asks")
     parser.add_argument("--shard-megabytes", type=int, help="webdataset, huggingface: size of a shard (1000)")
     parser.add_argument("--without-media", action="store_true", help="huggingface: the captions alone")
     options = parser.parse_args(arguments)
+    _check(options)
+    return options
+
+
+def _check(options: argparse.Namespace) -> None:
     own = set[str]().union(*(kind.flags for kind in FORMATS.values()))
     for flag in sorted(own - FORMATS[options.format].flags):
         if getattr(options, flag):
@@ -43,25 +58,96 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             raise BadArguments(f"--{flag.replace('_', '-')} goes with --format {names}")
     if (options.output is None) != options.beside:
         raise BadArguments("name either --output or (with txt) --beside")
+    if options.own_texts and not options.beside:
+        raise BadArguments("--own-texts goes with --beside")
+    if options.all and (options.filtered or options.stale):
+        raise BadArguments("--all takes what was not filtered; --filtered and --stale do not go with it")
     if options.shard_megabytes is not None and options.shard_megabytes < 1:
         raise BadArguments("--shard-megabytes must be at least 1")
-    return options
+
+
+def _filtered(options: argparse.Namespace, account: Account) -> tuple[Captions, Path]:
+    """What the filter kept, and its folder, once it is known to be what the results hold now.
+
+    Raises:
+        UserError: it is not, or there is nothing.
+    """
+    data_folder, folder = options.data_folder, options.filtered or find_place(options.data_folder)
+    kept, summary = folder / KEPT, read_summary(folder)
+    if not kept.is_file():
+        raise UserError(f"{kept}: is missing; filter first (dataprocess/filterd_by_score.py), or use --all")
+    if summary is None and not options.stale:
+        raise UserError(f"{folder / SUMMARY}: is missing, so the filter was cut off: filter again (or --stale)")
+    summary = summary or {}
+    thresholds = summary.get("thresholds")
+    account.thresholds = thresholds if isinstance(thresholds, dict) else None
+    if folder.absolute() != (data_folder / "filtered").absolute():
+        say(f"takes {kept}")
+    compared = Comparison(folder, data_folder, score_folder(summary, data_folder))
+    captions = kept_captions(kept, account, compared.look)
+    if not compared.possible():
+        say(f"note: {data_folder} holds no results: whether {kept} is up to date is not known")
+        return captions, folder
+    stale = compared.stale()
+    if stale.kept and not options.stale:
+        raise UserError(
+            f"{kept}: {stale.kept} of its captions are not what {data_folder} holds now (first: {stale.first_kept}): "
+            "filter again, or --stale exports them as they are there"
+        )
+    for what, count, first in (
+        ("captions or their marks have changed since they were filtered", stale.kept, stale.first_kept),
+        ("captions that the filter has not seen as they are now are not among them", stale.others, stale.first_other),
+    ):
+        if count:
+            account.note(what, first, count)
+    return captions, folder
+
+
+def _others(options: argparse.Namespace, filtered: Path | None) -> Iterator[Record]:
+    """What these results have records of that is not exported."""
+    if filtered is None:
+        files = [path for path, _ in result_files(options.data_folder)]
+        wanted: Iterator[Record] = (record for path in files for record in read_records(path) if is_error(record))
+    else:
+        wanted = read_records(filtered / REJECTED) if (filtered / REJECTED).is_file() else iter(())
+    return (record for record in wanted if record.get(str(record.get("modality"))) and "root" in record)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export and tell how many captions went where; status 1 where some had to be left out."""
     options = _parse(arguments)
-    account = Account(None if options.all else read_thresholds(options.data_folder))
-    captions = read_captions(options.data_folder, options.all)
-    own = {name: getattr(options, name) for name in ("instruction", "shard_megabytes") if getattr(options, name)}
-    job = Job(captions, account, options.output, options.overwrite, not options.without_media, **own)
-    kind = FORMATS[options.format]
-    write = kind.beside if options.beside and kind.beside else kind.write
-    write(job)
-    for reason, count in account.left_out.items():
-        say(f"error: left out: {count} {reason} (first: {account.examples[reason]})")
-    say(f"{account.written} captions written {'beside their media' if options.beside else f'to {options.output}'}")
+    account, filtered = Account(), None
+    with ExitStack() as stack:
+        if options.all:
+            captions = all_captions(options.data_folder, account, stack.enter_context(scratch_file()))
+        else:
+            captions, filtered = _filtered(options, account)
+        stack.enter_context(captions)
+        own = {name: getattr(options, name) for name in ("instruction", "shard_megabytes") if getattr(options, name)}
+        job = Job(
+            captions,
+            account,
+            lambda: _others(options, filtered),
+            options.output,
+            options.overwrite,
+            not options.without_media,
+            one_line=options.one_line,
+            own_texts=options.own_texts,
+            **own,
+        )
+        kind = FORMATS[options.format]
+        write = kind.beside if options.beside and kind.beside else kind.write
+        write(job)
+    for line in account.lines():
+        say(line)
+    place = "beside their media" if options.beside else f"to {options.output}"
+    say(f"{account.written} captions written {place}{_source(account)}")
     return 1 if account.left_out else 0
+
+
+def _source(account: Account) -> str:
+    told = ", ".join(f"{name} {value}" for name, value in (account.thresholds or {}).items())
+    return f", which the filter kept ({told})" if told else ""
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python dataprocess/filterd_by_score.py --data-folder ./Output/Caption --min-overall 3 --min-dim-score 3
 
 Writes filtered/kept.jsonl, filtered/rejected.jsonl (each record says why) and filtered/summary.json under the data
-folder. Every caption record ends in exactly one of the two; of one that was sampled again, the best caption does. The
-summary tells as well what the captions have cost, from the run logs beside the results.
+folder, or into --output-dir; export.py finds either. Every caption record ends in exactly one of the two; of one that
+was sampled again, the best caption does. The summary tells as well what the captions have cost, from the run logs
+beside the results.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import _repository  # noqa: F401
+from filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
 
 from MetaCaptioner.accounting import Figures, Run, cost_of, describe_rates, figures, runs_of
 from MetaCaptioner.candidates import Candidate, all_candidates, best, resample_folders
@@ -104,7 +106,11 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
     if not result_files(scores):
         raise UserError(f"score folder {scores}: holds no scores; score first (script/run_filter.sh)")
     summary = Summary()
-    kept_path, rejected_path = output / "kept.jsonl", output / "rejected.jsonl"
+    kept_path, rejected_path = output / KEPT, output / REJECTED
+    try:
+        (output / SUMMARY).unlink(missing_ok=True)  # written last, it tells that the other two belong together
+    except OSError as error:
+        raise UserError(f"output {output}: cannot be written: {error.strerror or error}") from error
     with atomic_write(kept_path, "output") as kept, atomic_write(rejected_path, "output") as rejected:
         for candidates in all_candidates(captions, scores):
             if is_without_media(candidates[0].record):
@@ -112,9 +118,7 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
                 continue
             chosen = best(candidates, thresholds)
             reasons = chosen.against(thresholds)
-            score = chosen.score or {}
-            marks: Record = {name: score[name] for name in ("scores", "overall", "reason") if name in score}
-            record = {**chosen.record, **marks}
+            record = {**chosen.record, **marks_of(chosen)}
             if len(candidates) > 1:
                 summary.add_resampled(candidates, chosen, thresholds)
             if reasons:
@@ -122,9 +126,11 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
             (rejected if reasons else kept).write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             summary.add(record, reasons)
     again = list(resample_folders(scores).values())
-    content = summary.content(thresholds, runs_of((routes, captions, scores, *again)), runs_of(again))
-    with atomic_write(output / "summary.json", "output") as file:
+    told = summary.content(thresholds, runs_of((routes, captions, scores, *again)), runs_of(again))
+    content = {**told, "score_folder": str(scores.absolute())}
+    with atomic_write(output / SUMMARY, "output") as file:
         file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+    remember_place(captions, output)
     return content
 
 

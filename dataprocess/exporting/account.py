@@ -6,22 +6,22 @@ from typing import Any
 
 from MetaCaptioner.results import Record
 
-FILE_NAME = "export.json"
-"""In every folder that was exported; it tells such a folder from any other."""
-
 
 @dataclass
 class Account:
     """Counts the captions that are written, and those that are left out, by reason and with the first example.
 
-    `thresholds` are those of the filter; None where every caption is taken.
+    `notes` count likewise what is not as one might expect, though nothing is left out. `thresholds` are those of the
+    filter; None where every caption is taken. `facts` are further values for the file.
     """
 
-    thresholds: dict[str, Any] | None
+    thresholds: dict[str, Any] | None = None
     written: int = 0
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
         """Count one caption as written."""
@@ -34,7 +34,18 @@ class Account:
         self.left_out[reason] += 1
         self.examples.setdefault(reason, example)
 
+    def note(self, what: str, example: str, count: int = 1) -> None:
+        self.notes[what] += count
+        self.examples.setdefault(what, example)
+
+    def lines(self) -> list[str]:
+        """A line for each thing left out or to be noted."""
+        counted = [("error: left out", *found) for found in self.left_out.items()]
+        counted += [("note", *found) for found in self.notes.items()]
+        return [f"{word}: {count} {what} (first: {self.examples[what]})" for word, what, count in counted]
+
     def content(self) -> dict[str, Any]:
         """What is written to the file."""
         counts = {what: dict(counter.most_common()) for what, counter in self.counts.items()}
-        return {"captions": self.written, **counts, "filter": self.thresholds, "left_out": dict(self.left_out)}
+        told = {"left_out": dict(self.left_out), "notes": dict(self.notes), **self.facts}
+        return {"captions": self.written, **counts, "filter": self.thresholds, **told}

@@ -1,14 +1,18 @@
 """Annotation files with the captions as gpt turns, ready for training or for another run."""
 
 import json
-from contextlib import ExitStack
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from conversation import turns
+from conversation import as_plain_text, turns
 
 from exporting.job import Job, media_of
+from exporting.names import METAFILE
+from MetaCaptioner.domains import Modality
+from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.results import Record
 
 
@@ -24,6 +28,9 @@ class _Layout:
 
 _JSON = _Layout(".json", b"[\n", b",\n", b"\n]\n")
 _JSONL = _Layout(".jsonl", b"", b"\n", b"\n")
+# JSON takes them as they are; readers that split a file with `str.splitlines` take them for ends of lines.
+_LINE_ENDS = {mark: f"\\u{mark:04x}" for mark in (0x85, 0x2028, 0x2029)}
+_MODALITIES: tuple[Modality, ...] = ("image", "video")
 
 
 def export_json(job: Job) -> None:
@@ -36,44 +43,84 @@ def export_jsonl(job: Job) -> None:
     _export(job, _JSONL)
 
 
+@dataclass
+class _Part:
+    """The captions of a dataset that are of pictures, or of clips: what goes into one file."""
+
+    data_name: str
+    modality: Modality
+    root: Path
+    length: int = 0
+
+    def entry(self, annotation: str) -> Record:
+        """The entry of the Metafile."""
+        counts = {"length": self.length, "task": "auto", "sample_count": self.length}
+        return {"root": str(self.root), "annotation": annotation, **counts, "modality": self.modality}
+
+
 def _export(job: Job, layout: _Layout) -> None:
-    with job.folder() as folder, ExitStack() as stack:
-        files: dict[str, BinaryIO] = {}
-        entries: dict[str, Record] = {}
-        for record in job.captions():
-            name = record["data_name"]
-            if name not in files:
-                path = _free_path(folder, name, layout.suffix)
-                files[name] = stack.enter_context(path.open("xb"))
-                entries[name] = {"root": record["root"], "annotation": path.name, "length": 0, "task": "auto"}
-                entries[name] |= {"sample_count": 0, "modality": record["modality"]}
-            files[name].write(layout.between if entries[name]["length"] else layout.begin)
-            files[name].write(json.dumps(_row(record, job.instruction), ensure_ascii=False).encode())
-            entries[name]["length"] += 1
-            entries[name]["sample_count"] += 1
-            job.account.add(record)
-        for file in files.values():
-            file.write(layout.end)
+    """Pictures and clips of one dataset have a file each: rows of one file then have the same columns.
+
+    Raises:
+        BadArguments: the instruction says where the media go, which the export does itself.
+    """
+    if as_plain_text(job.instruction) != job.instruction:
+        raise BadArguments("--instruction is text alone: the place of the media, as <image>, is put in before it")
+    parts = _parts(job)
+    names = job.names(parts)
+    with job.folder() as folder:
+        for label, part in parts.items():
+            with (folder / f"{names[label]}{layout.suffix}").open("xb") as file:
+                _write(job, layout, part, file)
+        entries = {label: part.entry(f"{names[label]}{layout.suffix}") for label, part in parts.items()}
         text = json.dumps(entries, indent=2, ensure_ascii=False)
-        (folder / "Metafile.json").write_text(f"{text}\n", encoding="utf-8")
+        (folder / METAFILE).write_text(f"{text}\n", encoding="utf-8")
 
 
-def _free_path(folder: Path, data_name: str, suffix: str) -> Path:
-    """A file for a dataset; names that differ in their slashes only get a number."""
-    stem, number = data_name.replace("/", "_"), 0
-    while (path := folder / f"{stem}{f'_{number}' if number else ''}{suffix}").exists():
-        number += 1
-    return path
+def _parts(job: Job) -> dict[str, _Part]:
+    """The files by the name that each has as a dataset of its own."""
+    parts: dict[str, _Part] = {}
+    kinds = job.captions.kinds
+    for name, kind in kinds.items():
+        root = Path(os.path.abspath(kind.root))  # noqa: PTH100 (links stay as they are)
+        for modality in _MODALITIES:
+            if modality in kind.modalities:
+                label = name if len(kind.modalities) == 1 or modality == "image" else f"{name}_{modality}"
+                while label != name and (label in kinds or label in parts):
+                    label += "_"
+                parts[label] = _Part(name, modality, root)
+    return parts
 
 
-def _row(record: Record, instruction: str) -> Record:
-    """One row of an annotation file, with the caption as the answer."""
-    modality = record["modality"]
+def _write(job: Job, layout: _Layout, part: _Part, file: BinaryIO) -> None:
+    for record in _records(job, part):
+        file.write(layout.between if part.length else layout.begin)
+        file.write(json.dumps(_row(job, part, record), ensure_ascii=False).translate(_LINE_ENDS).encode())
+        part.length += 1
+        job.account.add(record)
+    file.write(layout.end)
+
+
+def _records(job: Job, part: _Part) -> Iterator[Record]:
+    return (r for r in job.captions.records([part.data_name]) if r["modality"] == part.modality)
+
+
+def _row(job: Job, part: _Part, record: Record) -> Record:
+    """One row of an annotation file, with the caption as the answer. Media under another root are named in full."""
+    caption = as_plain_text(record["caption"])
+    if caption != record["caption"]:
+        job.account.note("captions got a space in what trainers take for media or a token", record["sample_id"])
+    root = Path(os.path.abspath(record["root"]))  # noqa: PTH100
+    name, tar = media_of(record), record.get("tar")
+    if root != part.root and tar is None:
+        name = str(root / name)
+    elif tar is not None and root != part.root:
+        tar = {**tar, "file": str(root / tar["file"])}
     return {
-        "id": record["id"],
-        modality: media_of(record),
-        **({"tar": record["tar"]} if "tar" in record else {}),
-        "conversations": turns(modality, instruction, record["caption"]),
+        "id": job.captions.id_of(record),
+        part.modality: name,
+        **({} if tar is None else {"tar": tar}),
+        "conversations": turns(part.modality, job.instruction, caption),
         "task": record["task"],
         "sample_id": record["sample_id"],
     }

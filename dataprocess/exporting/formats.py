@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from exporting.beside import export_beside
 from exporting.conversations import export_json, export_jsonl
 from exporting.huggingface import export_huggingface
 from exporting.job import Job
 from exporting.parquet import export_parquet
-from exporting.texts import export_beside, export_texts
+from exporting.texts import export_texts
 from exporting.webdataset import export_webdataset
 
 
@@ -27,7 +28,9 @@ FORMATS = {
     "conversations": Format(export_json, "folder: annotation files (JSON) for training, and a Metafile", _ASKS),
     "jsonl": Format(export_jsonl, "folder: the same, a row a line", _ASKS),
     "parquet": Format(export_parquet, "file: one table"),
-    "txt": Format(export_texts, "folder: a .txt for each caption", frozenset(("beside",)), export_beside),
+    "txt": Format(
+        export_texts, "folder: a .txt for each caption", frozenset(("beside", "one_line", "own_texts")), export_beside
+    ),
     "webdataset": Format(
         export_webdataset, "folder: tar shards of media and captions", frozenset(("shard_megabytes",))
     ),

@@ -1,16 +1,17 @@
 """A folder that the `datasets` library loads and the Hub takes: Parquet files and a dataset card."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exporting.card import card
-from exporting.job import Job, media_of
+from exporting.job import MOST_MEDIA_BYTES, Job, media_of
 from exporting.tables import FIELDS, table_row
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.results import Record
@@ -27,30 +28,29 @@ def export_huggingface(job: Job) -> None:
     with job.folder() as folder:
         with ExitStack() as stack:
             tables: dict[Modality, _Table] = {}
-            for record in job.captions():
+            for record in job.captions.records():
                 modality: Modality = record["modality"]
                 content = job.media(record) if job.with_media else None
                 if job.with_media and content is None:
                     continue
                 if modality not in tables:
-                    made = _Table(folder / "data" / modality, _schema(modality, job.with_media), job.shard_megabytes)
+                    column = modality if job.with_media else None
+                    made = _Table(folder / "data" / modality, _schema(column), job.shard_megabytes, column)
                     tables[modality] = stack.enter_context(_closing(made))
-                row = table_row(record)
-                if content is not None:
-                    row[modality] = {"bytes": content, "path": Path(media_of(record)).name}
-                tables[modality].add(row, len(content or b""))
+                media = [] if content is None else [(content, Path(media_of(record)).name)]
+                tables[modality].add(table_row(record), media)
                 job.account.add(record)
-        text = card(str(job.output and job.output.name), list(tables), job.account)
+        text = card(str(job.output and job.output.name), sorted(tables), job.account)
         (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _schema(modality: Modality, with_media: bool) -> pa.Schema:
-    """The columns, with what the library must know of them to show media as media."""
+def _schema(media: Modality | None) -> pa.Schema:
+    """The columns, first that of media, if any, with what the library must know of it to show media as media."""
     import datasets
 
     features: dict[str, Any] = {}
-    if with_media:
-        features[modality] = {"image": datasets.Image(), "video": datasets.Video()}[modality]
+    if media is not None:
+        features[media] = {"image": datasets.Image(), "video": datasets.Video()}[media]
     features |= {name: datasets.Value(str(kind)) for name, kind in FIELDS}
     return datasets.Features(features).arrow_schema
 
@@ -65,20 +65,29 @@ def _closing(table: "_Table") -> Iterator["_Table"]:
 
 @dataclass
 class _Table:
-    """Parquet files `train-00000.parquet` and on, of about so many megabytes of media (10^6 bytes) each."""
+    """Parquet files `train-00000.parquet` and on, of about so many megabytes of media (10^6 bytes) each.
+
+    `media` is the column of media, if there is one.
+    """
 
     folder: Path
     schema: pa.Schema
     megabytes: int
+    media: str | None
     _rows: list[Record] = field(default_factory=list)
+    _media: list[tuple[bytes, str]] = field(default_factory=list)
     _waiting: int = 0
     _in_file: int = 0
     _files: int = 0
     _writer: Any = None
 
-    def add(self, row: Record, size: int) -> None:
-        """Write a row, whose media have `size` bytes; some wait in memory."""
+    def add(self, row: Record, media: Sequence[tuple[bytes, str]]) -> None:
+        """Write a row with its media (content, name), if they go along; some wait in memory."""
+        size = sum(len(content) for content, _ in media)
+        if self._rows and self._waiting + size > MOST_MEDIA_BYTES:
+            self._flush()
         self._rows.append(row)
+        self._media.extend(media)
         self._waiting += size
         if len(self._rows) >= _BATCH_ROWS or self._waiting >= min(_BATCH_BYTES, self.megabytes * 10**6):
             self._flush()
@@ -91,15 +100,40 @@ class _Table:
     def _flush(self) -> None:
         if self._writer is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(self.folder / f"train-{self._files:05d}.parquet", self.schema)
+            self._writer = self._open(self.folder / f"train-{self._files:05d}.parquet")
             self._files += 1
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self.schema))
+        texts = [name for name in self.schema.names if name != self.media]
+        columns = pa.Table.from_pylist(self._rows, schema=pa.schema([self.schema.field(name) for name in texts]))
+        if self.media is not None:
+            columns = columns.add_column(0, self.media, _media_column(self._media))
+        self._writer.write_table(columns.cast(self.schema))
         self._in_file += self._waiting
-        self._rows, self._waiting = [], 0
+        self._rows, self._media, self._waiting = [], [], 0
         if self._in_file >= self.megabytes * 10**6:
             self._end_file()
+
+    def _open(self, path: Path) -> pq.ParquetWriter:
+        """Media are compressed already, and a dictionary or statistics of them would be copies."""
+        texts = [name for name in self.schema.names if name != self.media]
+        compression = dict.fromkeys(texts, "snappy")
+        if self.media is not None:
+            compression |= {f"{self.media}.bytes": "none", f"{self.media}.path": "snappy"}
+        return pq.ParquetWriter(
+            path, self.schema, use_dictionary=texts, write_statistics=texts, compression=compression
+        )
 
     def _end_file(self) -> None:
         if self._writer is not None:
             self._writer.close()
         self._writer, self._in_file = None, 0
+
+
+def _media_column(media: Sequence[tuple[bytes, str]]) -> pa.Array:
+    """The column of media, of less than 2^31 bytes in all. A single one, which may be big, is not copied."""
+    contents = [content for content, _ in media]
+    ends = np.cumsum([0, *map(len, contents)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(contents))]
+    data = pa.Array.from_buffers(pa.binary(), len(contents), buffers)
+    return pa.StructArray.from_arrays(
+        [data, pa.array([name for _, name in media], pa.string())], names=["bytes", "path"]
+    )

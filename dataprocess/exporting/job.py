@@ -2,37 +2,52 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from conversation import INSTRUCTION
 
-from exporting.account import FILE_NAME, Account
-from MetaCaptioner.candidates import read_best
-from MetaCaptioner.earlier import caption_ranks, sample_from_record
+from exporting.account import Account
+from exporting.captions import Captions
+from exporting.names import ACCOUNT_FILE, file_names
+from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
-from MetaCaptioner.results import Record, is_error, read_records
+from MetaCaptioner.results import Record
 from MetaCaptioner.source import MediaSource
+
+MOST_MEDIA_BYTES = 2**31 - 2**20
+"""Of one picture or clip. A value of an Arrow column has fewer than 2^31 bytes, and loaders hold a sample in memory.
+
+Source: Apache Arrow Columnar Format, "Variable-size Binary Layout" (32-bit offsets); `datasets` stores media so.
+"""
+
+
+_TOO_BIG = "captions whose media are over 2 GiB, more than a table or shard holds"
 
 
 @dataclass
 class Job:
-    """What every format is given. `captions` reads the records anew each time; `output` is None where none is needed.
+    """What every format is given. `output` is None where none is needed.
 
-    `with_media` asks for the media themselves where the format can hold them, in shards of about `shard_megabytes`.
+    `others` reads what else the results have records of: media whose captions are not exported. `with_media` asks for
+    the media themselves where the format can hold them, in shards of about `shard_megabytes`. `own_texts` says what
+    becomes of texts beside media that are no export's: "keep" or "replace", else the export is refused.
     """
 
-    captions: Callable[[], Iterator[Record]]
+    captions: Captions
     account: Account
+    others: Callable[[], Iterator[Record]] = lambda: iter(())
     output: Path | None = None
     overwrite: bool = False
     with_media: bool = True
     instruction: str = INSTRUCTION
     shard_megabytes: int = 1000
+    one_line: bool = False
+    own_texts: str | None = None
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -42,14 +57,17 @@ class Job:
             UserError: something is there that may not be replaced, or it cannot be written.
         """
         output = self._free_place()
-        with atomic_folder(output, "export", FILE_NAME if self.overwrite else None) as folder:
+        if self.overwrite and output.is_dir():
+            _check_own(output)
+        with atomic_folder(output, "export", ACCOUNT_FILE if self.overwrite else None) as folder:
             yield folder
-            text = json.dumps(self.account.content(), indent=2, ensure_ascii=False)
-            (folder / FILE_NAME).write_text(f"{text}\n", encoding="utf-8")
+            holds = sorted(path.name for path in folder.iterdir())
+            text = json.dumps({**self.account.content(), "holds": holds}, indent=2, ensure_ascii=False)
+            (folder / ACCOUNT_FILE).write_text(f"{text}\n", encoding="utf-8")
 
     @contextmanager
     def file(self) -> Iterator[BinaryIO]:
-        """The file to write, likewise.
+        """The file to write, likewise; whether one that is there is an earlier export is the caller's to know.
 
         Raises:
             UserError: as `folder`.
@@ -67,11 +85,28 @@ class Job:
             raise UserError(f"{self.output} is there already; --overwrite replaces an earlier export")
         return self.output
 
+    def names(self, datasets: Iterable[str]) -> dict[str, str]:
+        """What each dataset is called in names of files; the account tells where that is not its own name."""
+        made = file_names(datasets)
+        others = {name: other for name, other in made.items() if other != name}
+        if others:
+            first, other = next(iter(others.items()))
+            self.account.note(
+                "datasets have another name in the names of files", f"{first!r:.80}: {other:.80}", len(others)
+            )
+            self.account.facts["names"] = others
+        return made
+
     def media(self, record: Record) -> bytes | None:
-        """The content that a caption was made from; None, and left out, where that is gone or has changed."""
+        """The content that a caption was made from; None, and left out, where that is gone, has changed or is too big.
+
+        Memory: the content, up to `MOST_MEDIA_BYTES`. Writing it to a table takes three times as much.
+        """
         source = source_of(record)
         try:
-            source.look()
+            if source.look() > MOST_MEDIA_BYTES:
+                self.account.leave_out(_TOO_BIG, str(source))
+                return None
             content = source.read()
         except SampleError as error:
             self.account.leave_out(f"captions whose media cannot be read ({error.kind})", error.message)
@@ -86,28 +121,26 @@ class Job:
         return content
 
 
-def read_captions(folder: Path, everything: bool) -> Callable[[], Iterator[Record]]:
-    """Reads the caption records to export, each time anew: what the filter kept, or all, sampled again or not.
+def _check_own(folder: Path) -> None:
+    """Refuse to replace a folder that is no export, or in which somebody has put more.
 
     Raises:
-        UserError: there are none.
+        UserError: it is one.
     """
-    if everything:
-        read, ranks = read_best(folder, folder / "score"), caption_ranks(folder)
-        return lambda: (record for rank in dict.fromkeys(ranks) for _, record in read(rank) if not is_error(record))
-    kept = folder / "filtered" / "kept.jsonl"
-    if not kept.is_file():
-        raise UserError(f"{kept}: is missing; filter first (dataprocess/filterd_by_score.py), or use --all")
-    return lambda: read_records(kept)
-
-
-def read_thresholds(folder: Path) -> dict[str, Any] | None:
-    """What the filter asked for, from the summary beside `kept.jsonl`; None where that does not tell."""
+    account = folder / ACCOUNT_FILE
+    if not account.is_file():
+        return  # whether it may be replaced is told by whether it is empty
     try:
-        told = json.loads((folder / "filtered" / "summary.json").read_bytes())["thresholds"]
+        told = json.loads(account.read_bytes())
+        is_export = isinstance(told["captions"], int) and isinstance(told["left_out"], dict)
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return told if isinstance(told, dict) else None
+        is_export = False
+    if not is_export:
+        raise UserError(f"{folder}: its {ACCOUNT_FILE} is not that of an export; name another place")
+    known = {*told.get("holds", ()), ACCOUNT_FILE}
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in known) if "holds" in told else []
+    if foreign:
+        raise UserError(f"{folder}: holds {foreign[0]}, which no export wrote; move it away or name another place")
 
 
 def media_of(record: Record) -> str:

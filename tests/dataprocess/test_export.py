@@ -14,11 +14,14 @@ def results(tmp_path: Path, write_lines: WriteLines) -> Path:
     marks = {"scores": score_record(0)["scores"], "overall": 4.0, "reason": "good"}
     media = tmp_path / "media"
     media.mkdir()
+    for name in ("0.png", "a.mp4"):
+        (media / name).write_bytes(b"media")
     kept = [caption_record(0, root=str(media)), caption_record(1, root=str(media), image="sub/../../escape.png")]
     clip = caption_record(0, name="clips", root=str(media), modality="video", video="a.mp4", task="Video & Temporal")
     del clip["image"]
     folder = tmp_path / "Caption"
     write_lines(folder / "filtered" / "kept.jsonl", [{**record, **marks} for record in (*kept, clip)])
+    (folder / "filtered" / "summary.json").write_text("{}")
     write_lines(folder / "Rank0_node0_photos.jsonl", [*kept, clip, caption_record(2), failed(caption_record(3), "x")])
     return folder
 
@@ -56,7 +59,10 @@ def test_texts_stay_under_the_output_folder(tmp_path: Path, results: Path) -> No
 
 
 def test_texts_beside_the_media(tmp_path: Path, results: Path) -> None:
-    export(results, "--format", "txt", "--beside")
+    done = run(script("export", "--data-folder", results, "--format", "txt", "--beside"))
+    assert done.returncode == 1
+    assert f"left out: 1 captions of media outside their root (first: {tmp_path}/escape.png)" in done.stdout
+    assert not (tmp_path / "escape.txt").exists()
     assert (tmp_path / "media" / "0.txt").read_text() == "caption 0\n"
     assert (tmp_path / "media" / "a.txt").read_text() == "caption 0\n"
 
@@ -64,25 +70,27 @@ def test_texts_beside_the_media(tmp_path: Path, results: Path) -> None:
 def test_two_captions_of_one_name_both_get_a_file(tmp_path: Path, write_lines: WriteLines) -> None:
     kept = [caption_record(0, image="x.png"), caption_record(1, image="x.jpg")]
     write_lines(tmp_path / "filtered" / "kept.jsonl", kept)
+    (tmp_path / "filtered" / "summary.json").write_text("{}")
     export(tmp_path, "--format", "txt", "--output", tmp_path / "out")
     texts = sorted((path.name, path.read_text()) for path in (tmp_path / "out" / "photos").iterdir())
-    assert texts == [("x.1.txt", "caption 1\n"), ("x.txt", "caption 0\n")]
+    assert texts == [("x.jpg.txt", "caption 1\n"), ("x.png.txt", "caption 0\n")]
 
 
 def test_parquet_is_read_by_pandas(tmp_path: Path, results: Path) -> None:
     out = tmp_path / "captions.parquet"
     export(results, "--format", "parquet", "--output", out)
     table = pd.read_parquet(out)
-    assert table["caption"].tolist() == ["caption 0", "caption 1", "caption 0"]
+    assert table["sample_id"].tolist() == ["clips/0", "photos/0", "photos/1"]
+    assert table["caption"].tolist() == ["caption 0", "caption 0", "caption 1"]
     assert table["accuracy"].tolist() == [4, 4, 4]
     assert table["overall"].tolist() == [4.0, 4.0, 4.0]
-    assert table["media"].tolist()[2] == "a.mp4"
+    assert table["media"].tolist()[0] == "a.mp4"
 
 
 def test_all_takes_what_was_not_filtered_but_no_failures(tmp_path: Path, results: Path) -> None:
     export(results, "--format", "parquet", "--output", tmp_path / "all.parquet", "--all")
     ids = pd.read_parquet(tmp_path / "all.parquet")["sample_id"].tolist()
-    assert ids == ["photos/0", "photos/1", "clips/0", "photos/2"]
+    assert ids == ["clips/0", "photos/0", "photos/1", "photos/2"]
 
 
 def test_mistakes_are_told_in_one_line(tmp_path: Path, results: Path) -> None:

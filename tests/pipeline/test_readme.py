@@ -95,6 +95,7 @@ def test_taking_captions_out(checkout: Path) -> None:
     kept = checkout / "Output/Caption/filtered/kept.jsonl"
     kept.parent.mkdir()
     kept.write_text("".join(json.dumps(record) + "\n" for record in records(checkout / "Output/Caption")))
+    (kept.parent / "summary.json").write_text('{"thresholds": {}}')
     log = type_in(checkout, commands, {})
     assert log.count("12 captions written to data/") == commands.count("export.py") == 5
 

@@ -52,6 +52,11 @@ def told_by(results: Path) -> Told:
     return {sample_id: (record["id"], record["caption"]) for sample_id, record in records(results).items()}
 
 
+def parts(out: Path, suffix: str) -> list[str]:
+    """The lines of the two files of a dataset of pictures and clips."""
+    return [line for name in ("set", "set_video") for line in (out / f"{name}{suffix}").read_text().splitlines()]
+
+
 def of_rows(rows: list[dict[str, Any]]) -> Told:
     return {row["sample_id"]: (row["id"], row["conversations"][1]["value"]) for row in rows}
 
@@ -82,8 +87,10 @@ def of_texts(out: Path) -> Told:
 
 
 READERS: dict[str, Callable[[Path], Told]] = {
-    "conversations": lambda out: of_rows(json.loads((out / "set.json").read_text())),
-    "jsonl": lambda out: of_rows([json.loads(line) for line in (out / "set.jsonl").read_text().splitlines()]),
+    "conversations": lambda out: of_rows(
+        [json.loads(line.removesuffix(",")) for line in parts(out, ".json") if line.startswith("{")]
+    ),
+    "jsonl": lambda out: of_rows([json.loads(line) for line in parts(out, ".jsonl")]),
     "parquet": lambda out: of_columns(pd.read_parquet(out).to_dict("records")),
     "txt": of_texts,
     "webdataset": of_shards,

@@ -41,7 +41,7 @@ def test_the_card_tells_what_it_is(tmp_path: Path, captions: Captions, do_export
     assert card.data.task_categories == ["image-to-text", "video-text-to-text"]
     assert [config["config_name"] for config in card.data.configs] == ["image", "video"]
     for line in (
-        *("5 captions", "| photos | 3 |", "| my.clips/set | 2 |", "| Natural | 3 |", "| Video &amp; Temporal | 2 |"),
+        *("5 captions", "| photos | 3 |", "| the.clips/set | 2 |", "| Natural | 3 |", "| Video &amp; Temporal | 2 |"),
         *("| m | 5 |", "| p | 5 |", "min_overall 3.5, min_dim_score 2, drop_truncated False"),
     ):
         assert line in card.text

@@ -1,0 +1,214 @@
+"""Which captions are exported: found once, then given in order of dataset and row, however the result files lie."""
+
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import BinaryIO, Self
+
+import numpy as np
+
+from exporting.account import Account
+from MetaCaptioner.candidates import Candidates, best, resample_folders
+from MetaCaptioner.domains import Modality
+from MetaCaptioner.earlier import caption_ranks, is_caption
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.results import Record, is_error, parse_record, read_lines, result_files
+from MetaCaptioner.rows import RowNumbers, row_of
+
+_OFFSET_BITS = 44
+_OPEN_FILES = 64
+_INT64 = 2**63
+
+
+@dataclass
+class Kind:
+    """What the captions of a dataset have in common, or not."""
+
+    roots: Counter[str] = field(default_factory=Counter)
+    modalities: set[Modality] = field(default_factory=set)
+
+    @property
+    def root(self) -> str:
+        """The root that most of them have."""
+        return min(self.roots, key=lambda root: (-self.roots[root], root))
+
+
+class Captions:
+    """Caption records by their places in files, eight bytes of memory a row; of several of a sample the last counts.
+
+    `kinds` tells of each dataset, in order of their names; `whole_ids` whether every id is a whole number of 64 bits.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self.kinds: dict[str, Kind] = {}
+        self.has_ids = False
+        self.whole_ids = True
+        self._account = account
+        self._paths: list[Path] = []
+        self._places: dict[str, RowNumbers] = {}
+        self._files = _Files()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def __len__(self) -> int:
+        return sum(kind.roots.total() for kind in self.kinds.values())
+
+    def add_file(self, path: Path) -> int:
+        """Number of a file, from 1, for `add`."""
+        self._paths.append(path)
+        return len(self._paths)
+
+    def add(self, file: int, offset: int, record: Record) -> None:
+        """Note a record whose line begins at `offset` bytes of a file."""
+        if (problem := _problem(record)) is not None:
+            self._account.leave_out(problem, str(record["sample_id"]))
+            return
+        name, index = record["data_name"], record["index"]
+        places = self._places.setdefault(name, RowNumbers(np.uint64))
+        kind = self.kinds.setdefault(name, Kind())
+        if places.get(name, index):
+            self._account.note("captions of a sample that has two; the last counts", record["sample_id"])
+            kind.roots[record["root"]] -= 1
+        places.set(name, index, file << _OFFSET_BITS | offset)
+        kind.roots[record["root"]] += 1
+        kind.modalities.add(record["modality"])
+        value = record["id"]
+        whole = isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64
+        self.has_ids |= value is not None
+        self.whole_ids &= whole
+
+    def sort(self) -> None:
+        """Put the datasets in order, once all records are added."""
+        self.kinds = {name: self.kinds[name] for name in sorted(self.kinds)}
+
+    def records(self, datasets: Iterable[str] | None = None) -> Iterator[Record]:
+        """The records of all or some datasets, by dataset and row.
+
+        Raises:
+            UserError: a file is not what it was any more.
+        """
+        for name in self.kinds if datasets is None else datasets:
+            places = self._places[name]
+            for _, index in places.rows():
+                place = places.get(name, index)
+                path = self._paths[(place >> _OFFSET_BITS) - 1]
+                record = self._files.read(path, place & (1 << _OFFSET_BITS) - 1)
+                if record is None or row_of(record) != (name, index):
+                    raise UserError(f"{path}: was changed while it was read; export again")
+                yield record
+
+    def id_of(self, record: Record) -> int | str | None:
+        """The id, of one type throughout: whole numbers if all are, else texts, empty where there is none."""
+        value: object = record["id"]
+        if self.whole_ids and isinstance(value, int):
+            return value
+        if not self.has_ids or isinstance(value, str):
+            return value if isinstance(value, str) else None
+        self._account.note("ids are written as text, since not all are whole numbers", record["sample_id"])
+        return "" if value is None else str(value)
+
+
+def _problem(record: Record) -> str | None:
+    """Why a record cannot be exported: somebody may have worked on the file."""
+    if not is_caption(record):
+        return "records without a caption of a row"
+    media = record.get(str(record.get("modality")))
+    if record.get("modality") not in ("image", "video") or not isinstance(media, str) or not media:
+        return "records that name no picture or clip"
+    lacking = [name for name in ("id", "root", "task") if name not in record]
+    return f"records without the field {lacking[0]!r}" if lacking else None
+
+
+class _Files:
+    """Open files to read lines of, the most recently used ones."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[Path, BinaryIO] = OrderedDict()
+
+    def read(self, path: Path, offset: int) -> Record | None:
+        try:
+            file = self._open.pop(path, None) or path.open("rb")
+            self._open[path] = file
+            if len(self._open) > _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            file.seek(offset)
+            return parse_record(file.readline())
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+
+def placed_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]:
+    """(offset in bytes, record) of each sound line; others are counted as left out.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    offset = 0
+    for number, line, record in read_lines(path):
+        if record is not None:
+            yield offset, record
+        elif line.strip():
+            account.leave_out("lines that are no records", f"{path}, line {number}")
+        offset += len(line)
+
+
+def kept_captions(kept: Path, account: Account, look: Callable[[Record], None]) -> Captions:
+    """What the filter kept; `look` is shown every record once."""
+    captions = Captions(account)
+    file = captions.add_file(kept)
+    for offset, record in placed_records(kept, account):
+        look(record)
+        captions.add(file, offset, record)
+    captions.sort()
+    return captions
+
+
+def all_captions(folder: Path, account: Account, scratch: BinaryIO) -> Captions:
+    """Every caption of a result folder. Those sampled again are taken as they are now, which `scratch` holds.
+
+    Raises:
+        UserError: there are none.
+    """
+    captions, scores = Captions(account), folder / "score"
+    again = captions.add_file(Path(scratch.name))
+    for rank in dict.fromkeys(caption_ranks(folder)):
+        candidates = Candidates(scores, rank) if resample_folders(scores) else None
+        for path, _ in result_files(folder, rank):
+            file = captions.add_file(path)
+            for offset, record in placed_records(path, account):
+                if is_error(record):
+                    account.note("captions that failed are not among them", str(record["sample_id"]))
+                    continue
+                chosen = record if candidates is None else best(candidates.of(record)).record
+                if chosen is record:
+                    captions.add(file, offset, record)
+                else:
+                    captions.add(again, scratch.tell(), chosen)
+                    scratch.write(json.dumps(chosen, ensure_ascii=False).encode() + b"\n")
+    scratch.flush()
+    captions.sort()
+    return captions
+
+
+def scratch_file() -> BinaryIO:
+    """A file that is gone once it is closed.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    with suppress(OSError):
+        return NamedTemporaryFile(prefix="metacaptioner-", suffix=".jsonl")  # type: ignore[return-value]
+    raise UserError("no temporary file can be made; name a folder with room by TMPDIR")
