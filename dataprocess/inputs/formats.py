@@ -12,11 +12,15 @@ from inputs.table import open_table
 
 @dataclass(frozen=True)
 class Format:
-    """How one kind of input is opened, and which of the flags that not all share it listens to."""
+    """How one kind of input is opened, and which of the flags that not all share it listens to.
+
+    It `can_update` where its rows name what lies elsewhere; what is packed would have to be packed anew.
+    """
 
     open: Callable[[Given, Notes], Input]
     flags: frozenset[str]
     about: str
+    can_update: bool = True
 
 
 _COLUMNS = frozenset(("media_column", "caption_column", "id_column"))
@@ -27,7 +31,10 @@ FORMATS = {
         open_shards, frozenset(("root", "caption_column", "id_column")), "tar shards: a file, folder or {0..9} pattern"
     ),
     "huggingface": Format(
-        open_huggingface, _COLUMNS | {"split", "subset", "shard_megabytes"}, "a dataset on disk or by name"
+        open_huggingface,
+        _COLUMNS | {"split", "subset", "shard_megabytes"},
+        "a dataset on disk or by name",
+        can_update=False,
     ),
     "table": Format(open_table, _COLUMNS | {"root"}, "a CSV, TSV or Parquet file with a column of paths"),
 }
