@@ -37,10 +37,11 @@ def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(build: Build, tmp
     picture_rows(photos, 3)
     built = build(metafile, "folder", photos)
     assert (built.status, built.said.count("\n")) == (1, 1)
-    assert "dataset 'photos' is there already; take another --name, or --replace it" in built.said
+    assert "dataset 'photos' is there already; --update keeps its rows and adds what is new" in built.said
     assert {path: path.read_bytes() for path in before} == before
     built = build(metafile, "folder", photos, "--replace")
     assert (built.status, built.entries["photos"]["length"], len(built.rows)) == (0, 3, 3)
+    assert "note: 'photos' was made anew: results so far are of other rows" in built.said
 
 
 def test_an_annotation_file_that_is_there_is_refused_too(build: Build, tmp_path: Path, photos: Path) -> None:
