@@ -13,6 +13,7 @@ _VIDEO_COLUMNS = ("video", "videos", "clip", "clips")
 _MEDIA_COLUMNS = ("image", "images", "img", "picture", "photo", "pixel_values", *_VIDEO_COLUMNS)
 _BYTES = ("binary", "large_binary")
 _TEXT = ("string", "large_string")
+_TEXT_OF_WEBDATASET = "txt"
 _ID_COLUMN = "id"
 
 
@@ -170,7 +171,9 @@ def _caption(
 ) -> tuple[str | None, Sequence[str] | None]:
     import datasets
 
-    path = given.caption_column or next((name for name in CAPTION_COLUMNS if name in features), None)
+    path = given.caption_column or next(
+        (name for name in (*CAPTION_COLUMNS, _TEXT_OF_WEBDATASET) if name in features), None
+    )
     if path is None:
         return None, None
     if path not in kinds:

@@ -15,11 +15,13 @@ from typing import Any
 from packing import FIRST_SHARD, Write, extension, shards
 
 from inputs.features import Chosen, MediaColumn, choose, undecoded
-from inputs.found import SUFFIXES, Given, Input, Notes, nothing_found
+from inputs.found import SUFFIXES, Given, Input, Notes, modality_of, nothing_found
 from inputs.shards import open_shards
 from inputs.values import caption_of, dig, id_or
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_folder
+
+_ROWS_TO_TELL_COLUMNS = 100
 
 HubRow = Mapping[str, Any]
 
@@ -74,7 +76,7 @@ def _told(place: str) -> Iterator[None]:
 def _open(given: Given, notes: Notes) -> _Opened:
     place = Path(given.place)
     rows = _split(given)
-    features = rows.features or {}
+    features = rows.features or _features_of_the_first(rows)
     chosen = choose(features, given, place.exists(), notes)
     paths = [*(column.path for column in chosen.media), *filter(None, (chosen.caption, chosen.row_id))]
     top = {path if path in features else path.partition(".")[0] for path in paths}
@@ -85,20 +87,36 @@ def _open(given: Given, notes: Notes) -> _Opened:
     return _Opened(rows.select_columns([name for name in features if name in top]), chosen, folder.absolute())
 
 
+def _features_of_the_first(rows: Any) -> Mapping[str, Any]:
+    """The columns of rows of which the library knows none before it reads them, as of CSV."""
+    import datasets
+
+    first = list(rows.take(_ROWS_TO_TELL_COLUMNS))
+    return datasets.Dataset.from_list(first).features if first else {}
+
+
 def _split(given: Given) -> Any:
     """The split that is wanted, or the only one; read as a stream unless it lies on disk as Arrow files."""
     import datasets
 
     folder = Path(given.place)
     on_disk = any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+    if given.subset is not None and (on_disk or folder.is_file()):
+        raise UserError(f"dataset {given.place}: lies on disk as one; it has no --subset")
     if on_disk:
         loaded = datasets.load_from_disk(given.place)
         if isinstance(loaded, datasets.Dataset):
-            return loaded
+            loaded = {str(loaded.split or given.split): loaded}
     elif folder.is_file():
         if folder.suffix.lower() != ".parquet":
             raise UserError(f"dataset {given.place}: is a file; of files only .parquet is read here")
         loaded = datasets.load_dataset("parquet", data_files={"train": str(folder)}, streaming=True)
+    elif folder.is_dir():
+        shard = next(folder.rglob("*.tar"), None)
+        if shard is not None and not any(folder.rglob("*.parquet")):
+            raise UserError(f"dataset {given.place}: holds tar shards ({shard.name}): --format webdataset reads them")
+        # As an absolute path, since names such as "json" are kinds of files to the library.
+        loaded = datasets.load_dataset(str(folder.absolute()), given.subset, streaming=True)
     else:
         loaded = datasets.load_dataset(given.place, given.subset, streaming=True)
     splits = list(loaded)
@@ -136,8 +154,9 @@ class _Packer:
                 told["caption"] = caption
             key = f"{number:09d}" if len(self.chosen.media) == 1 else f"{number:09d}-{place}"
             for item, (name, content) in enumerate(media):
+                modality = modality_of(name) or column.modality
                 told["id"] = f"{row_id}-{item}" if are_several else row_id
-                suffix = extension(name, column.modality, SUFFIXES[column.modality], content)
+                suffix = extension(name, modality, SUFFIXES[modality], content)
                 text = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
                 self.write(f"{key}-{item}" if are_several else key, {suffix: content, "json": text})
         return packed

@@ -219,6 +219,32 @@ def test_float_ids_and_arrays_and_nothing(build: Build, tmp_path: Path, pngs: li
         assert "no picture and no clip was found; left out: 2 rows without anything in the column 'image'" in built.said
 
 
+def test_folders_as_the_library_would_misread_them(
+    build: Build, tmp_path: Path, pngs: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its names of kinds of files, tables whose columns it does not know beforehand, tars, flags that do nothing."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in (
+        ("json", '{"image": "../pictures/0.png", "text": "a"}\n'),
+        ("csv", "image,text\n../pictures/0.png,a\n"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"a.{name}").write_text(text)
+        built = build(tmp_path / "out" / f"{name}.json", "huggingface", name)
+        assert packed(tmp_path / "out", built) == pngs[:1], built.said
+        assert answer(built.rows[0]) == "a"
+    (tmp_path / "tars").mkdir()
+    (tmp_path / "tars" / "a.tar").touch()
+    dataset(pngs).save_to_disk(tmp_path / "disk")
+    for flags, complaint in (
+        (("tars",), "holds tar shards (a.tar): --format webdataset reads them"),
+        (("disk", "--subset", "x"), "lies on disk as one; it has no --subset"),
+    ):
+        built = build(tmp_path / "out" / "M.json", "huggingface", *flags)
+        assert (built.status, built.said.count("\n")) == (1, 1)
+        assert complaint in built.said
+
+
 def test_a_folder_that_is_not_its_own_is_never_replaced(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
     dataset(pngs).save_to_disk(tmp_path / "hub")
     mine = tmp_path / "out" / "hub" / "mine.txt"
