@@ -4,6 +4,7 @@
     python dataprocess/build_metafile.py --format webdataset --input 'data/shards/train-{000000..000099}.tar' …
     python dataprocess/build_metafile.py --format huggingface --input user/name --split train …
     python dataprocess/build_metafile.py --format table --input data/paths.csv --root /data/media …
+    python dataprocess/build_metafile.py --format coco --input data/captions_train2017.json --root data/train2017 …
 
 The annotation file goes beside the Metafile, which is made or gets one more dataset. Captions that are there already
 become the gpt turn.
@@ -139,9 +140,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--task", help="the domain of all of it (default: auto)")
     parser.add_argument("--prompts-dir", type=Path, help="the prompt files whose domains --task may name")
     parser.add_argument("--instruction", default=INSTRUCTION, help="what the human turn asks, where there is a caption")
-    parser.add_argument("--root", type=Path, help="webdataset, table: what the paths are relative to")
-    parser.add_argument("--media-column", help="huggingface, table: (default: one with a usual name or type)")
-    parser.add_argument("--caption-column", help="column or .json field of captions (default: caption, text)")
+    parser.add_argument("--root", type=Path, help="webdataset, table, coco: what the paths are relative to")
+    parser.add_argument(
+        "--media-column", help="huggingface, table: a, or a.b in a (default: one with a usual name or type)"
+    )
+    parser.add_argument("--caption-column", help="column or .json field of captions (default: caption, captions, text)")
     parser.add_argument("--id-column", help="column or .json field of ids (default: id)")
     parser.add_argument("--split", help="huggingface: (default: the only one)")
     parser.add_argument("--subset", help="huggingface: its configuration")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from inputs.coco import open_coco
 from inputs.folder import open_folder
 from inputs.found import Given, Input, Notes
 from inputs.huggingface import open_huggingface
@@ -37,4 +38,5 @@ FORMATS = {
         can_update=False,
     ),
     "table": Format(open_table, _COLUMNS | {"root"}, "a CSV, TSV or Parquet file with a column of paths"),
+    "coco": Format(open_coco, frozenset(("root",)), "a COCO file: images with file_name, annotations with caption"),
 }
