@@ -199,9 +199,14 @@ def _old_entry(metafile: Path, name: str, annotation: Path) -> dict[str, object]
     entry = read_entries(metafile).get(name)
     if not isinstance(entry, dict):
         raise UserError(f"Metafile {metafile}: has no dataset '{name}' to update; build it without --update")
-    if (metafile.parent / str(entry.get("annotation"))).resolve() != annotation.resolve():
+    if not _names(metafile, entry, annotation):
         raise UserError(f"Metafile {metafile}: dataset '{name}': --update needs the file that was built, {annotation}")
     return entry
+
+
+def _names(metafile: Path, entry: dict[str, object], annotation: Path) -> bool:
+    """Whether an entry of the Metafile has that annotation file."""
+    return (metafile.parent / str(entry.get("annotation"))).resolve() == annotation.resolve()
 
 
 def _entry(options: argparse.Namespace, root: str, annotation: Path, written: Written) -> dict[str, object]:
@@ -223,7 +228,11 @@ def _check_before(options: argparse.Namespace, name: str, annotation: Path) -> d
     """
     if options.update:
         return _old_entry(options.metafile, name, annotation)
-    check_free(options.metafile, name, read_entries(options.metafile), options.replace)
+    entries = read_entries(options.metafile)
+    check_free(options.metafile, name, entries, options.replace)
+    for other, entry in entries.items():
+        if other != name and isinstance(entry, dict) and _names(options.metafile, entry, annotation):
+            raise UserError(f"{annotation} is that of dataset '{other}'; take another --name than '{name}'")
     if annotation.exists() and not options.replace:
         raise UserError(f"{annotation} is there already; take another --name, or --replace it")
     return {}

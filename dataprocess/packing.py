@@ -20,6 +20,8 @@ _USUAL_OF_FORMAT = {
     "TIFF": "tif",
     "AVIF": "avif",
     "JPEG2000": "jp2",
+    "HEIF": "heic",
+    "JXL": "jxl",
 }
 _USUAL_SUFFIX = {"image": "jpg", "video": "mp4"}
 

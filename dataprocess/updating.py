@@ -40,14 +40,14 @@ def in_old_places(path: Path, found: Iterable[Row], notes: Notes) -> Iterator[by
         added = _place(database, found, len(old))
         if notes.problems:
             raise UserError(f"{path}: is left as it is, as the input cannot be read as a whole; {notes.problems[0]}")
-        counts: Counter[str] = Counter({"new, at the end": added})
+        counts = Counter({"as before": 0, "new, at the end": added})
         for first, texts in old.blocks(0, len(old)):
             for place, text in enumerate(texts, start=first):
                 row, change = _merged(text, _now(database, place))
                 counts[change] += 1
                 yield row
         yield from (row.encode() for (row,) in database.execute("select row from now where place >= ?", (len(old),)))
-    notes.tell("rows: " + ", ".join(f"{count} {change}" for change, count in counts.items() if count))
+    notes.tell("rows: " + "; ".join(f"{count} {change}" for change, count in counts.items() if count))
 
 
 def _place(database: sqlite3.Connection, found: Iterable[Row], behind: int) -> int:

@@ -51,6 +51,17 @@ def test_an_annotation_file_that_is_there_is_refused_too(build: Build, tmp_path:
     assert "photos.jsonl is there already" in built.said
 
 
+def test_the_annotation_file_of_another_dataset_is_never_replaced(build: Build, tmp_path: Path, photos: Path) -> None:
+    build(tmp_path / "Metafile.json", "folder", photos, "--name", "a_b")
+    before = (tmp_path / "a_b.jsonl").read_bytes()
+    picture_rows(photos, 3)
+    for _ in range(2):
+        built = build(tmp_path / "Metafile.json", "folder", photos, "--name", "a/b", "--replace")
+        assert (built.status, built.said.count("\n")) == (1, 1)
+        assert "a_b.jsonl is that of dataset 'a_b'; take another --name than 'a/b'" in built.said
+    assert (tmp_path / "a_b.jsonl").read_bytes() == before
+
+
 def test_a_broken_metafile_is_left_as_it_is(tmp_path: Path, photos: Path) -> None:
     for content in ("[1]", '{"a": '):
         (tmp_path / "Metafile.json").write_text(content)

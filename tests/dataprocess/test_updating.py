@@ -37,7 +37,7 @@ def test_what_is_added_is_captioned_and_nothing_else(run: Runner, build: Build, 
     (data / "04.png").unlink()
     built = build(metafile, "folder", data, "--update")
     assert built.status == 0
-    assert "note: rows: 20 new, at the end, 19 as before, 1 gone, which keep their place" in built.said
+    assert "note: rows: 19 as before; 20 new, at the end; 1 gone, which keep their place" in built.said
     assert built.entries["data"] == {
         **{"root": "data", "annotation": "data.jsonl", "length": 40, "task": "Natural", "sample_count": 40},
         "modality": "image",
@@ -77,7 +77,7 @@ def test_what_comes_back_has_its_old_place(run: Runner, build: Build, tmp_path: 
     assert names(built) == ["a.png", "b.png", "c.png"]
     assert (built.rows[1], answer(built.rows[1])) == (built.rows[1] | {"id": "b.png"}, "A caption.")
     assert "removed" not in built.rows[1]
-    assert "note: rows: 2 as before, 1 back again" in built.said
+    assert "note: rows: 2 as before; 1 back again" in built.said
 
 
 def test_what_a_row_has_of_others_is_kept(build: Build, tmp_path: Path) -> None:
