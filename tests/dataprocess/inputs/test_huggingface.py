@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.source import tar_place
@@ -120,6 +122,15 @@ def test_pictures_without_the_librarys_own_types(build: Build, tmp_path: Path, p
         assert [(row["image"], answer(row)) for row in built.rows] == [
             (f"00000000{number}.png", text) for number, text in enumerate("abc")
         ]
+
+
+def test_what_a_cell_holds_tells_what_it_is(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
+    webp = io.BytesIO()
+    Image.open(io.BytesIO(pngs[0])).save(webp, "WEBP")
+    cells = [{"bytes": b"a clip", "path": "x/a.mp4"}, {"bytes": webp.getvalue(), "path": None}]
+    built = build(tmp_path / "out" / "M.json", "huggingface", parquet(tmp_path / "p", {"media": cells}))
+    assert [row.get("video") or row["image"] for row in built.rows] == ["000000000.mp4", "000000001.webp"]
+    assert packed(tmp_path / "out", built) == [b"a clip", webp.getvalue()]
 
 
 def test_names_of_files_on_this_machine(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:

@@ -192,6 +192,18 @@ def test_members_of_one_name_and_hidden_ones(build: Build, tmp_path: Path, pngs:
     assert "left out: 2 hidden members, such as a Mac's resource forks" in built.said
 
 
+def test_members_that_lie_in_no_one_piece_or_are_no_files(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as file:
+        for name, kind in (("0.png", tarfile.GNUTYPE_SPARSE), ("1.png", tarfile.FIFOTYPE), ("2.png", tarfile.REGTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.size = kind, 0 if kind == tarfile.FIFOTYPE else len(pngs[0])
+            file.addfile(info, io.BytesIO(pngs[0]))
+    built = build(tmp_path / "Metafile.json", "webdataset", tmp_path / "a.tar")
+    assert read(built) == [("2", "2.png", None)]
+    assert "left out: 1 sparse members, which do not lie in one piece (first: 'a.tar[0.png]')" in built.said
+    assert "left out: 1 members that are no files (first: 'a.tar[1.png]')" in built.said
+
+
 def test_captions_in_many_forms(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
     texts = (
         *(
