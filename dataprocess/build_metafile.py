@@ -51,7 +51,7 @@ def write_annotation(path: Path, found: Input, instruction: str, notes: Notes, u
     written = Written(Counter())
     with atomic_write(path, "annotation file") as file:
         rows = _sound(tqdm(found.items, desc=path.name, unit=" rows", disable=None), instruction, written, notes)
-        lines = in_old_places(path, rows, notes) if updates else (_line(row) for row in rows)
+        lines = in_old_places(path, rows, notes) if updates else (line for _, line in rows)
         for line in lines:
             file.write(line + b"\n")
             written.rows += 1
@@ -60,22 +60,18 @@ def write_annotation(path: Path, found: Input, instruction: str, notes: Notes, u
     return written
 
 
-def _sound(items: Iterable[Found], instruction: str, written: Written, notes: Notes) -> Iterator[Row]:
-    """The rows of what is found, which `written` counts."""
+def _sound(items: Iterable[Found], instruction: str, written: Written, notes: Notes) -> Iterator[tuple[Row, bytes]]:
+    """The rows of what is found, which `written` counts, and their lines."""
     for item in items:
         row = item.row(instruction)
         try:
-            _line(row)
+            line = json.dumps(row, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             notes.left_out("names that are no UTF-8 text", ascii(item.name))
             continue
         written.modalities[item.modality] += 1
         written.captions += item.caption is not None
-        yield row
-
-
-def _line(row: Row) -> bytes:
-    return json.dumps(row, ensure_ascii=False).encode()
+        yield row, line
 
 
 def read_entries(metafile: Path) -> dict[str, object]:

@@ -19,72 +19,72 @@ from MetaCaptioner.errors import UserError
 
 _OF_THE_INPUT = ("id", "image", "video", "tar", "conversations")
 _TABLES = """
-    create table old (media text, place integer, primary key (media, place)) without rowid;
-    create table now (place integer primary key, row text);
+    create table old (place integer primary key, media text);
+    create table found (number integer primary key, media text, row text);
+    create table now (place integer primary key, number integer unique);
+"""
+# The n-th row that was found of some media takes the place of the n-th old one of the same.
+_MATCHED = """
+    with olds as (select place, media, row_number() over (partition by media order by place) as n from old),
+         founds as (select number, media, row_number() over (partition by media order by number) as n from found)
+    insert into now select place, number from olds join founds using (media, n)
+"""
+_ADDED = """
+    insert into now select ? - 1 + row_number() over (order by number), number from found
+    where number not in (select number from now)
 """
 
 
-def in_old_places(path: Path, found: Iterable[Row], notes: Notes) -> Iterator[bytes]:
-    """The lines of the annotation file at `path` as it should be now that `found` are the rows of its input.
+def in_old_places(path: Path, found: Iterable[tuple[Row, bytes]], notes: Notes) -> Iterator[bytes]:
+    """The lines of the annotation file at `path` as it should be now that `found` are the rows of its input, and lines.
 
-    What a row has of others than the input, such as a task, is kept. The numbers of rows wait in a temporary database
-    on disk, so that memory does not grow with them.
+    What a row has of others than the input, such as a task, is kept. The rows wait in a temporary database on disk, so
+    that memory does not grow with them.
 
     Raises:
         UserError: the file cannot be read, or a part of the input could not, whose rows would be taken for gone.
     """
     with closing(AnnotationFile(path)) as old, closing(sqlite3.connect("")) as database:
         database.executescript(_TABLES)
-        media = ((_media(row), place) for place, row in old.rows(0, len(old)))
-        database.executemany("insert into old values (?, ?)", (pair for pair in media if pair[0] is not None))
-        added = _place(database, found, len(old))
+        rows = ((place, _media(row)) for place, row in old.rows(0, len(old)))
+        database.executemany("insert into old values (?, ?)", rows)
+        now = ((number, _media(row), line) for number, (row, line) in enumerate(found))
+        database.executemany("insert into found values (?, ?, ?)", now)
         if notes.problems:
             raise UserError(f"{path}: is left as it is, as the input cannot be read as a whole; {notes.problems[0]}")
+        database.execute(_MATCHED)
+        added = database.execute(_ADDED, (len(old),)).rowcount
         counts = Counter({"as before": 0, "new, at the end": added})
+        placed = database.execute("select place, row from now join found using (number) order by place")
+        following: tuple[int, bytes] | None = placed.fetchone()
         for first, texts in old.blocks(0, len(old)):
             for place, text in enumerate(texts, start=first):
-                row, change = _merged(text, _now(database, place))
+                is_there = following is not None and following[0] == place
+                line, change = _merged(text, following[1] if is_there and following else None)
+                following = placed.fetchone() if is_there else following
                 counts[change] += 1
-                yield row
-        yield from (row.encode() for (row,) in database.execute("select row from now where place >= ?", (len(old),)))
+                yield line
+        while following is not None:
+            yield following[1]
+            following = placed.fetchone()
     notes.tell("rows: " + "; ".join(f"{count} {change}" for change, count in counts.items() if count))
 
 
-def _place(database: sqlite3.Connection, found: Iterable[Row], behind: int) -> int:
-    """Give each row that was found the place of the first old one of the same media that is left, or one at the end.
-
-    Returns how many are new. Rows that are no UTF-8 text have been left out before.
-    """
-    added = 0
-    for row in found:
-        media = _media(row)
-        known = database.execute("select min(place) from old where media = ?", (media,)).fetchone()[0]
-        if known is None:
-            place, added = behind + added, added + 1
-        else:
-            place = known
-            database.execute("delete from old where media = ? and place = ?", (media, place))
-        database.execute("insert into now values (?, ?)", (place, json.dumps(row, ensure_ascii=False)))
-    return added
-
-
-def _now(database: sqlite3.Connection, place: int) -> Row | None:
-    row = database.execute("select row from now where place = ?", (place,)).fetchone()
-    return None if row is None else json.loads(row[0])
-
-
-def _merged(text: bytes, now: Row | None) -> tuple[bytes, str]:
+def _merged(text: bytes, now: bytes | None) -> tuple[bytes, str]:
     """The line of an old row, and what became of it."""
+    text = text.strip()
+    if text == now:
+        return now, "as before"
     old = parse_row(text)
     if now is None:
         if _media(old) is None or not isinstance(old, dict):
-            return text.strip(), "that were not of this input"
+            return text, "that were not of this input"
         gone = old if old.get("removed") else {"id": old.get("id"), "removed": True, "was": old}
         return _line(gone), "gone, which keep their place"
     before: Any = old.get("was", old) if isinstance(old, dict) else {}
     kept = {key: value for key, value in before.items() if key not in _OF_THE_INPUT}
     is_back = before is not old
-    return _line({**now, **kept}), "back again" if is_back else "as before"
+    return _line({**json.loads(now), **kept}), "back again" if is_back else "as before"
 
 
 def _line(row: Row) -> bytes:

@@ -4,9 +4,11 @@ import heapq
 import json
 import os
 import stat
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryFile
 
 from inputs.exported import MANIFEST, Exported
@@ -42,18 +44,35 @@ class _Tree:
             self._exported.look_in(folder)
 
     def found(self) -> Iterator[Found]:
-        """The pictures and clips, each with the caption beside it."""
-        stems = _Stems(self._notes)
-        for name in self._files("", ()):
-            stems.see(name)
-            if (modality := modality_of(name)) is None:
-                if PurePosixPath(name).suffix.lower() != ".txt":
-                    self._notes.left_out("files that are neither picture nor clip by their names", name)
-            elif (reason := _unusable(self._root / name)) is not None:
-                self._notes.left_out(reason, name)
+        """The pictures and clips, each with the caption beside it, in the order of their names."""
+        waiting: deque[tuple[str, _Stem]] = deque()
+        for name, stem in by_stem(self._files("", ())):
+            while waiting and not waiting[0][1].may_go_on:
+                yield from self._of(*waiting.popleft())
+            if modality_of(name) is not None:
+                stem.media.append(name)
+            elif name.lower().endswith(".txt"):
+                stem.texts.append(name)
             else:
-                yield Found(modality, name, name, self._caption_beside(self._root / name))
-        stems.end()
+                self._notes.left_out("files that are neither picture nor clip by their names", name)
+                continue
+            waiting.append((name, stem))
+        for name, stem in waiting:
+            yield from self._of(name, stem)
+
+    def _of(self, name: str, stem: "_Stem") -> Iterator[Found]:
+        """What a file is worth, once all with its stem are known: a picture or clip, or texts that are counted."""
+        if (modality := modality_of(name)) is None:
+            if not stem.media:
+                self._notes.left_out("texts that have the name of no picture or clip", name)
+            elif name is not stem.texts[0]:
+                self._notes.left_out("texts of a picture that has one already", name)
+            elif len(stem.media) > 1:
+                self._notes.noted("texts that are the caption of several files of one name", name)
+        elif (reason := _unusable(self._root / name)) is not None:
+            self._notes.left_out(reason, name)
+        else:
+            yield Found(modality, name, name, self._caption(self._root / stem.texts[0]) if stem.texts else None)
 
     def _files(self, folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
         """The names of all files below `folder`; `above` are the folders (device, inode) on the way down to it.
@@ -82,59 +101,45 @@ class _Tree:
             else:
                 yield folder + name
 
-    def _caption_beside(self, path: Path) -> str | None:
-        """The text of the file that has the same name but for `.txt` at its end, if there is one."""
-        for beside in (path.with_suffix(".txt"), path.with_suffix(".TXT")):
-            try:
-                with beside.open("rb") as file:
-                    content = file.read(LONGEST_CAPTION_BYTES + 1)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                self._notes.left_out(f"captions that cannot be read ({error.strerror})", str(beside))
-                return None
-            if self._exported.wrote(beside, content):
-                self._notes.left_out("captions that an export wrote", str(beside))
-                return None
-            return caption_text(content, str(beside), self._notes)
-        return None
+    def _caption(self, path: Path) -> str | None:
+        """The text in a file, unless an export wrote it."""
+        try:
+            with path.open("rb") as file:
+                content = file.read(LONGEST_CAPTION_BYTES + 1)
+        except OSError as error:
+            self._notes.left_out(f"captions that cannot be read ({error.strerror})", str(path))
+            return None
+        if self._exported.wrote(path, content):
+            self._notes.left_out("captions that an export wrote", str(path))
+            return None
+        return caption_text(content, str(path), self._notes)
 
 
-class _Stems:
-    """Counts texts that are beside no picture or beside several, of names that come in order.
+@dataclass
+class _Stem:
+    """A name without its end, and the files of that name so far; `may_go_on` until all of them have come."""
 
-    All names that begin with a stem and a dot follow each other, so only the stems around the last one are kept.
+    name: str
+    texts: list[str] = field(default_factory=list)
+    media: list[str] = field(default_factory=list)
+    may_go_on: bool = True
+
+
+def by_stem(names: Iterable[str]) -> Iterator[tuple[str, _Stem]]:
+    """Each of the sorted names with its stem.
+
+    All names that begin with a stem and a dot follow each other, so few stems may go on at a time.
     """
-
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
-        self._open: list[tuple[str, list[str], list[str]]] = []
-
-    def see(self, name: str) -> None:
-        """Take the next name."""
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 a path takes long to make
-        while self._open and not name.startswith(f"{self._open[-1][0]}."):
-            self._close()
-        place = next((place for place in reversed(self._open) if place[0] == stem), None)
-        if place is None:
-            place = (stem, [], [])
-            self._open.append(place)
-        if suffix.lower() == ".txt":
-            place[1].append(name)
-        elif modality_of(name) is not None:
-            place[2].append(name)
-
-    def end(self) -> None:
-        """There are no more names."""
-        while self._open:
-            self._close()
-
-    def _close(self) -> None:
-        _, texts, media = self._open.pop()
-        if texts and not media:
-            self._notes.left_out("texts that have the name of no picture or clip", texts[0])
-        elif texts and len(media) > 1:
-            self._notes.noted("texts that are the caption of several files of one name", texts[0])
+    stems: list[_Stem] = []
+    for name in names:
+        while stems and not name.startswith(f"{stems[-1].name}."):
+            stems.pop().may_go_on = False
+        own = os.path.splitext(name)[0]  # noqa: PTH122 making a path takes longer
+        stem = next((stem for stem in stems if stem.name == own), None)
+        if stem is None:
+            stem = _Stem(own)
+            stems.append(stem)
+        yield name, stem
 
 
 def _unusable(path: Path) -> str | None:
