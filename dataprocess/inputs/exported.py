@@ -31,8 +31,8 @@ class Exported:
 
     def wrote(self, path: Path, content: bytes) -> bool:
         """Whether a text file is as an export wrote it; one that was changed since is the user's own."""
-        for folder in path.parents:
-            written = self._lists.get(folder, {}).get(path.relative_to(folder).as_posix())
-            if written is not None and written == hashlib.sha256(content).hexdigest():
-                return True
-        return False
+        if not self._lists:
+            return False
+        digest = hashlib.sha256(content).hexdigest()
+        lists = ((folder, self._lists[folder]) for folder in path.parents if folder in self._lists)
+        return any(files.get(path.relative_to(folder).as_posix()) == digest for folder, files in lists)
