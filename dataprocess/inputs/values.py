@@ -57,16 +57,23 @@ def caption_of(value: object, where: str, notes: Notes) -> str | None:
 
     A text that is a JSON list of texts is a list.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if _is_nothing(value):
         return None
     texts = [text.strip() for text in _texts(value)]
     captions = [text for text in texts if text]
     if len(captions) > 1:
         notes.noted(_SEVERAL_CAPTIONS, where)
-    if not captions and not texts and value != []:
+    if not texts:
         what = f"an object of {', '.join(map(str, value))}" if isinstance(value, Mapping) else type(value).__name__
         notes.left_out(f"captions that are no text but {what}", where)
     return captions[0] if captions else None
+
+
+def _is_nothing(value: object) -> bool:
+    """Whether there is no value: none, NaN, or a list of nothing else."""
+    if isinstance(value, list):
+        return all(map(_is_nothing, value))
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _texts(value: object) -> Iterator[str]:

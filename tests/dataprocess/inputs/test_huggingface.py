@@ -6,8 +6,11 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from inputs.features import choose
+from inputs.found import Given, Notes
 from PIL import Image
 
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.source import tar_place
 from tests.dataprocess.inputs.building import Build, Built, answer
@@ -138,6 +141,8 @@ def test_names_of_files_on_this_machine(build: Build, tmp_path: Path, pngs: list
     built = build(tmp_path / "out" / "Metafile.json", "huggingface", place)
     assert packed(tmp_path / "out", built) == pngs[:2]
     assert "left out: 1 rows whose file in the column 'image' cannot be read" in built.said
+    with pytest.raises(UserError, match="'image' holds names of files, which are not in the dataset: download them"):
+        choose({"image": TEXT}, Given("user/name", tmp_path), is_local=False, notes=Notes())
 
 
 def test_nested_columns(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
