@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from packing import FIRST_SHARD, Write, extension, shards
 
@@ -212,8 +213,27 @@ class _Packer:
         content = dig(cell, "bytes")
         name = name if isinstance(name, str) else ""
         if content is None and name:
-            content = (self.folder / name).read_bytes()
-        return name, content
+            content = (self.folder / name).read_bytes() if "://" not in name else _read_address(name)
+        return name.partition("::")[0], content
+
+
+def _read_address(name: str) -> bytes:
+    """The content of what the library names so: a file in an archive here (`zip://a.jpg::/x.zip`), or on the Hub.
+
+    Raises:
+        OSError: it cannot be read, or is an address elsewhere.
+    """
+    import fsspec
+
+    place = name.rpartition("::")[2]
+    if "://" in place and not place.startswith("hf://"):
+        raise OSError(f"is an address, not a file: download it first ({name:.80})")
+    try:
+        with fsspec.open(name, "rb") as file:
+            content: bytes = file.read()
+    except (ValueError, KeyError, BadZipFile) as error:
+        raise OSError(f"{name:.80}: {error}") from error
+    return content
 
 
 def _flat(value: object) -> Iterator[object]:

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import datasets
 import pyarrow as pa
@@ -143,6 +144,25 @@ def test_names_of_files_on_this_machine(build: Build, tmp_path: Path, pngs: list
     assert "left out: 1 rows whose file in the column 'image' cannot be read" in built.said
     with pytest.raises(UserError, match="'image' holds names of files, which are not in the dataset: download them"):
         choose({"image": TEXT}, Given("user/name", tmp_path), is_local=False, notes=Notes())
+
+
+def test_pictures_in_a_zip_file(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
+    """The library names them by addresses within it; addresses elsewhere are not opened."""
+    (tmp_path / "z").mkdir()
+    with ZipFile(tmp_path / "z" / "a.zip", "w") as file:
+        for number in range(3):
+            file.write(tmp_path / "pictures" / f"{number}.png", f"{number}.png")
+    built = build(tmp_path / "out" / "M.json", "huggingface", tmp_path / "z")
+    assert packed(tmp_path / "out", built) == pngs
+    cells = [
+        {"bytes": None, "path": path} for path in ("http://127.0.0.1:9/a.png", "zip://a.png::http://127.0.0.1:9/z")
+    ]
+    place = parquet(tmp_path / "p", {"image": [*cells, {"bytes": pngs[0], "path": None}]})
+    built = build(tmp_path / "out" / "2.json", "huggingface", place)
+    assert packed(tmp_path / "out", built)[-1:] == pngs[:1]
+    assert (
+        "left out: 2 rows whose file in the column 'image' cannot be read (first: 'row 0: is an address" in built.said
+    )
 
 
 def test_nested_columns(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
