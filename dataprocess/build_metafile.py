@@ -4,6 +4,7 @@
     python dataprocess/build_metafile.py --format webdataset --input 'data/shards/train-{000000..000099}.tar' …
     python dataprocess/build_metafile.py --format huggingface --input user/name --split train …
     python dataprocess/build_metafile.py --format table --input data/paths.csv --root /data/media …
+    python dataprocess/build_metafile.py --format coco --input data/captions_train2017.json --root data/train2017 …
 
 The annotation file goes beside the Metafile, which is made or gets one more dataset. Captions that are there already
 become the gpt turn.
@@ -13,15 +14,16 @@ import argparse
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import _repository  # noqa: F401
 from conversation import INSTRUCTION
 from inputs.formats import FORMATS
-from inputs.found import Given, Input, Notes
+from inputs.found import Found, Given, Input, Notes, Row, nothing_found
 from tqdm import tqdm
+from updating import in_old_places
 
 from MetaCaptioner.domains import ROUTED_TASKS, Modality, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
@@ -33,41 +35,43 @@ from MetaCaptioner.terminal import run_main, say
 
 @dataclass
 class Written:
-    """What went into the annotation file."""
+    """What was found, and the number of rows in the annotation file, which has more where some are gone."""
 
     modalities: Counter[Modality]
     captions: int = 0
-
-    @property
-    def rows(self) -> int:
-        return self.modalities.total()
+    rows: int = 0
 
 
-def write_annotation(path: Path, found: Input, instruction: str, notes: Notes) -> Written:
-    """Write the rows of an annotation file (JSONL) as they are found.
+def write_annotation(path: Path, found: Input, instruction: str, notes: Notes, updates: bool = False) -> Written:
+    """Write the rows of an annotation file (JSONL) as they are found, or where the one that is updated has them.
 
     Raises:
         UserError: nothing is found, or the file cannot be written; an earlier one is then untouched.
     """
     written = Written(Counter())
     with atomic_write(path, "annotation file") as file:
-        for item in tqdm(found.items, desc=path.name, unit=" rows", disable=None):
-            try:
-                line = json.dumps(item.row(instruction), ensure_ascii=False).encode()
-            except UnicodeEncodeError:
-                notes.left_out("names that are no UTF-8 text", ascii(item.name))
-                continue
+        rows = _sound(tqdm(found.items, desc=path.name, unit=" rows", disable=None), instruction, written, notes)
+        lines = in_old_places(path, rows, notes) if updates else (line for _, line in rows)
+        for line in lines:
             file.write(line + b"\n")
-            written.modalities[item.modality] += 1
-            written.captions += item.caption is not None
-        if not written.rows:
-            raise UserError(_nothing(found, notes))
+            written.rows += 1
+        if not written.modalities:
+            raise UserError(nothing_found(str(found.root), notes))
     return written
 
 
-def _nothing(found: Input, notes: Notes) -> str:
-    reasons = [*notes.problems, *notes.lines()]
-    return f"{found.root}: no picture and no clip was found{''.join(f'; {reason}' for reason in reasons)}"
+def _sound(items: Iterable[Found], instruction: str, written: Written, notes: Notes) -> Iterator[tuple[Row, bytes]]:
+    """The rows of what is found, which `written` counts, and their lines."""
+    for item in items:
+        row = item.row(instruction)
+        try:
+            line = json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            notes.left_out("names that are no UTF-8 text", ascii(item.name))
+            continue
+        written.modalities[item.modality] += 1
+        written.captions += item.caption is not None
+        yield row, line
 
 
 def read_entries(metafile: Path) -> dict[str, object]:
@@ -105,7 +109,10 @@ def check_free(metafile: Path, name: str, entries: dict[str, object], replaces: 
         UserError: it is.
     """
     if name in entries and not replaces:
-        raise UserError(f"Metafile {metafile}: dataset '{name}' is there already; take another --name, or --replace it")
+        raise UserError(
+            f"Metafile {metafile}: dataset '{name}' is there already; --update keeps its rows and adds what is new, "
+            "--replace makes it anew (its results then fit no longer), or take another --name"
+        )
 
 
 def relative_to(folder: Path, path: Path) -> str:
@@ -124,13 +131,16 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--input", required=True, metavar="PLACE", help="folder, file, pattern or name")
     parser.add_argument("--metafile", type=Path, required=True, help="made, or extended by this dataset")
     parser.add_argument("--name", help="of the dataset (default: that of the input)")
+    parser.add_argument("--update", action="store_true", help="a dataset of this name: its rows keep their numbers")
     parser.add_argument("--replace", action="store_true", help="a dataset of this name (its results no longer fit)")
-    parser.add_argument("--task", default="auto", help="the domain of all of it")
+    parser.add_argument("--task", help="the domain of all of it (default: auto)")
     parser.add_argument("--prompts-dir", type=Path, help="the prompt files whose domains --task may name")
     parser.add_argument("--instruction", default=INSTRUCTION, help="what the human turn asks, where there is a caption")
-    parser.add_argument("--root", type=Path, help="webdataset, table: what the paths are relative to")
-    parser.add_argument("--media-column", help="huggingface, table: (default: one with a usual name or type)")
-    parser.add_argument("--caption-column", help="column or .json field of captions (default: caption, text)")
+    parser.add_argument("--root", type=Path, help="webdataset, table, coco: what the paths are relative to")
+    parser.add_argument(
+        "--media-column", help="huggingface, table: a, or a.b in a (default: one with a usual name or type)"
+    )
+    parser.add_argument("--caption-column", help="column or .json field of captions (default: caption, captions, text)")
     parser.add_argument("--id-column", help="column or .json field of ids (default: id)")
     parser.add_argument("--split", help="huggingface: (default: the only one)")
     parser.add_argument("--subset", help="huggingface: its configuration")
@@ -142,6 +152,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             raise BadArguments(f"--{flag.replace('_', '-')} says nothing to --format {options.format}")
     if options.shard_megabytes is not None and options.shard_megabytes < 1:
         raise BadArguments("--shard-megabytes must be at least 1")
+    if options.update and options.replace:
+        raise BadArguments("--update keeps the rows that --replace makes anew; say one of the two")
+    if options.update and not FORMATS[options.format].can_update:
+        raise BadArguments(
+            f"--update cannot be done to --format {options.format}: build what is new under another --name"
+        )
     return options
 
 
@@ -152,7 +168,7 @@ def _given(options: argparse.Namespace, pack_in: Path) -> Given:
 
 
 def _check_task(options: argparse.Namespace) -> None:
-    if options.task.strip().casefold() not in ROUTED_TASKS:
+    if options.task is not None and options.task.strip().casefold() not in ROUTED_TASKS:
         try:
             find_domain(options.task, load_prompts(options.prompts_dir).domains)
         except ValueError as error:
@@ -170,6 +186,54 @@ def _name(options: argparse.Namespace) -> tuple[str, str]:
     return name, stem
 
 
+def _old_entry(metafile: Path, name: str, annotation: Path) -> dict[str, object]:
+    """The entry of the dataset that is to be updated.
+
+    Raises:
+        UserError: there is none, or its annotation file is not one that this script wrote.
+    """
+    entry = read_entries(metafile).get(name)
+    if not isinstance(entry, dict):
+        raise UserError(f"Metafile {metafile}: has no dataset '{name}' to update; build it without --update")
+    if not _names(metafile, entry, annotation):
+        raise UserError(f"Metafile {metafile}: dataset '{name}': --update needs the file that was built, {annotation}")
+    return entry
+
+
+def _names(metafile: Path, entry: dict[str, object], annotation: Path) -> bool:
+    """Whether an entry of the Metafile has that annotation file."""
+    return (metafile.parent / str(entry.get("annotation"))).resolve() == annotation.resolve()
+
+
+def _entry(options: argparse.Namespace, root: str, annotation: Path, written: Written) -> dict[str, object]:
+    return {
+        "root": root,
+        "annotation": annotation.name,
+        "length": written.rows,
+        "task": options.task or "auto",
+        "sample_count": written.rows,
+        "modality": written.modalities.most_common(1)[0][0],
+    }
+
+
+def _check_before(options: argparse.Namespace, name: str, annotation: Path) -> dict[str, object]:
+    """The entry that is updated, or none.
+
+    Raises:
+        UserError: the name is taken or, for an update, is not.
+    """
+    if options.update:
+        return _old_entry(options.metafile, name, annotation)
+    entries = read_entries(options.metafile)
+    check_free(options.metafile, name, entries, options.replace)
+    for other, entry in entries.items():
+        if other != name and isinstance(entry, dict) and _names(options.metafile, entry, annotation):
+            raise UserError(f"{annotation} is that of dataset '{other}'; take another --name than '{name}'")
+    if annotation.exists() and not options.replace:
+        raise UserError(f"{annotation} is there already; take another --name, or --replace it")
+    return {}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the two files and tell what was found; status 1 where a part of the input cannot be read."""
     options = _parse(arguments)
@@ -177,21 +241,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, stem = _name(options)
     folder = options.metafile.parent
     annotation = folder / f"{stem}.jsonl"
-    check_free(options.metafile, name, read_entries(options.metafile), options.replace)
-    if annotation.exists() and not options.replace:
-        raise UserError(f"{annotation} is there already; take another --name, or --replace it")
+    old = _check_before(options, name, annotation)
+    is_replaced = options.replace and annotation.exists()
     notes = Notes()
     found = FORMATS[options.format].open(_given(options, folder.absolute() / stem), notes)
-    written = write_annotation(annotation, found, options.instruction, notes)
-    entry: dict[str, object] = {
-        "root": relative_to(folder, found.root),
-        "annotation": annotation.name,
-        "length": written.rows,
-        "task": options.task,
-        "sample_count": written.rows,
-        "modality": written.modalities.most_common(1)[0][0],
-    }
-    add_entry(options.metafile, name, entry, options.replace)
+    root = relative_to(folder, found.root)
+    if old and (folder / str(old.get("root"))).resolve() != found.root.resolve():
+        raise UserError(
+            f"dataset '{name}' has the root {old.get('root')}, the input {root}: --update needs the same one"
+        )
+    written = write_annotation(annotation, found, options.instruction, notes, options.update)
+    entry = _entry(options, root, annotation, written)
+    if old:
+        is_limited = old.get("sample_count") != old.get("length")
+        kept = {**old, "task": options.task or old.get("task", "auto"), "root": old["root"]}
+        entry = {**entry, **kept, "length": written.rows, "modality": entry["modality"]}
+        entry["sample_count"] = old.get("sample_count") if is_limited else written.rows
+    add_entry(options.metafile, name, entry, options.replace or options.update)
+    if is_replaced:
+        notes.tell(f"'{name}' was made anew: results so far are of other rows; start again in another --output-dir")
     for line in (*notes.lines(), *(f"error: {problem}" for problem in notes.problems)):
         say(line)
     kinds = ", ".join(f"{count} {kind}s" for kind, count in written.modalities.items())

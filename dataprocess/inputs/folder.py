@@ -3,15 +3,22 @@
 import heapq
 import json
 import os
+import stat
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from inputs.found import LONGEST_CAPTION_BYTES, Found, Given, Input, Notes, caption_text, modality_of
+from inputs.exported import MANIFEST, Exported
+from inputs.found import Found, Given, Input, Notes, modality_of
+from inputs.values import LONGEST_CAPTION_BYTES, caption_text
 from MetaCaptioner.errors import UserError
 
 _SORTED_IN_MEMORY = 100_000
+_TS_PACKET = 188
+_TS_SYNC = b"\x47"
 
 
 def open_folder(given: Given, notes: Notes) -> Input:
@@ -23,39 +30,140 @@ def open_folder(given: Given, notes: Notes) -> Input:
     root = Path(given.place).absolute()
     if not root.is_dir():
         raise UserError(f"input {root}: is not a folder")
-    return Input(root, _found(root, notes))
+    return Input(root, _Tree(root, notes).found())
 
 
-def _found(root: Path, notes: Notes) -> Iterator[Found]:
-    for name in _files(root, "", (), notes):
-        if (modality := modality_of(name)) is not None:
-            yield Found(modality, name, name, _caption_beside(root / name, notes))
-        elif not name.endswith(".txt"):
-            notes.left_out("files that are neither picture nor clip by their names", name)
+class _Tree:
+    """What lies below a folder."""
 
+    def __init__(self, root: Path, notes: Notes) -> None:
+        self._root = root
+        self._notes = notes
+        self._exported = Exported()
+        for folder in root.parents:
+            self._exported.look_in(folder)
 
-def _files(root: Path, folder: str, above: tuple[tuple[int, int], ...], notes: Notes) -> Iterator[str]:
-    """The names of all files below `root`/`folder`; `above` are the folders (device, inode) on the way down to it.
+    def found(self) -> Iterator[Found]:
+        """The pictures and clips, each with the caption beside it, in the order of their names."""
+        waiting: deque[tuple[str, _Stem]] = deque()
+        for name, stem in by_stem(self._files("", ())):
+            while waiting and not waiting[0][1].may_go_on:
+                yield from self._of(*waiting.popleft())
+            if modality_of(name) is not None:
+                stem.media.append(name)
+            elif name.lower().endswith(".txt"):
+                stem.texts.append(name)
+            else:
+                self._notes.left_out("files that are neither picture nor clip by their names", name)
+                continue
+            waiting.append((name, stem))
+        for name, stem in waiting:
+            yield from self._of(name, stem)
 
-    Links are followed, but not to a folder that one is in already. Hidden files and folders are passed over.
-    """
-    status = (root / folder).stat()
-    way = (*above, (status.st_dev, status.st_ino))
-    if way[-1] in above:
-        return
-    try:
-        with os.scandir(root / folder) as entries:
-            shown = (entry for entry in entries if not entry.name.startswith("."))
-            # A slash behind a folder's name sorts its files where their own names belong.
-            names = sorted_on_disk(f"{entry.name}/" if entry.is_dir() else entry.name for entry in shown)
-    except OSError as error:
-        notes.problems.append(f"folder {root / folder}: cannot be read: {error.strerror}")
-        return
-    for name in names:
-        if name.endswith("/"):
-            yield from _files(root, folder + name, way, notes)
+    def _of(self, name: str, stem: "_Stem") -> Iterator[Found]:
+        """What a file is worth, once all with its stem are known: a picture or clip, or texts that are counted."""
+        if (modality := modality_of(name)) is None:
+            if not stem.media:
+                self._notes.left_out("texts that have the name of no picture or clip", name)
+            elif name is not stem.texts[0]:
+                self._notes.left_out("texts of a picture that has one already", name)
+            elif len(stem.media) > 1:
+                self._notes.noted("texts that are the caption of several files of one name", name)
+        elif (reason := _unusable(self._root / name)) is not None:
+            self._notes.left_out(reason, name)
         else:
-            yield folder + name
+            yield Found(modality, name, name, self._caption(self._root / stem.texts[0]) if stem.texts else None)
+
+    def _files(self, folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+        """The names of all files below `folder`; `above` are the folders (device, inode) on the way down to it.
+
+        Links are followed, but not to a folder that one is in already. Hidden files and folders are passed over.
+        """
+        place = self._root / folder
+        try:
+            status = place.stat()
+            way = (*above, (status.st_dev, status.st_ino))
+            if way[-1] in above:
+                return
+            with os.scandir(place) as entries:
+                # A slash behind a folder's name sorts its files where their own names belong.
+                names = sorted_on_disk(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
+        except OSError as error:
+            self._notes.problems.append(f"folder {place}: cannot be read: {error.strerror}")
+            return
+        self._exported.look_in(place)
+        for name in names:
+            if name.startswith("."):
+                if name != MANIFEST:
+                    self._notes.left_out("hidden files and folders", folder + name)
+            elif name.endswith("/"):
+                yield from self._files(folder + name, way)
+            else:
+                yield folder + name
+
+    def _caption(self, path: Path) -> str | None:
+        """The text in a file, unless an export wrote it."""
+        try:
+            with path.open("rb") as file:
+                content = file.read(LONGEST_CAPTION_BYTES + 1)
+        except OSError as error:
+            self._notes.left_out(f"captions that cannot be read ({error.strerror})", str(path))
+            return None
+        if self._exported.wrote(path, content):
+            self._notes.left_out("captions that an export wrote", str(path))
+            return None
+        return caption_text(content, str(path), self._notes)
+
+
+@dataclass
+class _Stem:
+    """A name without its end, and the files of that name so far; `may_go_on` until all of them have come."""
+
+    name: str
+    texts: list[str] = field(default_factory=list)
+    media: list[str] = field(default_factory=list)
+    may_go_on: bool = True
+
+
+def by_stem(names: Iterable[str]) -> Iterator[tuple[str, _Stem]]:
+    """Each of the sorted names with its stem.
+
+    All names that begin with a stem and a dot follow each other, so few stems may go on at a time.
+    """
+    stems: list[_Stem] = []
+    for name in names:
+        while stems and not name.startswith(f"{stems[-1].name}."):
+            stems.pop().may_go_on = False
+        own = os.path.splitext(name)[0]  # noqa: PTH122 making a path takes longer
+        stem = next((stem for stem in stems if stem.name == own), None)
+        if stem is None:
+            stem = _Stem(own)
+            stems.append(stem)
+        yield name, stem
+
+
+def _unusable(path: Path) -> str | None:
+    """Why a file cannot be a picture or clip, if a look at it tells."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"files that cannot be read ({error.strerror})"
+    if not stat.S_ISREG(status.st_mode):
+        return "names of pictures and clips that are no files"
+    if status.st_size == 0:
+        return "files that are empty"
+    if not os.access(path, os.R_OK):
+        return "files that cannot be read (Permission denied)"
+    if path.suffix.lower() == ".ts" and not _is_transport_stream(path):
+        return ".ts files that are no MPEG transport stream (such as TypeScript)"
+    return None
+
+
+def _is_transport_stream(path: Path) -> bool:
+    """Whether packets begin with the sync byte. Source: ISO/IEC 13818-1, section 2.4.3.2."""
+    with path.open("rb") as file:
+        head = file.read(_TS_PACKET + 1)
+    return head[:1] == _TS_SYNC and head[_TS_PACKET:] in (_TS_SYNC, b"")
 
 
 def sorted_on_disk(names: Iterable[str]) -> Iterator[str]:
@@ -80,16 +188,3 @@ def _on_disk(names: Sequence[str]) -> Iterator[str]:
             yield from map(json.loads, waiting)
 
     return back()
-
-
-def _caption_beside(path: Path, notes: Notes) -> str | None:
-    """The text of the file that has the same name but for `.txt` at its end, if there is one."""
-    beside = path.with_suffix(".txt")
-    try:
-        with beside.open("rb") as file:
-            return caption_text(file.read(LONGEST_CAPTION_BYTES + 1), str(beside), notes)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        notes.left_out(f"captions that cannot be read ({error.strerror})", str(beside))
-        return None

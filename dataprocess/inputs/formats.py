@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from inputs.coco import open_coco
 from inputs.folder import open_folder
 from inputs.found import Given, Input, Notes
 from inputs.huggingface import open_huggingface
@@ -12,11 +13,15 @@ from inputs.table import open_table
 
 @dataclass(frozen=True)
 class Format:
-    """How one kind of input is opened, and which of the flags that not all share it listens to."""
+    """How one kind of input is opened, and which of the flags that not all share it listens to.
+
+    It `can_update` where its rows name what lies elsewhere; what is packed would have to be packed anew.
+    """
 
     open: Callable[[Given, Notes], Input]
     flags: frozenset[str]
     about: str
+    can_update: bool = True
 
 
 _COLUMNS = frozenset(("media_column", "caption_column", "id_column"))
@@ -27,7 +32,11 @@ FORMATS = {
         open_shards, frozenset(("root", "caption_column", "id_column")), "tar shards: a file, folder or {0..9} pattern"
     ),
     "huggingface": Format(
-        open_huggingface, _COLUMNS | {"split", "subset", "shard_megabytes"}, "a dataset on disk or by name"
+        open_huggingface,
+        _COLUMNS | {"split", "subset", "shard_megabytes"},
+        "a dataset on disk or by name",
+        can_update=False,
     ),
     "table": Format(open_table, _COLUMNS | {"root"}, "a CSV, TSV or Parquet file with a column of paths"),
+    "coco": Format(open_coco, frozenset(("root",)), "a COCO file: images with file_name, annotations with caption"),
 }

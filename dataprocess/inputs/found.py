@@ -1,9 +1,10 @@
 """What every kind of input comes down to: pictures and clips, one by one, and notes of what was left out."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from conversation import turns
@@ -15,12 +16,15 @@ from MetaCaptioner.source import TarPlace
 
 IMAGE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in IMAGE_FORMATS)
 VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv")
+    (
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv"),
+        *(".ts", ".mts", ".m2ts"),
+    )
 )
 SUFFIXES: dict[Modality, frozenset[str]] = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES}
-LONGEST_CAPTION_BYTES = 2**20
 
 Row = dict[str, Any]
+RowId = str | int | float
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Found:
 
     modality: Modality
     name: str
-    row_id: str | int
+    row_id: RowId
     caption: str | None = None
     tar: TarPlace | None = None
 
@@ -64,20 +68,36 @@ class Found:
 
 @dataclass
 class Notes:
-    """What was left out, by reason and with the first example; `problems` are what should have been readable."""
+    """What was left out or not taken as it stands, by reason and with the first example.
+
+    `problems` are what should have been readable.
+    """
 
     problems: list[str] = field(default_factory=list)
-    _counts: Counter[str] = field(default_factory=Counter)
-    _examples: dict[str, str] = field(default_factory=dict)
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _examples: dict[tuple[str, str], str] = field(default_factory=dict)
+    _told: list[str] = field(default_factory=list)
 
     def left_out(self, reason: str, example: str) -> None:
-        self._counts[reason] += 1
-        self._examples.setdefault(reason, example)
+        self._count("left out", reason, example)
+
+    def noted(self, reason: str, example: str) -> None:
+        """Count something that costs no row and no caption, but was decided for the user."""
+        self._count("note", reason, example)
+
+    def tell(self, line: str) -> None:
+        """Say something of the input as a whole."""
+        self._told.append(f"note: {line}")
 
     def lines(self) -> Iterator[str]:
-        """A line for each reason."""
-        for reason, count in self._counts.items():
-            yield f"left out: {count} {reason} (first: {self._examples[reason]!r:.200})"
+        """What was told, then a line for each reason."""
+        yield from self._told
+        for (kind, reason), count in self._counts.items():
+            yield f"{kind}: {count} {reason} (first: {self._examples[kind, reason]!r:.200})"
+
+    def _count(self, kind: str, reason: str, example: str) -> None:
+        self._counts[kind, reason] += 1
+        self._examples.setdefault((kind, reason), example)
 
 
 @dataclass(frozen=True)
@@ -88,24 +108,13 @@ class Input:
     items: Iterator[Found]
 
 
+def nothing_found(where: str, notes: Notes) -> str:
+    """The complaint that an input has no media, with all reasons."""
+    reasons = [*notes.problems, *notes.lines()]
+    return f"{where}: no picture and no clip was found{''.join(f'; {reason}' for reason in reasons)}"
+
+
 def modality_of(name: str) -> Modality | None:
     """What a file is by the end of its name; None where it is neither picture nor clip."""
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 a million names are looked at
     return "image" if suffix in IMAGE_SUFFIXES else "video" if suffix in VIDEO_SUFFIXES else None
-
-
-def caption_text(content: bytes, where: str, notes: Notes) -> str | None:
-    """The caption in a text file; None where that is empty, no UTF-8, or too long to be one."""
-    if len(content) > LONGEST_CAPTION_BYTES:
-        notes.left_out(f"captions over {LONGEST_CAPTION_BYTES:,} bytes", where)
-        return None
-    try:
-        return content.decode("utf-8-sig").strip() or None
-    except UnicodeDecodeError:
-        notes.left_out("captions that are no UTF-8 text", where)
-        return None
-
-
-def sound_id(value: object) -> str | int | None:
-    """An id as rows have it; None where the value is none."""
-    return value if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None

@@ -11,28 +11,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from packing import FIRST_SHARD, Write, extension, shards
 
-from inputs.found import SUFFIXES, Given, Input, Notes, sound_id
+from inputs.features import Chosen, MediaColumn, choose, undecoded
+from inputs.found import SUFFIXES, Given, Input, Notes, modality_of, nothing_found
 from inputs.shards import open_shards
-from MetaCaptioner.domains import Modality
+from inputs.values import caption_of, dig, id_or
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_folder
 
-_CAPTION_COLUMNS = ("caption", "text")
+_ROWS_TO_TELL_COLUMNS = 100
 
 HubRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """The rows of one split, with media undecoded, and which columns are what."""
+    """The rows of one split, with media undecoded, which columns are what, and where named files lie."""
 
     rows: Iterable[HubRow]
-    media: Mapping[str, Modality]
-    caption: str | None
-    row_id: str | None
+    chosen: Chosen
+    folder: Path
 
 
 def open_huggingface(given: Given, notes: Notes) -> Input:
@@ -42,14 +43,18 @@ def open_huggingface(given: Given, notes: Notes) -> Input:
         UserError: the dataset cannot be opened, has no such split or columns, or the shards cannot be written.
     """
     with _told(given.place):
-        opened = _open(given)
+        opened = _open(given, notes)
     replaced = FIRST_SHARD if given.replace else None
     with (
         atomic_folder(given.pack_in, "folder of shards", replaced) as folder,
         shards(folder, given.shard_megabytes) as write,
     ):
+        packed = 0
+        packer = _Packer(opened.chosen, opened.folder, write, notes)
         for number, row in enumerate(_read(opened.rows, given.place)):
-            _pack(number, row, opened, write, notes)
+            packed += packer.pack(number, row)
+        if not packed:
+            raise UserError(nothing_found(given.place, notes))
     return open_shards(
         replace(given, place=str(given.pack_in), root=given.pack_in, caption_column=None, id_column=None), notes
     )
@@ -69,27 +74,26 @@ def _told(place: str) -> Iterator[None]:
         raise UserError(f"dataset {place}: {' '.join(str(error).split())[:500]}") from error
 
 
-def _open(given: Given) -> _Opened:
+def _open(given: Given, notes: Notes) -> _Opened:
+    place = Path(given.place)
+    rows = _split(given)
+    features = rows.features or _features_of_the_first(rows)
+    chosen = choose(features, given, place.exists(), notes)
+    paths = [*(column.path for column in chosen.media), *filter(None, (chosen.caption, chosen.row_id))]
+    top = {path if path in features else path.partition(".")[0] for path in paths}
+    for name in top:
+        if (kept := undecoded(features[name])) != features[name]:
+            rows = rows.cast_column(name, kept)
+    folder = place if place.is_dir() else place.parent
+    return _Opened(rows.select_columns([name for name in features if name in top]), chosen, folder.absolute())
+
+
+def _features_of_the_first(rows: Any) -> Mapping[str, Any]:
+    """The columns of rows of which the library knows none before it reads them, as of CSV."""
     import datasets
 
-    rows = _split(given)
-    names = list(rows.features or ())
-    kinds: dict[type, Modality] = {datasets.Image: "image", datasets.Video: "video"}
-    media = {name: kinds[type(feature)] for name, feature in (rows.features or {}).items() if type(feature) in kinds}
-    for wanted in (given.media_column, given.caption_column, given.id_column):
-        if wanted is not None and wanted not in names:
-            raise UserError(f"dataset {given.place}: has no column '{wanted}' (has: {', '.join(names)})")
-    if given.media_column is not None:
-        media = {name: kind for name, kind in media.items() if name == given.media_column}
-    if not media:
-        what = f"'{given.media_column}' is no column" if given.media_column else "has no column"
-        raise UserError(f"dataset {given.place}: {what} of images or videos ({rows.features})")
-    for name in media:
-        rows = rows.cast_column(name, type(rows.features[name])(decode=False))
-    caption = given.caption_column or next((name for name in _CAPTION_COLUMNS if name in names), None)
-    row_id = given.id_column or ("id" if "id" in names else None)
-    wanted_names = [name for name in names if name in {*media, caption, row_id}]
-    return _Opened(rows.select_columns(wanted_names), media, caption, row_id)
+    first = list(rows.take(_ROWS_TO_TELL_COLUMNS))
+    return datasets.Dataset.from_list(first).features if first else {}
 
 
 def _split(given: Given) -> Any:
@@ -98,10 +102,22 @@ def _split(given: Given) -> Any:
 
     folder = Path(given.place)
     on_disk = any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+    if given.subset is not None and (on_disk or folder.is_file()):
+        raise UserError(f"dataset {given.place}: lies on disk as one; it has no --subset")
     if on_disk:
         loaded = datasets.load_from_disk(given.place)
         if isinstance(loaded, datasets.Dataset):
-            return loaded
+            loaded = {str(loaded.split or given.split): loaded}
+    elif folder.is_file():
+        if folder.suffix.lower() != ".parquet":
+            raise UserError(f"dataset {given.place}: is a file; of files only .parquet is read here")
+        loaded = datasets.load_dataset("parquet", data_files={"train": str(folder)}, streaming=True)
+    elif folder.is_dir():
+        shard = next(folder.rglob("*.tar"), None)
+        if shard is not None and not any(folder.rglob("*.parquet")):
+            raise UserError(f"dataset {given.place}: holds tar shards ({shard.name}): --format webdataset reads them")
+        # As an absolute path, since names such as "json" are kinds of files to the library.
+        loaded = datasets.load_dataset(str(folder.absolute()), given.subset, streaming=True)
     else:
         loaded = datasets.load_dataset(given.place, given.subset, streaming=True)
     splits = list(loaded)
@@ -112,29 +128,118 @@ def _split(given: Given) -> Any:
     return loaded[wanted]
 
 
-def _pack(number: int, row: HubRow, opened: _Opened, write: Write, notes: Notes) -> None:
-    """Write the media of one row, each as a sample, with id and caption beside it."""
-    row_id = sound_id(row[opened.row_id]) if opened.row_id else None
-    told: dict[str, object] = {"id": number if row_id is None else row_id}
-    caption = row[opened.caption] if opened.caption else None
-    if isinstance(caption, str) and caption.strip():
-        told["caption"] = caption.strip()
-    for place, (column, modality) in enumerate(opened.media.items()):
-        value = row[column]
-        try:
-            content = None if value is None else _content(value)
-        except OSError as error:
-            notes.left_out(f"rows whose file in the column '{column}' cannot be read", f"row {number}: {error}")
-            continue
-        if not content:
-            notes.left_out(f"rows without anything in the column '{column}'", f"row {number}")
-            continue
-        key = f"{number:09d}" if len(opened.media) == 1 else f"{number:09d}-{place}"
-        name = extension(value.get("path") or "", modality, SUFFIXES[modality])
-        write(key, {name: content, "json": json.dumps(told, ensure_ascii=False).encode()})
+@dataclass(frozen=True)
+class _Packer:
+    """Writes the media of rows, each as a sample, with id and caption beside it.
+
+    Of several in a row, a caption that is the row's is that of the first column, and of no single one of a list.
+    """
+
+    chosen: Chosen
+    folder: Path
+    write: Write
+    notes: Notes
+
+    def pack(self, number: int, row: HubRow) -> int:
+        """Write those of one row; returns how many there are."""
+        packed = 0
+        where = f"row {number}"
+        row_id = id_or(dig(row, self.chosen.row_id), number, where, self.notes) if self.chosen.row_id else number
+        caption = self._caption(row, where)
+        for place, column in enumerate(self.chosen.media):
+            media = self._media(row, column, number)
+            packed += len(media)
+            are_several = len(media) > 1
+            told: dict[str, object] = {}
+            if caption is not None and media and self._is_of(column, are_several, where):
+                told["caption"] = caption
+            key = f"{number:09d}" if len(self.chosen.media) == 1 else f"{number:09d}-{place}"
+            for item, (name, content) in enumerate(media):
+                modality = modality_of(name) or column.modality
+                told["id"] = f"{row_id}-{item}" if are_several else row_id
+                suffix = extension(name, modality, SUFFIXES[modality], content)
+                text = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
+                self.write(f"{key}-{item}" if are_several else key, {suffix: content, "json": text})
+        return packed
+
+    def _is_of(self, column: MediaColumn, are_several: bool, where: str) -> bool:
+        """Whether the row's caption is that of what the row has in a column."""
+        if column is not self.chosen.media[0]:
+            self.notes.left_out(f"captions for '{column.path}', as they are taken for the first column's", where)
+        elif are_several:
+            self.notes.left_out("captions of several pictures or clips together, which no single one is given", where)
+        else:
+            return True
+        return False
+
+    def _caption(self, row: HubRow, where: str) -> str | None:
+        if self.chosen.caption is None:
+            return None
+        value = dig(row, self.chosen.caption)
+        if self.chosen.labels is not None and isinstance(value, int) and 0 <= value < len(self.chosen.labels):
+            value = self.chosen.labels[value]
+        return caption_of(value, where, self.notes)
+
+    def _media(self, row: HubRow, column: MediaColumn, number: int) -> list[tuple[str, bytes]]:
+        """(name, content) of what a row has in a column."""
+        value = dig(row, column.path)
+        media = []
+        for cell in _flat(value):
+            try:
+                name, content = self._file(cell)
+            except OSError as error:
+                reason = f"rows whose file in the column '{column.path}' cannot be read"
+                self.notes.left_out(reason, f"row {number}: {error}")
+                continue
+            if content:
+                media.append((name, content))
+            else:
+                self.notes.left_out(f"rows without anything in the column '{column.path}'", f"row {number}")
+        if len(media) > 1:
+            self.notes.noted("rows with several pictures or clips in a column, each a row of its own", f"row {number}")
+        if value == []:
+            self.notes.left_out(f"rows without anything in the column '{column.path}'", f"row {number}")
+        return media
+
+    def _file(self, cell: object) -> tuple[str, bytes | None]:
+        """Name and content of the file that a cell holds, or that it names; relative names are below the dataset.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if isinstance(cell, bytes):
+            return "", cell
+        name = dig(cell, "path") if isinstance(cell, Mapping) else cell
+        content = dig(cell, "bytes")
+        name = name if isinstance(name, str) else ""
+        if content is None and name:
+            content = (self.folder / name).read_bytes() if "://" not in name else _read_address(name)
+        return name.partition("::")[0], content
 
 
-def _content(value: Mapping[str, Any]) -> bytes | None:
-    """The file that a cell holds, or that it names."""
-    content: bytes | None = value.get("bytes")
-    return Path(value["path"]).read_bytes() if content is None and value.get("path") else content
+def _read_address(name: str) -> bytes:
+    """The content of what the library names so: a file in an archive here (`zip://a.jpg::/x.zip`), or on the Hub.
+
+    Raises:
+        OSError: it cannot be read, or is an address elsewhere.
+    """
+    import fsspec
+
+    place = name.rpartition("::")[2]
+    if "://" in place and not place.startswith("hf://"):
+        raise OSError(f"is an address, not a file: download it first ({name:.80})")
+    try:
+        with fsspec.open(name, "rb") as file:
+            content: bytes = file.read()
+    except (ValueError, KeyError, BadZipFile) as error:
+        raise OSError(f"{name:.80}: {error}") from error
+    return content
+
+
+def _flat(value: object) -> Iterator[object]:
+    """A cell, or those of a list of cells."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value

@@ -1,25 +1,24 @@
-"""WebDataset tar shards: members with the same name but for their extension are one sample.
-
-They are read in place: a row tells where the content of its member lies.
-"""
+"""WebDataset tar shards, which are read in place: a row tells where the content of its member lies."""
 
 import json
-import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass
 from os.path import commonpath
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from braceexpand import braceexpand
 
-from inputs.found import LONGEST_CAPTION_BYTES, Found, Given, Input, Notes, caption_text, modality_of, sound_id
+from inputs.found import Found, Given, Input, Notes, RowId, modality_of
+from inputs.samples import Grouped, grouped
+from inputs.tars import Member, tar_members
+from inputs.values import CAPTION_COLUMNS, LONGEST_CAPTION_BYTES, caption_of, caption_text, dig, id_or
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.metafile import media_source
-from MetaCaptioner.source import TarPlace
+from MetaCaptioner.source import TarPlace, check_name
 
-_CAPTION_FIELD = "caption"
+_ID_FIELD = "id"
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
 
 
 def open_shards(given: Given, notes: Notes) -> Input:
@@ -28,21 +27,25 @@ def open_shards(given: Given, notes: Notes) -> Input:
     Raises:
         UserError: there are none.
     """
-    paths = _shards(given.place)
+    paths = _shards(given.place, notes)
     root = given.root.absolute() if given.root else Path(commonpath([path.parent for path in paths]))
     for path in paths:
         if not path.is_relative_to(root):
             raise UserError(f"shard {path}: is not below the root {root}")
-    return Input(root, (found for path in paths for found in _shard(root, path, given, notes)))
+    reader = _Reader(root, given, notes)
+    return Input(root, (found for path in paths for found in reader.shard(path)))
 
 
-def _shards(place: str) -> list[Path]:
+def _shards(place: str, notes: Notes) -> list[Path]:
     folder = Path(place).absolute()
     if folder.is_dir():
-        if paths := sorted(folder.rglob("*.tar")):
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        packed = [path for path in files if path.name.lower().endswith(_COMPRESSED)]
+        if paths := [path for path in files if path.suffix.lower() == ".tar"]:
+            for path in packed:
+                notes.left_out("compressed shards: unpack them to .tar, which is read in place", path.name)
             return paths
-        packed = next((path for kind in ("*.tar.gz", "*.tgz", "*.tar.zst") for path in folder.rglob(kind)), None)
-        hint = "" if packed is None else f" ({packed.name} is compressed: unpack it to .tar, which is read in place)"
+        hint = f" ({packed[0].name} is compressed: unpack it to .tar, which is read in place)" if packed else ""
         raise UserError(f"input {folder}: holds no .tar files{hint}")
     try:
         paths = [Path(name).absolute() for name in braceexpand(place)]
@@ -53,83 +56,66 @@ def _shards(place: str) -> list[Path]:
     return paths
 
 
-@dataclass
-class _Texts:
-    """What the members beside the media of one sample say of it."""
+@dataclass(frozen=True)
+class _Reader:
+    """Makes rows of the samples in shards below `root`."""
 
-    caption: str | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    root: Path
+    given: Given
+    notes: Notes
 
-
-def _shard(root: Path, path: Path, given: Given, notes: Notes) -> Iterator[Found]:
-    file = path.relative_to(root).as_posix()
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for key, members in groupby(_members(tar), key=lambda member: _key(member.name)):
-                yield from _sample(root, file, key, tar, list(members), given, notes)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        notes.problems.append(f"shard {path}: cannot be read to its end: {error} (only plain .tar is read)")
-
-
-def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members that are files and not hidden, without keeping them all in memory."""
-    while (member := tar.next()) is not None:
-        tar.members.clear()  # type: ignore[attr-defined]
-        if member.isreg() and not member.issparse() and not PurePosixPath(member.name).name.startswith("."):
-            yield member
-
-
-def _key(name: str) -> str:
-    """What the members of one sample have in common: the name up to the first dot behind the last slash."""
-    folder, slash, base = name.rpartition("/")
-    return f"{folder}{slash}{base.partition('.')[0]}"
-
-
-def _sample(
-    root: Path, file: str, key: str, tar: tarfile.TarFile, members: list[tarfile.TarInfo], given: Given, notes: Notes
-) -> Iterator[Found]:
-    """The media of the members that belong together; where there are several, each is a row of its own."""
-    media = [(member, kind) for member in members if (kind := modality_of(member.name)) is not None]
-    if not media:
-        notes.left_out("samples without a picture or clip", f"{file}[{key}]")
-        return
-    texts = _texts(file, tar, members, given, notes)
-    for number, (member, modality) in enumerate(media):
-        row_id = sound_id(texts.told.get(given.id_column or "id"))
-        row_id = key if row_id is None else row_id
-        place = TarPlace(file, member.offset_data, member.size)
+    def shard(self, path: Path) -> Iterator[Found]:
+        """The pictures and clips in one shard."""
+        file = path.relative_to(self.root).as_posix()
         try:
-            media_source(root, member.name, place).look()
+            for members in tar_members(path, self.notes):
+                samples = grouped(members, file, self.notes)
+                with path.open("rb") as content:
+                    yield from (found for sample in samples if (found := self._found(file, content, sample)))
+        except OSError as error:
+            self.notes.problems.append(f"shard {path}: cannot be read: {error.strerror}")
+
+    def _found(self, file: str, content: BinaryIO, sample: Grouped) -> Found | None:
+        media, where = sample.media, f"{file}[{sample.media.name}]"
+        modality = modality_of(media.name)
+        place = TarPlace(file, media.offset, media.size)
+        try:
+            check_name(media.stored, "its name")
+            media_source(self.root, media.stored, place).look()
         except SampleError as error:
-            notes.left_out(f"members that cannot be read in place ({error.kind})", error.message)
-            continue
-        yield Found(modality, member.name, row_id if number == 0 else f"{row_id}.{number}", texts.caption, place)
+            self.notes.left_out(f"members that cannot be read in place ({error.kind})", error.message)
+            return None
+        except ValueError as error:
+            self.notes.left_out("members whose name can be none", f"{where}: {error}")
+            return None
+        told = self._told(file, content, sample.told)
+        row_id: RowId = sample.key
+        if self.given.id_column is not None or told.get(_ID_FIELD) is not None:
+            row_id = id_or(dig(told, self.given.id_column or _ID_FIELD), sample.key, where, self.notes)
+        return Found(modality or "image", media.stored, row_id, self._caption(file, content, sample, told), place)
 
+    def _caption(self, file: str, content: BinaryIO, sample: Grouped, told: dict[str, Any]) -> str | None:
+        """What the user's field says, else the text beside the media, else a field with a usual name."""
+        where = f"{file}[{sample.media.name}]"
+        if self.given.caption_column is not None:
+            return caption_of(dig(told, self.given.caption_column), where, self.notes)
+        if sample.text is not None and (text := self._text(file, content, sample.text)):
+            return text
+        return next((text for name in CAPTION_COLUMNS if (text := caption_of(told.get(name), where, self.notes))), None)
 
-def _texts(file: str, tar: tarfile.TarFile, members: list[tarfile.TarInfo], given: Given, notes: Notes) -> _Texts:
-    texts = _Texts()
-    for member in members:
-        suffix, where = PurePosixPath(member.name).suffix.lower(), f"{file}[{member.name}]"
-        if suffix not in (".txt", ".json"):
-            continue
-        content = tar.extractfile(member)
-        text = content and caption_text(content.read(LONGEST_CAPTION_BYTES + 1), where, notes)
-        if text and suffix == ".txt":
-            texts.caption = text
-        elif text:
-            texts.told = _object(text, where, notes)
-    if texts.caption is None:
-        told = texts.told.get(given.caption_column or _CAPTION_FIELD)
-        texts.caption = told.strip() or None if isinstance(told, str) else None
-    return texts
+    def _told(self, file: str, content: BinaryIO, member: Member | None) -> dict[str, Any]:
+        if member is None or not (text := self._text(file, content, member)):
+            return {}
+        try:
+            told = json.loads(text)
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            self.notes.left_out(".json members that hold no object", f"{file}[{member.name}]")
+            return {}
+        return told
 
-
-def _object(text: str, where: str, notes: Notes) -> dict[str, Any]:
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
-        notes.left_out(".json members that hold no object", where)
-        return {}
-    return told
+    def _text(self, file: str, content: BinaryIO, member: Member) -> str | None:
+        content.seek(member.offset)
+        data = content.read(min(member.size, LONGEST_CAPTION_BYTES + 1))
+        return caption_text(data, f"{file}[{member.name}]", self.notes)

@@ -1,24 +1,35 @@
 """A CSV, TSV or Parquet file with a column of paths."""
 
+import ast
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import ntpath
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inputs.found import Found, Given, Input, Notes, modality_of, sound_id
+from inputs.delimited import BrokenTable, open_delimited
+from inputs.found import Found, Given, Input, Notes, modality_of
+from inputs.values import CAPTION_COLUMNS, caption_of, dig, id_or
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.source import check_name
 
 _MEDIA_COLUMNS = ("image", "video", "media", "path", "file", "file_name", "filename", "filepath", "file_path")
-_CAPTION_COLUMNS = ("caption", "text")
 _ID_COLUMNS = ("id",)
-_LONGEST_FIELD = 2**24
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_PARQUET = ".parquet"
 _BATCH_ROWS = 10_000
+_LONGEST_PATH = 4096  # PATH_MAX of Linux
+_LONGEST_LIST = 2**16
+_BASE64_BEGINNINGS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk0")  # of JPEG, PNG, GIF, WebP, BMP
 
 TableRow = Mapping[str, object]
+Rows = Iterator[tuple[int, str, TableRow]]
+"""(number from 0, where it stands, the values by column) of each row."""
 
 
 @dataclass(frozen=True)
@@ -40,96 +51,136 @@ def open_table(given: Given, notes: Notes) -> Input:
         UserError: it cannot be read, or has no such columns.
     """
     path = Path(given.place).absolute()
-    kind = _KINDS.get(path.suffix.lower())
-    if kind is None:
-        raise UserError(f"input {path}: is no table that is read here ({', '.join(_KINDS)})")
+    suffix = path.suffix.lower()
+    what = f"input {path}"
+    if suffix not in (*_DELIMITERS, _PARQUET):
+        raise UserError(f"{what}: is no table that is read here ({', '.join((*_DELIMITERS, _PARQUET))})")
     try:
-        columns = choose_columns(kind.columns(path), given, f"input {path}")
+        if suffix == _PARQUET:
+            columns, rows = _open_parquet(path, given, what)
+        else:
+            table = open_delimited(path, _DELIMITERS[suffix], notes)
+            columns, rows = choose_columns(table.columns, given, what), table.rows(notes)
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's are OSErrors or ValueErrors
-        raise UserError(f"input {path}: cannot be read: {error}") from error
+        raise UserError(f"{what}: cannot be read: {error}") from error
     root = given.root.absolute() if given.root else path.parent
-    return Input(root, _found(path, kind.rows(path, columns), columns, notes))
+    return Input(root, _Reader(path, root, columns, notes).found(rows))
 
 
 def choose_columns(names: Sequence[str], given: Given, what: str) -> Columns:
-    """The columns that the user names, or else those with a usual name.
+    """The columns that the user names, or else those with a usual name in any case.
 
     Raises:
         UserError: there is none of that name, or none with a usual name for the media.
     """
     for wanted in (given.media_column, given.caption_column, given.id_column):
-        if wanted is not None and wanted not in names:
+        if wanted is not None and wanted not in names and wanted.partition(".")[0] not in names:
             raise UserError(f"{what}: has no column '{wanted}' (has: {', '.join(names)})")
+    by_usual = {name.casefold(): name for name in reversed(names)}
 
     def usual(candidates: Sequence[str]) -> str | None:
-        return next((name for name in candidates if name in names), None)
+        return next((by_usual[name] for name in candidates if name in by_usual), None)
 
     media = given.media_column or usual(_MEDIA_COLUMNS)
     if media is None:
         raise UserError(f"{what}: which column names the files? Say --media-column (has: {', '.join(names)})")
-    return Columns(media, given.caption_column or usual(_CAPTION_COLUMNS), given.id_column or usual(_ID_COLUMNS))
+    return Columns(media, given.caption_column or usual(CAPTION_COLUMNS), given.id_column or usual(_ID_COLUMNS))
 
 
-def _found(path: Path, rows: Iterator[TableRow], columns: Columns, notes: Notes) -> Iterator[Found]:
-    number = -1
-    try:
-        for number, row in enumerate(rows):
-            if (found := _of_row(row, number, columns, notes)) is not None:
-                yield found
-    except (OSError, ValueError, csv.Error) as error:
-        notes.problems.append(f"input {path}: cannot be read behind row {number}: {error}")
+def _open_parquet(path: Path, given: Given, what: str) -> tuple[Columns, Rows]:
+    schema = pq.read_schema(path)
+    columns = choose_columns(schema.names, given, what)
+    if columns.media in schema.names:
+        kind = schema.field(columns.media).type
+        if pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            raise UserError(
+                f"{what}: the column '{columns.media}' is no path but {kind}; if that is the pictures themselves, "
+                "read it by --format huggingface"
+            )
+    return columns, _parquet_rows(path, columns)
 
 
-def _of_row(row: TableRow, number: int, columns: Columns, notes: Notes) -> Found | None:
-    name = row[columns.media]
-    if not isinstance(name, str):
-        notes.left_out("rows without a path", f"row {number}")
-        return None
-    try:
-        check_name(name, columns.media)
-    except ValueError as error:
-        notes.left_out("rows whose path is none", f"row {number}: {error}")
-        return None
-    fallback: Modality = "video" if columns.media == "video" else "image"
-    caption = row[columns.caption] if columns.caption else None
-    row_id = sound_id(row[columns.row_id]) if columns.row_id else None
-    return Found(
-        modality_of(name) or fallback,
-        name,
-        number if row_id is None else row_id,
-        caption.strip() or None if isinstance(caption, str) else None,
-    )
-
-
-def _csv_columns(path: Path, delimiter: str) -> list[str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file, delimiter=delimiter, strict=True), [])
-
-
-def _csv_rows(path: Path, columns: Columns, delimiter: str) -> Iterator[TableRow]:
-    csv.field_size_limit(_LONGEST_FIELD)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file, delimiter=delimiter, strict=True)
-
-
-def _parquet_columns(path: Path) -> list[str]:
-    return list(pq.read_schema(path).names)
-
-
-def _parquet_rows(path: Path, columns: Columns) -> Iterator[TableRow]:
+def _parquet_rows(path: Path, columns: Columns) -> Rows:
     with pq.ParquetFile(path) as table:
+        number = 0
         for batch in table.iter_batches(_BATCH_ROWS, columns=columns.names()):
-            yield from batch.to_pylist()
+            for row in batch.to_pylist():
+                yield number, f"row {number}", row
+                number += 1
 
 
 @dataclass(frozen=True)
-class _Kind:
-    columns: Callable[[Path], list[str]]
-    rows: Callable[[Path, Columns], Iterator[TableRow]]
+class _Reader:
+    """Makes rows of those of a table."""
+
+    path: Path
+    root: Path
+    columns: Columns
+    notes: Notes
+
+    def found(self, rows: Rows) -> Iterator[Found]:
+        """The pictures and clips that the rows name."""
+        where = "its beginning"
+        try:
+            for number, where, row in rows:
+                if (found := self._of_row(row, number, where)) is not None:
+                    yield found
+        except BrokenTable as error:
+            self.notes.problems.append(f"input {self.path}: cannot be read to its end: {error}")
+        except (OSError, ValueError) as error:
+            self.notes.problems.append(f"input {self.path}: cannot be read behind {where}: {error}")
+
+    def _of_row(self, row: TableRow, number: int, where: str) -> Found | None:
+        name = self._name(dig(row, self.columns.media), where)
+        if name is None:
+            return None
+        fallback: Modality = "video" if self.columns.media.casefold() == "video" else "image"
+        caption = caption_of(dig(row, self.columns.caption), where, self.notes) if self.columns.caption else None
+        row_id = id_or(dig(row, self.columns.row_id), number, where, self.notes) if self.columns.row_id else number
+        return Found(modality_of(name) or fallback, name, row_id, caption)
+
+    def _name(self, value: object, where: str) -> str | None:
+        names = value if isinstance(value, list) else _listed(value)
+        if len(names) > 1:
+            self.notes.left_out("rows that name several files", where)
+            return None
+        name = names[0] if names else None
+        if not isinstance(name, str) or not name.strip():
+            self.notes.left_out("rows without a path", where)
+            return None
+        if len(name) > _LONGEST_PATH:
+            if name.startswith(_BASE64_BEGINNINGS):
+                raise UserError(
+                    f"input {self.path}: the column '{self.columns.media}' holds pictures as base64 text, not "
+                    "paths: write them out as files first, or as bytes into Parquet for --format huggingface"
+                )
+            self.notes.left_out("rows whose path is longer than one can be", where)
+            return None
+        try:
+            check_name(name, self.columns.media)
+        except ValueError as error:
+            self.notes.left_out("rows whose path is none", f"{where}: {error}")
+            return None
+        return self._with_slashes(name, where)
+
+    def _with_slashes(self, name: str, where: str) -> str | None:
+        """A path as it stands, or with the slashes of this system where it was written on Windows."""
+        if "\\" not in name or os.path.exists(self.root / name):  # noqa: PTH110 pathlib raises where a name is too long
+            return name
+        if ntpath.splitdrive(name)[0]:
+            self.notes.left_out("rows whose path is on a Windows drive", f"{where}: {name}")
+            return None
+        self.notes.noted("paths with back-slashes, which are read as slashes", f"{where}: {name}")
+        return name.replace("\\", "/")
 
 
-_KINDS = {
-    ".csv": _Kind(lambda path: _csv_columns(path, ","), lambda path, columns: _csv_rows(path, columns, ",")),
-    ".tsv": _Kind(lambda path: _csv_columns(path, "\t"), lambda path, columns: _csv_rows(path, columns, "\t")),
-    ".parquet": _Kind(_parquet_columns, _parquet_rows),
-}
+def _listed(value: object) -> Sequence[object]:
+    """The texts of a list that was written as text, as JSON or by Python; else the value alone."""
+    if isinstance(value, str) and len(value) <= _LONGEST_LIST and value.startswith("[") and value.endswith("]"):
+        try:
+            items = ast.literal_eval(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return (value,)
+        if isinstance(items, list) and all(isinstance(item, str) for item in items):
+            return items
+    return (value,)

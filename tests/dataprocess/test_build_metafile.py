@@ -37,10 +37,11 @@ def test_a_name_that_is_taken_is_refused_unless_it_is_replaced(build: Build, tmp
     picture_rows(photos, 3)
     built = build(metafile, "folder", photos)
     assert (built.status, built.said.count("\n")) == (1, 1)
-    assert "dataset 'photos' is there already; take another --name, or --replace it" in built.said
+    assert "dataset 'photos' is there already; --update keeps its rows and adds what is new" in built.said
     assert {path: path.read_bytes() for path in before} == before
     built = build(metafile, "folder", photos, "--replace")
     assert (built.status, built.entries["photos"]["length"], len(built.rows)) == (0, 3, 3)
+    assert "note: 'photos' was made anew: results so far are of other rows" in built.said
 
 
 def test_an_annotation_file_that_is_there_is_refused_too(build: Build, tmp_path: Path, photos: Path) -> None:
@@ -48,6 +49,17 @@ def test_an_annotation_file_that_is_there_is_refused_too(build: Build, tmp_path:
     built = build(tmp_path / "Metafile.json", "folder", photos)
     assert (built.status, (tmp_path / "photos.jsonl").read_text()) == (1, "mine")
     assert "photos.jsonl is there already" in built.said
+
+
+def test_the_annotation_file_of_another_dataset_is_never_replaced(build: Build, tmp_path: Path, photos: Path) -> None:
+    build(tmp_path / "Metafile.json", "folder", photos, "--name", "a_b")
+    before = (tmp_path / "a_b.jsonl").read_bytes()
+    picture_rows(photos, 3)
+    for _ in range(2):
+        built = build(tmp_path / "Metafile.json", "folder", photos, "--name", "a/b", "--replace")
+        assert (built.status, built.said.count("\n")) == (1, 1)
+        assert "a_b.jsonl is that of dataset 'a_b'; take another --name than 'a/b'" in built.said
+    assert (tmp_path / "a_b.jsonl").read_bytes() == before
 
 
 def test_a_broken_metafile_is_left_as_it_is(tmp_path: Path, photos: Path) -> None:

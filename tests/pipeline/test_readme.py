@@ -66,7 +66,7 @@ def test_routing_alone_and_writing_the_domains_back(checkout: Path) -> None:
 
 def test_data_in_other_shapes(checkout: Path, tmp_path: Path) -> None:
     """The commands as they stand, on small data of the shapes that they name; `/data` is a folder of the test."""
-    [commands] = [block for block in blocks("bash") if "build_metafile.py" in block]
+    commands, update = [block for block in blocks("bash") if "build_metafile.py" in block]
     data = tmp_path / "data"
     picture_rows(data / "photos", 3)
     (data / "photos" / "1.txt").write_text("A caption.")
@@ -74,6 +74,9 @@ def test_data_in_other_shapes(checkout: Path, tmp_path: Path) -> None:
     (data / "shards").mkdir()
     for number in range(100):
         pack(data / "shards" / f"train-{number:06d}.tar", data / "photos" / "0.png")
+    listed = {"images": [{"id": 7, "file_name": "0.png"}], "annotations": [{"image_id": 7, "caption": "A."}]}
+    write_json(data / "captions_train2017.json", listed)
+    (data / "train2017").symlink_to(data / "photos")
     images = [(data / "photos" / "0.png").read_bytes()] * 2
     made = datasets.Dataset.from_dict({"image": [{"bytes": image, "path": None} for image in images]})
     made = made.cast_column("image", datasets.Image())
@@ -81,10 +84,15 @@ def test_data_in_other_shapes(checkout: Path, tmp_path: Path) -> None:
     type_in(checkout, commands.replace("/data/", f"{data}/"), {})
     metafile = checkout / "data" / "my" / "Metafile.json"
     assert {name: entry["length"] for name, entry in json.loads(metafile.read_text()).items()} == {
-        **{"photos": 3, "train": 100, "name": 2, "paths": 2}
+        **{"photos": 3, "train": 100, "name": 2, "paths": 2, "captions_train2017": 1}
     }
     log = succeed(module("plan", "--metafile", metafile, "--num-ranks", "1", "--output", tmp_path / "plan.jsonl"))
-    assert "107 samples of 4 datasets" in log
+    assert "108 samples of 5 datasets" in log
+    picture_rows(data / "photos", 4)
+    (checkout / "Output" / "Caption").mkdir(parents=True)
+    log = type_in(checkout, update.replace("/data/", f"{data}/", 1), {})
+    assert "note: rows: 3 as before; 1 new, at the end" in log
+    assert "109 samples of 5 datasets" in log
 
 
 def test_taking_captions_out(checkout: Path) -> None:

@@ -1,3 +1,6 @@
+import hashlib
+import json
+import os
 import random
 import tracemalloc
 from collections.abc import Iterator
@@ -5,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from inputs import folder
+from inputs.exported import MANIFEST
 
 from tests.dataprocess.inputs.building import Build, answer
 from tests.helpers import make_clip, picture_rows
@@ -53,12 +57,87 @@ def test_odd_names_and_captions_cost_no_row(build: Build, tmp_path: Path) -> Non
     (data / "0.png").rename(data / "a\nb.png")
     (data / "1.png").rename(data / "日本 {x}.png")
     (data / "2.png").rename(data / "not-utf8-\udcff.png")
-    (data / "3.txt").write_bytes(b"\xff\xfe not UTF-8")
+    (data / "3.txt").write_bytes(b"caf\xe9, Latin-1")
     built = build(tmp_path / "Metafile.json", "folder", data)
     assert built.status == 0
     assert sorted(row["image"] for row in built.rows) == ["3.png", "a\nb.png", "日本 {x}.png"]
     assert "left out: 1 names that are no UTF-8 text" in built.said
     assert "left out: 1 captions that are no UTF-8 text" in built.said
+
+
+def test_everything_that_is_passed_over_is_counted(build: Build, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    picture_rows(data, 3)
+    (data / "0.TXT").write_text("Upper case.")
+    (data / "0.txt").write_text("Another.")
+    (data / "1.jpg").write_bytes((data / "1.png").read_bytes())
+    (data / "1.txt").write_text("Of two files.", encoding="utf-16")
+    (data / "README.txt").write_text("About these data.")
+    (data / "empty.png").touch()
+    (data / "broken.png").symlink_to("none.png")
+    (data / "folder.png").mkdir()
+    os.mkfifo(data / "pipe.png")
+    (data / ".DS_Store").touch()
+    (data / "index.ts").write_text("export const a = 1;")
+    packet = b"\x47" + b"\0" * 187
+    (data / "stream.ts").write_bytes(packet * 3)
+    built = build(tmp_path / "Metafile.json", "folder", data)
+    assert [(row.get("image") or row["video"], answer(row)) for row in built.rows] == [
+        *(("0.png", "Upper case."), ("1.jpg", "Of two files."), ("1.png", "Of two files."), ("2.png", None)),
+        ("stream.ts", None),
+    ]
+    for line in (
+        "left out: 1 texts that have the name of no picture or clip (first: 'README.txt')",
+        "left out: 1 texts of a picture that has one already (first: '0.txt')",
+        "left out: 1 files that are empty (first: 'empty.png')",
+        "left out: 1 files that cannot be read (No such file or directory) (first: 'broken.png')",
+        "left out: 1 names of pictures and clips that are no files (first: 'pipe.png')",
+        "left out: 1 hidden files and folders (first: '.DS_Store')",
+        "left out: 1 .ts files that are no MPEG transport stream (such as TypeScript) (first: 'index.ts')",
+        "note: 1 texts that are the caption of several files of one name (first: '1.txt')",
+    ):
+        assert line in built.said
+    assert built.said.count("left out: ") == 7
+
+
+def test_texts_are_matched_to_pictures_whatever_stands_between(build: Build, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    picture_rows(data, 1)
+    png = (data / "0.png").read_bytes()
+    (data / "0.png").unlink()
+    for name in ("a.webp", "a.b.png", "a-b.png", "a.d/a.png"):
+        (data / name).parent.mkdir(exist_ok=True)
+        (data / name).write_bytes(png)
+    for name in ("a.txt", "a.b.txt", "a.d.txt", "a.d/b.txt"):
+        (data / name).write_text(name)
+    built = build(tmp_path / "Metafile.json", "folder", data)
+    assert {row["image"]: answer(row) for row in built.rows} == {
+        **{"a.webp": "a.txt", "a.b.png": "a.b.txt", "a-b.png": None, "a.d/a.png": None}
+    }
+    assert [row["image"] for row in built.rows] == sorted(row["image"] for row in built.rows)
+    assert "left out: 2 texts that have the name of no picture or clip (first: 'a.d.txt')" in built.said
+
+
+def test_captions_that_an_export_wrote_are_not_given_ones(build: Build, tmp_path: Path) -> None:
+    """The list that an export keeps tells them, in the folder, above or below it; an edited one is the user's."""
+    data = tmp_path / "all" / "data"
+    written = {}
+    picture_rows(data / "below", 3)
+    picture_rows(data, 3)
+    for name in ("data/0", "data/1", "data/2"):
+        text = f"Caption of {name}."
+        (tmp_path / "all" / f"{name}.txt").write_text(text)
+        written[f"{name}.txt"] = hashlib.sha256(text.encode()).hexdigest()
+    (data / "1.txt").write_text("Edited.")
+    (data / "below" / "0.txt").write_text("Ours.")
+    below = {"format": 1, "files": {"0.txt": hashlib.sha256(b"Ours.").hexdigest(), "1.txt": 5}}
+    (data / "below" / MANIFEST).write_text(json.dumps(below))
+    (tmp_path / "all" / MANIFEST).write_text(json.dumps({"format": 1, "files": written}))
+    (data / MANIFEST).write_text("{broken")
+    built = build(tmp_path / "Metafile.json", "folder", data)
+    assert {row["image"]: answer(row) for row in built.rows if answer(row)} == {"1.png": "Edited."}
+    assert "left out: 3 captions that an export wrote" in built.said
+    assert "hidden" not in built.said
 
 
 def test_nothing_found_is_an_error(build: Build, tmp_path: Path) -> None:
