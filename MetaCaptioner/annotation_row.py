@@ -29,6 +29,12 @@ def names_media(row: Mapping[str, object]) -> bool:
     return any(_given(row, modality) for modality in _MODALITIES)
 
 
+def as_it_was(row: object) -> object:
+    """A row that was removed from its dataset, and keeps its place, as it was before; any other as it is."""
+    was = row.get("was") if isinstance(row, dict) and row.get("removed") is True else None
+    return was if isinstance(was, dict) else row
+
+
 def named_medium(row: Mapping[str, object], modality: Modality) -> str | None:
     """The file name of a row's picture, or clip; None where it has none.
 

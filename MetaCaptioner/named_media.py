@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MetaCaptioner.annotation import AnnotationFile, parse_row
+from MetaCaptioner.annotation_row import as_it_was
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.metafile import PlainRow, Sample, glance, sample_from_row
 from MetaCaptioner.results import Told
@@ -38,13 +39,15 @@ def of_plain(row: PlainRow) -> str | None:
 
 
 def of_rows(texts: Sequence[bytes]) -> list[str | None]:
-    """The media that each of some rows names; None where that cannot be made out."""
+    """The media that each of some rows names, or named before it was removed; None where that cannot be made out."""
     rows = glance(texts)
-    return [_of_row(text) for text in texts] if rows is None else [of_plain(row) for row in rows]
+    if rows is None:
+        return [_of_row(text) for text in texts]
+    return [of_plain(row) or _of_row(text) for row, text in zip(rows, texts, strict=True)]
 
 
 def _of_row(text: bytes) -> str | None:
-    row = parse_row(text)
+    row = as_it_was(parse_row(text))
     without_task = {**row, "task": None} if isinstance(row, dict) else row  # which may be one of other prompts
     return of_sample(sample_from_row(without_task, "", 0, Path(), "image", "", ()))
 

@@ -137,7 +137,7 @@ class _Rows:
             tars=[row.tar for row in rows],
         )
         media = (
-            of_rows([text])[0] if row.task == _BAD_TASK else of_plain(row)
+            (of_plain(row) if row.task != _BAD_TASK else None) or of_rows([text])[0]
             for row, text in zip(rows, texts, strict=True)
         )
         self.media[first : first + len(rows)] = list(map(mark, media))

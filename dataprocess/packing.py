@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from MetaCaptioner.domains import Modality
-from MetaCaptioner.media import IMAGE_FORMATS
+from MetaCaptioner.picture import IMAGE_FORMATS
 
 FIRST_SHARD = "shard-000000.tar"
 _MOST_SAMPLES = 20_000  # of one shard: its writer keeps a note of every member

@@ -15,6 +15,7 @@ from typing import Any
 from inputs.found import Notes, Row
 
 from MetaCaptioner.annotation import AnnotationFile, parse_row
+from MetaCaptioner.annotation_row import as_it_was
 from MetaCaptioner.errors import UserError
 
 _OF_THE_INPUT = ("id", "image", "video", "tar", "conversations")
@@ -100,10 +101,9 @@ def _media(row: object) -> str | None:
 
     A row that was removed tells what it was.
     """
+    row = as_it_was(row)
     if not isinstance(row, dict):
         return None
-    if row.get("removed"):
-        return _media(row.get("was"))
     tar, name = row.get("tar"), row.get("image") or row.get("video")
     if not isinstance(name, str):
         return None
