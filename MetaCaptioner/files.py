@@ -12,6 +12,8 @@ from typing import BinaryIO
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.terminal import say
 
+_SHOWN_LETTERS = 40
+
 
 class NotWritten(UserError):
     """A file cannot be written; an earlier one in its place is untouched."""
@@ -27,7 +29,8 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
         NotWritten: it cannot be written; the message begins with `what`. An earlier file at `path` is then untouched.
     """
     # Process numbers repeat from machine to machine; the folder may be shared by many.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    # Its name leaves room for the longest that file systems take.
+    temporary = path.with_name(f".{path.name[:_SHOWN_LETTERS]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

@@ -127,6 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job = Job(
             captions,
             account,
+            options.data_folder.resolve(),
             lambda: _others(options, filtered),
             options.output,
             options.overwrite,

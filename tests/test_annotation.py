@@ -428,6 +428,7 @@ def test_an_index_of_an_earlier_version_does_not_hide_what_follows_the_list(
 
 
 PARQUET = b"PAR1\x15\x04\x15\x0c" + b"\0" * 40
+GZIP = gzip.compress(b"[]", mtime=0)  # the same in every process that collects tests
 COCO = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"id": 3, "image_id": 1}], "categories": []}
 COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its pictures: python dataprocess"
 
@@ -435,8 +436,8 @@ COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its p
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.json.gz", gzip.compress(b'[{"id": 0}]', mtime=0), "is compressed with gzip, not JSON text; unpack it: gunzip -k "),
-        ("a.json", gzip.compress(b'[{"id": 0}]', mtime=0), "gzip"),
+        ("a.json.gz", GZIP, "is compressed with gzip, not JSON text; unpack it: gunzip -k "),
+        ("a.json", GZIP, "gzip"),
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfd\x20\x05", "is compressed with Zstandard, not JSON text; unpack it: zstd"),
         ("a.json.bz2", bz2.compress(b"[]"), "bunzip2 -k"),
         ("a.json.xz", lzma.compress(b"[]"), "unxz -k"),

@@ -8,13 +8,15 @@ from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
+from manifest import NAME, Manifest, digest_of, digest_there, read_manifest, write_manifest
+
 from exporting.account import Account
 from exporting.job import Job, media_of
-from exporting.manifest import NAME, digest_of, digest_there, read_manifest, write_manifest
 from exporting.texts import TextNames, full_name, text_name, text_of
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import held_alone
 from MetaCaptioner.results import Record
+from MetaCaptioner.spelling import find
 
 _LOCK = ".metacaptioner-export.lock"
 _TEMPORARY = ".metacaptioner-export.tmp"  # in each folder; the lock leaves but one process to write it
@@ -25,8 +27,8 @@ class _Root:
     """What is to be done below one root. Texts are known by their paths below it, with slashes."""
 
     path: Path
-    earlier: dict[str, str]
-    """By an earlier export, as the manifest tells."""
+    manifest: Manifest
+    """What earlier exports have written."""
     wanted: dict[str, str] = field(default_factory=dict)
     """Text -> hash of what it shall hold."""
     ours: list[str] = field(default_factory=list)
@@ -37,6 +39,11 @@ class _Root:
     """An earlier export's, unchanged since, of captions of these results that are not exported any more."""
     edited: list[str] = field(default_factory=list)
     """The same, but edited since."""
+
+    @property
+    def earlier(self) -> dict[str, str]:
+        """The texts of earlier exports, each with the hash of what it held."""
+        return self.manifest.files
 
 
 def export_beside(job: Job) -> None:
@@ -96,7 +103,11 @@ def _root_of(record: Record) -> Path:
 
 
 def _media_path(record: Record) -> str:
-    return os.path.normpath(os.path.join(_root_of(record), media_of(record)))  # noqa: PTH118 (for millions)
+    """Where the media are, also if the row does not spell their name as the file system does."""
+    root, name = _root_of(record), media_of(record)
+    if name.isascii() and "\\" not in name and not name.startswith("file:"):
+        return os.path.normpath(os.path.join(root, name))  # noqa: PTH118 (for millions)
+    return os.path.normpath(find(root, name))
 
 
 def _below_root(record: Record) -> str | None:
@@ -161,7 +172,13 @@ def _look(job: Job, path: Path, datasets: list[str], names: TextNames) -> _Root:
 
 def _look_for_gone(job: Job, roots: Mapping[Path, _Root]) -> None:
     """Find the earlier texts of media that these results know, and that shall have none now."""
-    found: dict[Path, dict[str, None]] = {path: {} for path, root in roots.items() if root.earlier}
+    results = str(job.results)
+    # Those whose media these results know no more, since their records were taken out, are told by the list alone.
+    found: dict[Path, dict[str, None]] = {
+        path: {name: None for name in root.earlier if root.manifest.of.get(name) == results and name not in root.wanted}
+        for path, root in roots.items()
+        if root.earlier
+    }
     for record in chain(job.others(), job.captions.records()) if found else ():
         path = _root_of(record)
         place = _below_root(record) if "tar" not in record and path in found else None
@@ -206,7 +223,8 @@ def _write(job: Job, root: _Root, texts: Iterator[tuple[str, Record]]) -> None:
     wanted = {text: digest for text, digest in root.wanted.items() if text not in kept}
     files = {text: digest for text, digest in root.earlier.items() if text not in set(root.gone)} | wanted
     if files or root.earlier:
-        write_manifest(root.path, files)
+        of = {text: folder for text, folder in root.manifest.of.items() if text in files}
+        write_manifest(root.path, Manifest(files, of | dict.fromkeys(wanted, str(job.results))))
     for text, record in texts:
         path, content = root.path / text, text_of(record, job)
         if text in kept:

@@ -31,7 +31,7 @@ _TOO_BIG = "captions whose media are over 2 GiB, more than a table or shard hold
 
 @dataclass
 class Job:
-    """What every format is given. `output` is None where none is needed.
+    """What every format is given: `captions` of the result folder `results`. `output` is None where none is needed.
 
     `others` reads what else the results have records of: media whose captions are not exported. `with_media` asks for
     the media themselves where the format can hold them, in shards of about `shard_megabytes`. `own_texts` says what
@@ -40,6 +40,7 @@ class Job:
 
     captions: Captions
     account: Account
+    results: Path
     others: Callable[[], Iterator[Record]] = lambda: iter(())
     output: Path | None = None
     overwrite: bool = False

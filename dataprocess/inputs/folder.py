@@ -11,7 +11,9 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from inputs.exported import MANIFEST, Exported
+from manifest import NAME
+
+from inputs.exported import Exported
 from inputs.found import Found, Given, Input, Notes, modality_of
 from inputs.values import LONGEST_CAPTION_BYTES, caption_text
 from MetaCaptioner.errors import UserError
@@ -94,7 +96,7 @@ class _Tree:
         self._exported.look_in(place)
         for name in names:
             if name.startswith("."):
-                if name != MANIFEST:
+                if name != NAME:
                     self._notes.left_out("hidden files and folders", folder + name)
             elif name.endswith("/"):
                 yield from self._files(folder + name, way)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from export import main as export
+from filterd_by_score import main as filter_captions
 from verify import main as verify
 
 from tests.helpers import FakeEngine, Outcome, Row, Runner, all_records, picture_rows, write_prompts
@@ -189,7 +191,40 @@ def note(world: World, what: str, outcome: Outcome, before: Contents) -> None:
         assert told.status == 0, told.said
 
 
-COMMANDS = (plan_again, caption_some, caption_some, caption_some, launch_twice)
+def export_beside(world: World) -> None:
+    """Score, filter with some thresholds, and write the captions beside their pictures, an earlier export's replaced.
+
+    The texts that are there then are those of the captions that are kept now, or the export says why not.
+    """
+    where = ("--data-folder", world.out)
+    if not any(record["status"] == "ok" for record in world.records()):
+        return
+    scored = world.run.score(world.out, "--redo", "--max-error-rate", 1, engine=FakeEngine())
+    assert scored.status == 0, scored.said
+    marks = ("--min-overall", world.dice.choice((1, 2, 3)), "--min-dim-score", world.dice.choice((1, 2)))
+    assert world.run.main(filter_captions, *where, *marks).status == 0
+    if world.dice.random() < 0.3:
+        caption_some(world)  # after which what the filter kept may be of no caption that is there
+    done = world.run.main(export, *where, "--format", "txt", "--beside", "--overwrite")
+    world.log.append(f"export {marks}: {done.status}: {done.said[-300:]}")
+    assert "Traceback" not in done.said
+    kept = [json.loads(line) for line in (world.out / "filtered" / "kept.jsonl").read_text().splitlines()]
+    there = {path.name: path.read_text() for path in (world.folder / "media").glob("*.txt")}
+    if done.status != 0:
+        assert done.errors
+        assert "filter again" in done.said or "left out" in done.said, done.said
+        return
+    assert set(there) == {Path(record["image"]).with_suffix(".txt").name for record in kept}
+    for record in kept:
+        assert f"{record['caption']}\n" in {
+            f"{other['caption']}\n" for other in kept if other["image"] == record["image"]
+        }
+        assert there[Path(record["image"]).with_suffix(".txt").name] in {
+            f"{other['caption']}\n" for other in kept if other["image"] == record["image"]
+        }
+
+
+COMMANDS = (plan_again, caption_some, caption_some, caption_some, launch_twice, export_beside)
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))

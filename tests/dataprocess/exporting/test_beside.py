@@ -1,13 +1,14 @@
 import hashlib
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from exporting import beside
-from exporting.manifest import NAME
+from manifest import NAME
 
 from tests.dataprocess.conftest import caption_record
 from tests.dataprocess.exporting.conftest import Captions, Export, filtered
@@ -52,7 +53,7 @@ def texts(media: Path) -> Texts:
 
 def listed(media: Path) -> dict[str, str]:
     manifest = json.loads((media / NAME).read_text())
-    assert (set(manifest), manifest["format"]) == ({"format", "files"}, 1)
+    assert (set(manifest), manifest["format"]) == ({"format", "files", "of"}, 1)
     files: dict[str, str] = manifest["files"]
     return files
 
@@ -81,6 +82,26 @@ def test_what_is_no_longer_kept_goes(media: Path, put: Beside) -> None:
     assert "note: 2 texts of captions that are not exported any more were taken away" in outcome.said
     assert texts(media) == {"0.txt": "caption 0\n", "sub/3.txt": "caption 3\n"}
     assert listed(media) == hashes(texts(media))
+
+
+def test_the_text_of_a_record_that_was_taken_out_goes_too(media: Path, put: Beside) -> None:
+    """Such as of a picture that is in no row any more; what other results wrote stays."""
+    put([record(media, 0)], results="Other")
+    put([record(media, 1), record(media, 2)])
+    done = put([record(media, 1)], "--overwrite")
+    assert done.status == 0
+    assert texts(media) == {"0.txt": "caption 0\n", "1.txt": "caption 1\n"}
+    assert listed(media) == hashes(texts(media))
+    assert "1 texts of captions that are not exported any more were taken away" in done.said
+    assert "1 texts are of exports of other results, and stay" in done.said
+
+
+def test_media_that_the_row_spells_otherwise_have_their_text_beside_them(media: Path, put: Beside) -> None:
+    (media / unicodedata.normalize("NFD", "é.png")).write_bytes(b"media")
+    names = {0: "sub\\3.png", 1: (media / "1.png").as_uri(), 2: unicodedata.normalize("NFC", "é.png")}
+    assert put([record(media, number, image=name) for number, name in names.items()]).status == 0
+    decomposed = unicodedata.normalize("NFD", "é.txt")
+    assert texts(media) == {"sub/3.txt": "caption 0\n", "1.txt": "caption 1\n", decomposed: "caption 2\n"}
 
 
 def test_where_nothing_is_kept_any_more_all_goes(media: Path, put: Beside) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from inputs import folder
-from inputs.exported import MANIFEST
+from manifest import NAME
 
 from tests.dataprocess.inputs.building import Build, answer
 from tests.helpers import make_clip, picture_rows
@@ -130,10 +130,13 @@ def test_captions_that_an_export_wrote_are_not_given_ones(build: Build, tmp_path
         written[f"{name}.txt"] = hashlib.sha256(text.encode()).hexdigest()
     (data / "1.txt").write_text("Edited.")
     (data / "below" / "0.txt").write_text("Ours.")
-    below = {"format": 1, "files": {"0.txt": hashlib.sha256(b"Ours.").hexdigest(), "1.txt": 5}}
-    (data / "below" / MANIFEST).write_text(json.dumps(below))
-    (tmp_path / "all" / MANIFEST).write_text(json.dumps({"format": 1, "files": written}))
-    (data / MANIFEST).write_text("{broken")
+    below = {"format": 1, "files": {"0.txt": hashlib.sha256(b"Ours.").hexdigest(), "1.txt": "5"}}
+    (data / "below" / NAME).write_text(json.dumps(below))
+    (tmp_path / "all" / NAME).write_text(json.dumps({"format": 1, "files": written}))
+    (data / NAME).write_text("{broken")
+    built = build(tmp_path / "Metafile.json", "folder", data)
+    assert (built.status, f"{data / NAME}: tells not what exports wrote here" in built.said) == (1, True)
+    (data / NAME).unlink()
     built = build(tmp_path / "Metafile.json", "folder", data)
     assert {row["image"]: answer(row) for row in built.rows if answer(row)} == {"1.png": "Edited."}
     assert "left out: 3 captions that an export wrote" in built.said

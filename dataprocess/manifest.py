@@ -1,8 +1,7 @@
-"""Which texts beside the media of a root exports have written: a hidden file in the root tells."""
+"""Which texts beside media exports have written: a hidden file in each root tells. No user gave those."""
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,39 +13,47 @@ NAME = ".metacaptioner-export.json"
 FORMAT = 1
 
 
-class _Manifest(msgspec.Struct):
-    format: int
+class Manifest(msgspec.Struct):
+    """What exports have written below a root.
+
+    `files`: path below the root, with slashes -> SHA-256 of the content, in hexadecimal digits. `of`: path -> the
+    result folder whose caption it holds; those of an earlier version are not in there.
+    """
+
     files: dict[str, str]
+    of: dict[str, str] = {}
+    format: int = FORMAT
 
 
-def read_manifest(root: Path) -> dict[str, str]:
-    """Path below the root, with slashes -> SHA-256 of the content that an export wrote, in hexadecimal digits.
+def read_manifest(root: Path) -> Manifest:
+    """What the file of a root tells; nothing where there is none.
 
     Raises:
         UserError: the file is something else, or cannot be read.
     """
     path = root / NAME
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=_Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
-        return {}
+        return Manifest({})
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: tells not what exports wrote here ({error}); move it away") from error
     if manifest.format != FORMAT:
         raise UserError(f"{path}: is of format {manifest.format}, this program knows {FORMAT}")
-    return manifest.files
+    return manifest
 
 
-def write_manifest(root: Path, files: Mapping[str, str]) -> None:
+def write_manifest(root: Path, manifest: Manifest) -> None:
     """Put the file there in one step.
 
     Raises:
         UserError: it cannot be written.
     """
+    told = {"format": FORMAT, "files": manifest.files, "of": manifest.of}
     with atomic_write(root / NAME, "list of exported texts") as file:
-        file.write(json.dumps({"format": FORMAT, "files": dict(files)}, ensure_ascii=False).encode() + b"\n")
+        file.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
 
 
 def digest_of(content: bytes) -> str:
