@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.engine import Completion
 from MetaCaptioner.errors import NO_MEDIA, StoppedEarly, UserError
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.run_log import RunLog, read_runs
 
 _KEPT_EVERY_SECONDS = 30.0

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MetaCaptioner.judge import DIMENSIONS, Thresholds, why_unmarked
+from MetaCaptioner.record import Record, is_error
 from MetaCaptioner.record_index import RecordIndex
-from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.results import read_records, result_files
 from MetaCaptioner.rows import caption_hash, row_of
 
 _MARKS = ("caption_hash", "scores", "overall", "reason")

@@ -21,7 +21,7 @@ from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.second_pass import open_second_pass
 from MetaCaptioner.stage import Stage, add_output_argument, open_plan_work, run_stage
 from MetaCaptioner.supervise import run_supervised

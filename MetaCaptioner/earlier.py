@@ -14,7 +14,8 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank, assigned_ranks
-from MetaCaptioner.results import Record, is_error, may_yet_succeed, result_files
+from MetaCaptioner.record import Record, is_error, may_yet_succeed
+from MetaCaptioner.results import result_files
 from MetaCaptioner.rows import RowNumbers, caption_hash, row_of
 from MetaCaptioner.source import tar_place
 from MetaCaptioner.work import Item, RankFiles, check_root, open_results

@@ -14,7 +14,7 @@ from MetaCaptioner.media import Media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.rank_loop import RunSample
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.stage import Stage, add_plan_arguments, open_plan_work, run_stage
 from MetaCaptioner.supervise import run_supervised
 from MetaCaptioner.workflow import Generate, ask, base_texts

@@ -20,7 +20,7 @@ from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.stage import Stage, run_stage
 from MetaCaptioner.supervise import run_supervised

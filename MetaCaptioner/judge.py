@@ -12,7 +12,7 @@ from MetaCaptioner.engine import Constraint
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.metafile import first_problem
 from MetaCaptioner.Prompt import Prompts
-from MetaCaptioner.results import Record, is_error
+from MetaCaptioner.record import Record, is_error
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.workflow import Generate, ask
 

@@ -8,7 +8,7 @@ from MetaCaptioner.annotation import AnnotationFile, parse_row
 from MetaCaptioner.annotation_row import as_it_was
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.metafile import PlainRow, Sample, glance, sample_from_row
-from MetaCaptioner.results import Told
+from MetaCaptioner.record import Told
 
 _OF_NO_MEDIA = ("bad_row", NO_MEDIA)
 """Errors of rows that name no media, or none that could be made out."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from MetaCaptioner.accounting import Run, kept_again_after
 from MetaCaptioner.ranks import Rank, assigned_ranks
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.run_log import read_run_log, run_logs
 
 ENOUGH_SECONDS = 10.0

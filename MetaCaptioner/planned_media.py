@@ -10,7 +10,8 @@ from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.named_media import RowMedia, of_record, other_media
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.provenance import Rows
-from MetaCaptioner.results import ResultName, Told, read_glances
+from MetaCaptioner.record import Told
+from MetaCaptioner.results import ResultName, read_glances
 
 _PROBED_RECORDS = 20
 

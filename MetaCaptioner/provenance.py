@@ -18,18 +18,8 @@ import msgspec
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write, held_alone
-from MetaCaptioner.results import (
-    RankResults,
-    Record,
-    ResultError,
-    Told,
-    is_error,
-    parse_record,
-    ranks_at_work,
-    read_glances,
-    result_files,
-    told_of,
-)
+from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
+from MetaCaptioner.results import RankResults, ResultError, ranks_at_work, read_glances, result_files
 
 FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]

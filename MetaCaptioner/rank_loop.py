@@ -22,7 +22,7 @@ from MetaCaptioner.journal import ENGINE_CRASH
 from MetaCaptioner.media import Media, MediaBudget, load_media, unseen_media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import StopSignal
-from MetaCaptioner.results import Record, identity
+from MetaCaptioner.record import Record, identity
 from MetaCaptioner.vitals import Vitals
 from MetaCaptioner.work import Item
 from MetaCaptioner.workflow import Agent, Generate

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from MetaCaptioner.results import Record, read_at, read_places
+from MetaCaptioner.record import Record
+from MetaCaptioner.results import read_at, read_places
 from MetaCaptioner.rows import RowNumbers
 
 _OFFSET_BITS = 44

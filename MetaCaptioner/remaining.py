@@ -12,18 +12,8 @@ from numpy.typing import NDArray
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.named_media import GONE, OTHER_MEDIA, mark, of_record
 from MetaCaptioner.provenance import Misfits, Others, Provenance, made_otherwise, stated
-from MetaCaptioner.results import (
-    RankResults,
-    Record,
-    ResultError,
-    ResultName,
-    is_without_media,
-    may_yet_succeed,
-    ranks_at_work,
-    read_glances,
-    result_files,
-    told_of,
-)
+from MetaCaptioner.record import Record, is_without_media, may_yet_succeed, told_of
+from MetaCaptioner.results import RankResults, ResultError, ResultName, ranks_at_work, read_glances, result_files
 from MetaCaptioner.rows import row_of
 from MetaCaptioner.side_by_side import side_by_side
 from MetaCaptioner.survey import DatasetWork

@@ -44,7 +44,8 @@ from MetaCaptioner.Prompt import Prompts, resampling
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.rank_loop import RunSample
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.record import Record, is_error
+from MetaCaptioner.results import read_records, result_files
 from MetaCaptioner.second_pass import check_texts
 from MetaCaptioner.stage import Stage
 from MetaCaptioner.work import Work

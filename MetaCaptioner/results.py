@@ -7,21 +7,18 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import msgspec
 import numpy as np
 
-from MetaCaptioner.errors import NO_MEDIA, UserError
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
-from MetaCaptioner.metafile import Sample
+from MetaCaptioner.record import Record, Told, glance, parse_record
 from MetaCaptioner.rows import Row, RowNumbers, row_of
-
-Record = dict[str, Any]
 
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
 _LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)\.lock$")
@@ -62,76 +59,6 @@ def result_files(folder: Path, rank: int | None = None) -> list[tuple[Path, Resu
     pattern = PATTERN if rank is None else f"Rank{rank}_node*_*.jsonl"
     named = ((path, ResultName.parse(path.name)) for path in sorted(folder.glob(pattern)))
     return [(path, name) for path, name in named if name is not None]
-
-
-def parse_record(line: bytes) -> Record | None:
-    """The record in one line, or None where the line is torn or is no record."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and isinstance(record.get("sample_id"), str) else None
-
-
-class ToldTar(msgspec.Struct, gc=False):
-    """The tar file that a record's media lie in, below the root."""
-
-    file: str
-
-
-class ToldError(msgspec.Struct, gc=False):
-    """What a failure says of itself."""
-
-    kind: str
-
-
-class Told(msgspec.Struct, gc=False):
-    """What a line of a result file tells of which sample, how it ended, what it is of and what it was made with.
-
-    A field of another type than it should have is None.
-    """
-
-    sample_id: str
-    data_name: str | None = None
-    index: int | None = None
-    status: str | None = None
-    stage: str | None = None
-    model: str | None = None
-    prompts: str | None = None
-    root: str | None = None
-    image: str | None = None
-    video: str | None = None
-    tar: ToldTar | None = None
-    error: ToldError | None = None
-
-
-_TOLD = msgspec.json.Decoder(Told)
-
-
-def told_of(record: Record) -> Told:
-    """What a record tells, as `glance` has it."""
-    fields: Record = {}
-    for field in msgspec.structs.fields(Told):
-        try:
-            fields[field.name] = msgspec.convert(record.get(field.name), field.type)
-        except msgspec.ValidationError:
-            fields[field.name] = None
-    return Told(**fields)
-
-
-def glance(line: bytes) -> Told | None:
-    """What `parse_record` finds in a line, as far as it tells of which sample, several times faster."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        if not line.isascii():
-            line.decode()  # msgspec does not look into the texts that it passes over
-        return _TOLD.decode(line)
-    except (ValueError, RecursionError, msgspec.MsgspecError):
-        record = parse_record(line)
-    return None if record is None else told_of(record)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -192,22 +119,6 @@ def read_at(path: Path, offset: int) -> Record | None:
         raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
 
 
-def is_error(record: Record) -> bool:
-    """Whether a record tells of a failure."""
-    return record.get("status") != "ok"
-
-
-def is_without_media(record: Record) -> bool:
-    """Whether a record tells of a row with neither picture nor clip: no stage can use it, and that is no fault."""
-    error = record.get("error")
-    return is_error(record) and isinstance(error, dict) and error.get("kind") == NO_MEDIA
-
-
-def may_yet_succeed(record: Record) -> bool:
-    """Whether a record tells of a failure that another try may mend."""
-    return is_error(record) and not is_without_media(record)
-
-
 def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
     """Write `path` again with only the sound records that `keep` accepts, in one atomic step.
 
@@ -232,23 +143,6 @@ def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
         with suppress(OSError):
             temporary.unlink()
     return dropped
-
-
-def identity(sample: Sample) -> Record:
-    """The fields that every record of a sample begins with, in every stage."""
-    return {
-        "sample_id": sample.sample_id,
-        "data_name": sample.data_name,
-        "index": sample.index,
-        "id": sample.row_id,
-        sample.modality: sample.media_name,
-        **({} if sample.tar is None else {"tar": asdict(sample.tar)}),
-        "root": str(sample.root),
-        "modality": sample.modality,
-        "task": sample.task,
-        "task_source": sample.task_source,
-        **sample.carried,
-    }
 
 
 class DoneSamples:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from MetaCaptioner.files import write_whole
-from MetaCaptioner.results import Record, ResultError
+from MetaCaptioner.record import Record
+from MetaCaptioner.results import ResultError
 
 RUNS = "runs"
 

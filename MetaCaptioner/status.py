@@ -21,7 +21,7 @@ from rich.live import Live
 from MetaCaptioner.errors import NO_MEDIA, BadArguments
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.progress import Progress, Watcher
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.standing import Count
 from MetaCaptioner.status_screen import screen, svg
 from MetaCaptioner.terminal import run_main

@@ -21,7 +21,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.results import ResultError, ResultName, glance, parse_record, result_files
+from MetaCaptioner.record import glance, parse_record
+from MetaCaptioner.results import ResultError, ResultName, result_files
 from MetaCaptioner.side_by_side import side_by_side
 
 OK = 255

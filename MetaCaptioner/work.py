@@ -20,15 +20,8 @@ from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.planned_media import Annotations
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import (
-    DoneSamples,
-    RankResults,
-    Record,
-    done_samples,
-    is_error,
-    may_yet_succeed,
-    result_files,
-)
+from MetaCaptioner.record import Record, is_error, may_yet_succeed
+from MetaCaptioner.results import DoneSamples, RankResults, done_samples, result_files
 from MetaCaptioner.terminal import say
 
 _PROBED_SAMPLES = 20

@@ -24,7 +24,7 @@ from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.rank_loop import LoopSettings, RankLoop
 from MetaCaptioner.ranks import Rank, StopSignal
-from MetaCaptioner.results import identity
+from MetaCaptioner.record import identity
 from MetaCaptioner.stage import loop_settings, open_plan_work
 from MetaCaptioner.vitals import Vitals
 from MetaCaptioner.work import Item

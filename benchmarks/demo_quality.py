@@ -24,7 +24,8 @@ from demo.drawing import AGENTS, STATEMENTS, kinds_of
 from demo.make_data import Item, routed_datasets, write_datasets
 from demo.scene import read_caption, stream
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.results import Record, read_records, result_files
+from MetaCaptioner.record import Record
+from MetaCaptioner.results import read_records, result_files
 from MetaCaptioner.terminal import run_main
 
 ROOT = Path(__file__).resolve().parents[1]

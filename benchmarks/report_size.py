@@ -22,7 +22,7 @@ from PIL import Image
 
 from MetaCaptioner.domains import DOMAINS
 from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.terminal import run_main, say
 

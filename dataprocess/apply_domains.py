@@ -21,7 +21,8 @@ from MetaCaptioner.files import atomic_write
 from MetaCaptioner.metafile import Dataset, read_metafile
 from MetaCaptioner.named_media import OTHER_MEDIA, RowMedia, of_record
 from MetaCaptioner.Prompt import load_prompts
-from MetaCaptioner.results import is_error, read_records, result_files, told_of
+from MetaCaptioner.record import is_error, told_of
+from MetaCaptioner.results import read_records, result_files
 from MetaCaptioner.terminal import run_main, say
 
 

@@ -20,7 +20,8 @@ from exporting.job import Job
 from filtered import KEPT, REJECTED, SUMMARY, Comparison, find_place, read_summary, score_folder
 
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.record import Record, is_error
+from MetaCaptioner.results import read_records, result_files
 from MetaCaptioner.terminal import run_main, say
 
 

@@ -24,7 +24,8 @@ from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
-from MetaCaptioner.results import Record, is_without_media, result_files
+from MetaCaptioner.record import Record, is_without_media
+from MetaCaptioner.results import result_files
 from MetaCaptioner.terminal import run_main, say
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from MetaCaptioner.candidates import Candidate, all_candidates
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write
-from MetaCaptioner.results import DoneSamples, Record, read_records, result_files
+from MetaCaptioner.record import Record
+from MetaCaptioner.results import DoneSamples, read_records, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
 from MetaCaptioner.terminal import say
 

@@ -29,17 +29,8 @@ from MetaCaptioner.named_media import GONE, OTHER_MEDIA
 from MetaCaptioner.plan import PlanRow, read_plan
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.provenance import Provenance
-from MetaCaptioner.results import (
-    Record,
-    Told,
-    is_error,
-    parse_record,
-    read_glances,
-    read_lines,
-    read_records,
-    result_files,
-    told_of,
-)
+from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
+from MetaCaptioner.results import read_glances, read_lines, read_records, result_files
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.source import tar_place
 from MetaCaptioner.terminal import run_main, say

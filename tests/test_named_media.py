@@ -6,7 +6,7 @@ import pytest
 from MetaCaptioner.annotation import AnnotationFile
 from MetaCaptioner.metafile import sample_from_row
 from MetaCaptioner.named_media import RowMedia, mark, of_record, of_rows, of_sample
-from MetaCaptioner.results import Told, identity, told_of
+from MetaCaptioner.record import Told, identity, told_of
 from tests.helpers import write_annotation
 
 TAR = {"file": "a.tar", "offset": 512, "size": 3}

@@ -9,7 +9,8 @@ import pytest
 from verify import main as verify
 
 from MetaCaptioner.provenance import FILE_NAME, Provenance
-from MetaCaptioner.results import RankResults, Told
+from MetaCaptioner.record import Told
+from MetaCaptioner.results import RankResults
 from tests.helpers import (
     FakeEngine,
     Outcome,

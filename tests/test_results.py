@@ -12,17 +12,12 @@ import pytest
 from MetaCaptioner import results as results_module
 from MetaCaptioner.journal import Past
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.record import Record, Told, glance, identity, is_error, parse_record
 from MetaCaptioner.results import (
     DoneSamples,
     RankResults,
-    Record,
     ResultError,
     ResultName,
-    Told,
-    glance,
-    identity,
-    is_error,
-    parse_record,
     ranks_at_work,
     read_records,
     result_files,

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.results import RankResults, Record, ResultError, result_files
+from MetaCaptioner.record import Record
+from MetaCaptioner.results import RankResults, ResultError, result_files
 from MetaCaptioner.run_log import RunLog, read_runs
 from tests.helpers import fill_disk
 

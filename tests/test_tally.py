@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from MetaCaptioner import tally
-from MetaCaptioner.results import ResultError, Told, glance, parse_record
+from MetaCaptioner.record import Told, glance, parse_record
+from MetaCaptioner.results import ResultError
 from MetaCaptioner.tally import OK, OTHER_KINDS, Found, Tally, read_on
 
 NAMES = ["set", "ADE 20K", 'a "quoted" name', "with/slash", "Überall", "日本", "back\\slash", "tab\tname"]

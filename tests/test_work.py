@@ -13,7 +13,8 @@ from MetaCaptioner.engine import Request
 from MetaCaptioner.errors import EngineDead
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.results import identity, result_files
+from MetaCaptioner.record import identity
+from MetaCaptioner.results import result_files
 from MetaCaptioner.source import TarPlace
 from tests.helpers import (
     FakeEngine,

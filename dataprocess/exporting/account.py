@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 
 
 @dataclass

@@ -15,7 +15,7 @@ from exporting.job import Job, media_of
 from exporting.texts import TextNames, full_name, text_name, text_of
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import held_alone
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.spelling import find
 
 _LOCK = ".metacaptioner-export.lock"

@@ -16,7 +16,8 @@ from MetaCaptioner.candidates import Candidates, best, resample_folders
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.earlier import caption_ranks, is_caption
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.results import Record, is_error, parse_record, read_lines, result_files
+from MetaCaptioner.record import Record, is_error, parse_record
+from MetaCaptioner.results import read_lines, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
 
 _OFFSET_BITS = 44

@@ -13,7 +13,7 @@ from exporting.job import Job, media_of
 from exporting.names import METAFILE
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 
 
 @dataclass(frozen=True)

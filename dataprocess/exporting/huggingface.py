@@ -14,7 +14,7 @@ from exporting.card import card
 from exporting.job import MOST_MEDIA_BYTES, Job, media_of
 from exporting.tables import FIELDS, table_row
 from MetaCaptioner.domains import Modality
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 
 _BATCH_ROWS = 1000
 _BATCH_BYTES = 64 * 10**6

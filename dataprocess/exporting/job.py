@@ -16,7 +16,7 @@ from exporting.names import ACCOUNT_FILE, file_names
 from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.source import MediaSource
 
 MOST_MEDIA_BYTES = 2**31 - 2**20

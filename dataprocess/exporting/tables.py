@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from exporting.job import media_of
 from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 
 _TEXTS = ("sample_id", "data_name", "id", "media", "modality", "task", "subdomain", "caption", "model", "prompts")
 _ORDER = ("sample_id", "data_name", "index", "id", "media", "modality", "task", "subdomain", "caption", "overall")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from exporting.job import Job, media_of
 from exporting.names import shortened
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 
 SUFFIX = ".txt"
 _LONGEST_BYTES = 251  # with the suffix as many as file systems take

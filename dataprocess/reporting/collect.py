@@ -8,7 +8,7 @@ from pathlib import Path
 from MetaCaptioner.domains import DOMAINS
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from reporting.comparison import Comparison
 from reporting.entry import Entry
 from reporting.gallery import Chooser, media_name, shown

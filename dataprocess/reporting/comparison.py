@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.rows import RowNumbers, row_of
 from reporting.entry import Entry
 

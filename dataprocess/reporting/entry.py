@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from MetaCaptioner.candidates import Candidate, best
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import why_unmarked
-from MetaCaptioner.results import Record, is_error
+from MetaCaptioner.record import Record, is_error
 
 State = Literal["marked", "unmarked", "failed"]
 NO_DOMAIN = "Not routed"

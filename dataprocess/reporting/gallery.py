@@ -5,7 +5,7 @@ import heapq
 from collections import defaultdict
 from itertools import chain, count, islice, zip_longest
 
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from reporting.entry import Entry
 
 # A record holds what models wrote, however much that is. These bounds keep a page of some hundred samples small.

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 
 _HERE = Path(__file__).parent
 _LIBRARY = _HERE / "vendor" / "chart.umd.min.js"

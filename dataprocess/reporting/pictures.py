@@ -15,7 +15,7 @@ from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.picture import PictureError, decode
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from MetaCaptioner.source import MediaSource
 
 # Tried in this order until the picture fits: its longer side in pixels, WebP quality.

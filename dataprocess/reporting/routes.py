@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Self
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.results import Record, is_error, read_records, result_files
+from MetaCaptioner.record import Record, is_error
+from MetaCaptioner.results import read_records, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
 from reporting.entry import Route, Sums, seconds_of, tokens_of
 

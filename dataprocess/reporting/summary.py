@@ -8,7 +8,8 @@ from pathlib import Path
 from MetaCaptioner.candidates import all_candidates, resample_folders
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.results import Record, is_error, is_without_media, result_files
+from MetaCaptioner.record import Record, is_error, is_without_media
+from MetaCaptioner.results import result_files
 from MetaCaptioner.run_log import read_runs
 from reporting.entry import Entry, Route, State, Sums, read_entry, seconds_of, tokens_of
 from reporting.routes import CONFIDENCE_BINS, Routes, confidence_bin

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from tests.pipeline.commands import records, script, succeed
 from tests.random_model import ROOT
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import webdataset
 
-from MetaCaptioner.results import Record
+from MetaCaptioner.record import Record
 from tests.dataprocess.exporting.conftest import Captions, Export
 
 
