@@ -12,7 +12,7 @@ import pytest
 from MetaCaptioner import results as results_module
 from MetaCaptioner.journal import Past
 from MetaCaptioner.metafile import Sample
-from MetaCaptioner.record import Record, Told, glance, identity, is_error, parse_record
+from MetaCaptioner.record import Record, Told, glance, identity, is_error
 from MetaCaptioner.results import (
     DoneSamples,
     RankResults,
@@ -347,34 +347,6 @@ def told(of: Record) -> Told:
     found = glance(json.dumps(of).encode() + b"\n")
     assert found is not None
     return found
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b'{"sample_id": "set/0", "data_name": "set", "index": 0, "status": "ok", "caption": "x"}',
-        '{"sample_id": "é/0", "data_name": "é", "index": 0, "status": "error", "more": {"a": ["}"]}}'.encode(),
-        b'{"sample_id": "set/0"}',
-        b'{"sample_id": "set/0", "index": "0", "data_name": 3, "status": null}',
-        b'{"sample_id": "set/0", "index": 1.0, "data_name": "set"}',
-        b'{"sample_id": "set/0", "index": -1, "data_name": "set", "seconds": NaN}',
-        b'{"sample_id": "set/0", "index": 5, "data_name": "set", "caption": "\\ud800"}',
-        b'{"sample_id": "set/0", "index": 5, "data_name": "set", "caption": "\xff"}',
-        b'{"sample_id": "set/0", "index": 5, "data_name": "set", "caption": "\xed\xa0\x80"}',
-        b'{"sample_id": "set/0", "index": 5, "data_na',
-        b'{"sample_id": "set/0", "index": 5}{"sample_id": "set/1", "index": 6}',
-        b'{"sample_id": 3}', b'{"index": 3}', b'{}', b'[]', b'null', b'', b'x', b'{"sample_id": "set/0", "n": 01}',
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
-def test_a_glance_at_a_line_comes_to_the_same_as_its_record(line: bytes, end: bytes) -> None:
-    seen, parsed = glance(line + end), parse_record(line + end)
-    assert (seen is None) == (parsed is None)
-    if seen is None or parsed is None:
-        return
-    types = {"sample_id": str, "data_name": str, "index": int, "status": str}
-    expected = {key: parsed.get(key) if isinstance(parsed.get(key), kind) else None for key, kind in types.items()}
-    assert {key: getattr(seen, key) for key in types} == expected
 
 
 def test_ranks_at_work_are_told(tmp_path: Path) -> None:
