@@ -16,7 +16,7 @@ from MetaCaptioner.record import glance, parse_record, told_of
         b'{"sample_id": "set/0", "index": 5, "data_name": "set", "caption": "\xff"}',
         b'{"sample_id": "set/0", "index": 5, "data_name": "set", "caption": "\xed\xa0\x80"}',
         b'{"sample_id": "s/0", "stage": "x", "model": "m", "prompts": 3, "root": "/r", "image": "a", "video": ["b"]}',
-        b'{"sample_id": "s/0", "tar": {"file": "a.tar", "offset": 1, "size": 2}, "error": {"kind": "k", "message": ""}}',
+        b'{"sample_id": "s/0", "tar": {"file": "a.tar", "offset": 1, "size": 2}, "error": {"kind": "k"}}',
         b'{"sample_id": "s/0", "tar": {"file": 3}, "error": "bad"}',
         b'{"sample_id": "set/0", "index": 5, "data_na',
         b'{"sample_id": "set/0", "index": 5}{"sample_id": "set/1", "index": 6}',
