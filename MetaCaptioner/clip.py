@@ -65,27 +65,31 @@ def rising_times(stamps: Sequence[int | None], step: float, longest_gap: float) 
     order; frames without a time of their own are spread between their neighbours. All in the same unit.
 
     Returns:
-        As many as there are stamps, strictly rising; the first is the first stamp.
+        As many as there are stamps, from 0 and strictly rising.
     """
-    places: list[int] = []
-    values: list[float] = []
-    offset, top = 0.0, 0.0
-    for place, stamp in enumerate(stamps):
-        if stamp is None:
-            continue
-        value = stamp + offset
-        if values and not top - REORDERED_FRAMES * step <= value <= top + longest_gap:
-            offset += top + step - value
-            value = top + step
-        top = max(top, value) if values else value
-        places.append(place)
-        values.append(value)
-    known, xs = np.unique(np.sort(np.asarray(values, np.float64)), return_index=True)
-    if len(known) == 0:
+    places = [place for place, stamp in enumerate(stamps) if stamp is not None]
+    if not places:
         return np.arange(len(stamps), dtype=np.float64) * step
-    xs = np.asarray(places)[xs]
+    values = _without_leaps([stamp for stamp in stamps if stamp is not None], step, longest_gap)
+    known, firsts = np.unique(np.sort(np.asarray(values, np.float64)), return_index=True)
+    xs = np.asarray(places)[firsts]
     everywhere = np.arange(len(stamps), dtype=np.float64)
     times = np.interp(everywhere, xs, known).astype(np.float64)
     times[: xs[0]] -= step * (xs[0] - everywhere[: xs[0]])
     times[xs[-1] + 1 :] += step * (everywhere[xs[-1] + 1 :] - xs[-1])
-    return times
+    from_zero: NDArray[np.float64] = times - times[0]
+    return from_zero
+
+
+def _without_leaps(stamps: Sequence[int], step: float, longest_gap: float) -> list[int]:
+    """The stamps from 0 on, each part after a leap set behind the one before; in whole numbers, however large."""
+    offset, top = -stamps[0], 0
+    values: list[int] = []
+    for stamp in stamps:
+        value = stamp + offset
+        if not top - REORDERED_FRAMES * step <= value <= top + longest_gap:
+            offset += top + round(step) - value
+            value = top + round(step)
+        top = max(top, value)
+        values.append(value)
+    return values

@@ -6,6 +6,7 @@ frame that comes out is held against what the packets told. Where the two differ
 which frames there are, once to take the wanted ones.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -44,6 +45,7 @@ FORMATS = (
 """FFmpeg's names of the containers that are read: none that names other files (playlists, lists of pictures)."""
 
 _BUFFER_BYTES = 2**18
+_GIF_TAIL_BYTES = 1024
 _STARTS_ANEW_AT_KEYFRAMES = frozenset(("h264", "hevc", "libdav1d", "av1", "vp9"))
 _COMPLAINS_OF_LOSSES = frozenset(("matroska", "ogg"))
 
@@ -66,6 +68,8 @@ def sample(source: MediaSource, plan: Plan) -> Clip:
             return _by_packets(source, index, size, plan)
         except (_UnlikePacketsError, av.FFmpegError):
             return _by_decoding_all(source, index, size, plan)
+    except av.ArgumentError:  # what a format that is not on the list comes out as
+        raise VideoError(f"no video can be read from it: its format is none of {', '.join(FORMATS)}") from None
     except av.FFmpegError as error:
         raise VideoError(f"no video can be read from it: {error.strerror or type(error).__name__}") from None
 
@@ -112,7 +116,7 @@ def _read_packets(source: MediaSource) -> tuple[PacketIndex, tuple[int, int]]:
     packets: list[PacketFacts] = []
     last_end = 0.0
     with _opened(source) as (container, stream), _complaints() as complaints:
-        for packet in container.demux():
+        for packet in _all_packets(container):
             is_video = packet.stream_index == stream.index
             if packet.size and (is_video or packet.stream.type == "audio"):
                 last_end = max(last_end, _end_of(packet))
@@ -125,13 +129,37 @@ def _read_packets(source: MediaSource) -> tuple[PacketIndex, tuple[int, int]]:
             raise VideoError("the video has no frames")
         if first is None:
             raise VideoError("none of its frames can be decoded")
-        if container.format.name.split(",")[0] in _COMPLAINS_OF_LOSSES:
-            for _, name, text in complaints:
-                if name == container.format.name:
-                    raise VideoError(f"some of its data are damaged or missing: {text.strip():.120}")
+        _check_complaints(container, complaints)
+        _check_trailer(container, source)
         index = PacketIndex.of(container, stream, packets)
         index.check(container, stream, last_end)
         return index, upright_size(stream, first)
+
+
+def _all_packets(container: InputContainer) -> Iterator["Packet[Any]"]:
+    try:
+        yield from container.demux()
+    except av.FFmpegError as error:
+        raise VideoError(f"its data are cut off or damaged: {error.strerror}") from None
+
+
+def _check_complaints(container: InputContainer, complaints: list[tuple[int, str, str]]) -> None:
+    """Refuse a file of which FFmpeg's reader says, if only in its log, that something is missing."""
+    if container.format.name.split(",")[0] in _COMPLAINS_OF_LOSSES:
+        for _, name, text in complaints:
+            if name == container.format.name:
+                raise VideoError(f"some of its data are damaged or missing: {text.strip():.120}")
+
+
+def _check_trailer(container: InputContainer, source: MediaSource) -> None:
+    """Refuse a GIF that was cut off: only its last byte tells."""
+    if container.format.name == "gif":
+        with source.open() as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - _GIF_TAIL_BYTES))
+            tail = file.read().rstrip(b"\0\r\n\t ")
+        if tail and not tail.endswith(b";"):
+            raise VideoError("its end is missing: was it cut off?")
 
 
 def _end_of(packet: "Packet[Any]") -> float:
@@ -143,6 +171,7 @@ def _end_of(packet: "Packet[Any]") -> float:
 def _complaints() -> Iterator[list[tuple[int, str, str]]]:
     """The errors that FFmpeg writes meanwhile: level, who complains, text."""
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # another clip may have had the same
     try:
         with av.logging.Capture() as complaints:
             yield complaints
@@ -256,6 +285,8 @@ def _shown_frames(source: MediaSource, index: PacketIndex) -> Iterator[VideoFram
                     continue
                 raise VideoError(f"its video packet {number} cannot be decoded: {error.strerror}") from None
             for frame in frames:
+                if frame.is_corrupt and index.is_broadcast and frame.pts == index.stamps[index.end - 1]:
+                    continue
                 has_damage = frame.is_corrupt or (has_damage and not frame.key_frame)
                 if is_first and has_damage and (index.is_broadcast or number < index.first_key):
                     continue

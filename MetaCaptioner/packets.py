@@ -121,15 +121,22 @@ class PacketIndex:
         Raises:
             VideoError: data are damaged, or there is clearly less than its header promises.
         """
-        damaged = int(self.corrupt[self.first_key : self.end].sum())
+        # Where a recording ends and the next begins, up to two packets before the joint are called damaged.
+        begins = np.append(self.keys, [True, True])
+        is_joint = begins[:-2] | begins[1:-1] | begins[2:]
+        is_damaged = self.corrupt & ~is_joint if self.is_broadcast else self.corrupt
+        damaged = int(is_damaged[self.first_key : self.end].sum())
         if damaged:
             raise VideoError(f"{damaged} of its {len(self.stamps)} video packets are damaged")
-        if _kind(container) not in _PROMISE_THEIR_LENGTH:
+        kind = _kind(container)
+        if kind not in _PROMISE_THEIR_LENGTH:
             return
         unit = float(self.unit)
         known = ~np.isnan(self.stamps)
         if stream.duration:
             promised = stream.duration * unit
+            if kind == "avi" and stream.average_rate:  # its duration is cut to what is there, its number of frames not
+                promised = max(promised, float(stream.frames / stream.average_rate))
             ends = (self.stamps + self.durations)[known] * unit
             held = ends.max(initial=0.0) - (stream.start_time or 0) * unit
         else:
