@@ -136,7 +136,7 @@ FORMS = {
     "times from 5000": Form(".ts", (f"{_X264} -g 12 -output_ts_offset 5000",)),
     "times that wrap": Form(".ts", (f"{_X264} -g 12 -output_ts_offset 95442.5",)),
     "sound first": Form(
-        ".mp4", (f"{_X264} -g 12", "-itsoffset 0.7 | -f lavfi -i sine=d=4 -map 0:v -map 1:a -c:v copy -c:a aac")
+        ".mp4", (f"{_X264} -g 12", "-itsoffset 0.7 | -f lavfi -i sine=d=3.2 -map 0:v -map 1:a -c:v copy -c:a aac")
     ),
     "sound longer": Form(".mkv", (f"{_X264}", "-f lavfi -i sine=d=7 -map 0:v -map 1:a -c:v copy -c:a aac")),
     "two videos": Form(
