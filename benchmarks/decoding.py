@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,7 @@ def _plan(facts: VideoFacts, budget: MediaBudget) -> Wanted:
 
 
 def _by_decord(path: Path, wanted: Wanted, looks_first: bool) -> Any:
-    import decord
-
+    decord = import_module("decord")
     if looks_first:
         decord.VideoReader(str(path), num_threads=1)[0].asnumpy()
     reader = decord.VideoReader(str(path), num_threads=1, width=wanted.width, height=wanted.height)
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--times", type=int, default=3, help="runs of each, of which the shortest counts")
     options = parser.parse_args(arguments)
     try:
-        import decord  # noqa: F401
+        import_module("decord")
     except ImportError:
         raise UserError("this compares with decord, which is not installed: pip install decord") from None
     options.work.mkdir(parents=True, exist_ok=True)

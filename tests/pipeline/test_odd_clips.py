@@ -17,7 +17,8 @@ pytestmark = [
 ]
 
 PLAIN = sorted((ROOT / "data" / "demo" / "video_clips").glob("*.mp4"))
-SHOWING_ALL = {name: form for name, form in FORMS.items() if form.is_whole}
+ONLY_4_TO_3 = "pixels wide in mpeg-2"  # a header of MPEG-2 knows three shapes of pictures, none of them a square
+SHOWING_ALL = {name: form for name, form in FORMS.items() if form.is_whole and name != ONLY_4_TO_3}
 
 
 @pytest.fixture(scope="module")
