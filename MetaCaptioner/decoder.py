@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from MetaCaptioner.clip import Clip, Plan, VideoError, VideoFacts, Wanted, rising_times
+from MetaCaptioner.clip import Clip, Plan, VideoError, Wanted, rising_times
 from MetaCaptioner.packets import PacketFacts, PacketIndex
 from MetaCaptioner.source import MediaSource
 from MetaCaptioner.upright import upright_picture, upright_size
@@ -47,6 +47,8 @@ FORMATS = (
 _BUFFER_BYTES = 2**18
 _GIF_TAIL_BYTES = 1024
 _STARTS_ANEW_AT_KEYFRAMES = frozenset(("h264", "hevc", "libdav1d", "av1", "vp9"))
+# Of HEVC, pictures that are so marked may still be built upon by those of higher temporal layers.
+_MARKS_WHAT_NOTHING_BUILDS_UPON = frozenset(("h264",))
 _COMPLAINS_OF_LOSSES = frozenset(("matroska", "ogg"))
 
 
@@ -191,30 +193,47 @@ def _by_packets(source: MediaSource, index: PacketIndex, size: tuple[int, int], 
     stamps = index.stamps[order]
     facts = index.facts(stamps, float(index.durations[order[-1]]), size)
     wanted = plan(facts)
+    return Clip(facts, wanted, np.stack(_decode_stretches(source, index, wanted)))
+
+
+def _decode_stretches(source: MediaSource, index: PacketIndex, wanted: Wanted) -> list[NDArray[np.uint8]]:
+    """The wanted frames; what none of them builds upon is passed over.
+
+    Raises:
+        _UnlikePacketsError: a frame is not where the packets say.
+    """
+    order = index.order
+    stamps = index.stamps[order]
+    pictures: list[NDArray[np.uint8]] = []
     with _opened(source) as (container, stream):
+        decoder = stream.codec_context
+        packets = {int(order[rank]) for rank in wanted.indices}
         begins = [0 if rank == 0 else _begin_of(index, int(order[rank]), stream) for rank in wanted.indices]
-        pictures: list[NDArray[np.uint8]] = []
-        rank, first_stamp = 0, -np.inf
+        first_stamp = last_stamp = -np.inf
         is_resting = False
         for number, packet in enumerate(_video_packets(container, stream, index)):
-            if len(pictures) == len(wanted.indices):
-                break
             if packet is not None and number < begins[len(pictures)]:
                 is_resting = True
                 continue
             if is_resting:
-                stream.codec_context.flush_buffers()
-                first_stamp = index.stamps[number]
-                rank = int(np.searchsorted(stamps, first_stamp))
+                decoder.flush_buffers()
+                first_stamp = last_stamp = index.stamps[number] - 1
                 is_resting = False
-            for frame in stream.codec_context.decode(packet):
-                if frame.pts is not None and frame.pts < first_stamp:
+            if decoder.name in _MARKS_WHAT_NOTHING_BUILDS_UPON:
+                decoder.skip_frame = "DEFAULT" if number in packets else "NONREF"
+            for frame in decoder.decode(packet):
+                stamp = np.nan if frame.pts is None else frame.pts
+                if stamp <= first_stamp:
                     continue  # it builds upon frames before the keyframe that decoding began at
-                if rank == len(stamps) or frame.pts != stamps[rank] or frame.is_corrupt:
+                rank = int(np.searchsorted(stamps, stamp))
+                is_known = rank < len(stamps) and stamps[rank] == stamp > last_stamp
+                if not is_known or rank > wanted.indices[len(pictures)] or frame.is_corrupt:
                     raise _UnlikePacketsError
+                last_stamp = stamp
                 pictures += _as_wanted(frame, rank, wanted)
-                rank += 1
-    return _clip(facts, wanted, pictures)
+                if len(pictures) == len(wanted.indices):
+                    return pictures
+    raise _UnlikePacketsError
 
 
 def _begin_of(index: PacketIndex, packet: int, stream: VideoStream) -> int:
@@ -240,12 +259,6 @@ def _as_wanted(frame: VideoFrame, rank: int, wanted: Wanted) -> list[NDArray[np.
     return [upright_picture(frame, wanted.width, wanted.height)] * times if times else []
 
 
-def _clip(facts: VideoFacts, wanted: Wanted, pictures: list[NDArray[np.uint8]]) -> Clip:
-    if len(pictures) != len(wanted.indices):
-        raise _UnlikePacketsError
-    return Clip(facts, wanted, np.stack(pictures))
-
-
 def _by_decoding_all(source: MediaSource, index: PacketIndex, size: tuple[int, int], plan: Plan) -> Clip:
     """The wanted frames, of those that come out when everything is decoded.
 
@@ -263,7 +276,7 @@ def _by_decoding_all(source: MediaSource, index: PacketIndex, size: tuple[int, i
         pictures += _as_wanted(frame, rank, wanted)
         if len(pictures) == len(wanted.indices):
             break
-    return _clip(facts, wanted, pictures)
+    return Clip(facts, wanted, np.stack(pictures))
 
 
 def _shown_frames(source: MediaSource, index: PacketIndex) -> Iterator[VideoFrame]:

@@ -131,3 +131,16 @@ def test_every_form_shows_the_plain_clip(clip: Path, plain: Path) -> None:
     for time, frame in zip(found.times, found.frames, strict=True):
         nearest = expected.frames[max(0, round(time * RATE) - 1) : round(time * RATE) + 2]
         assert likeness(frame[None], nearest).max() > 25
+
+
+IN_ONE_PASS = [name for name in FORMS if "avi" not in name and "cut" not in name and name != "h264 intra refresh"]
+
+
+@pytest.mark.parametrize("clip", IN_ONE_PASS, indirect=True)
+def test_a_sound_clip_is_not_decoded_twice(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "_by_decoding_all", lambda *_: pytest.fail("all was decoded"))
+
+    def plan(facts: VideoFacts) -> Wanted:
+        return Wanted((0, facts.frames // 2, facts.frames - 1), *SIZE)
+
+    assert len(decoder.sample(MediaSource(clip), plan).frames) == 3
