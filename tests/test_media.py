@@ -500,6 +500,13 @@ def test_models_that_count_frames_are_told_the_true_times(tmp_path: Path, hold: 
     assert media.duration == pytest.approx(3.0 if hold == 1 else 7.5, abs=0.35)
 
 
+def test_a_clip_that_is_too_large_or_too_long_a_strip_is_told_as_such(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", 3)
+    error = refused(path, "video", replace(BUDGET, max_source_pixels=1000))
+    assert (error.kind, "96x64" in error.message) == ("media_too_large", True)
+    assert refused(make_clip(tmp_path / "b.mp4", 3, (6600, 32)), "video").kind == "media_bad_shape"
+
+
 def sound_only(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
