@@ -1,6 +1,5 @@
 """Clips that are not whole, or not what their name says: an error that says so, or what is truly there."""
 
-import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,9 @@ import pytest
 
 from MetaCaptioner.clip import VideoError
 from tests.odd_clips import FORMS, ffmpeg
-from tests.test_decoder import RATE, SIZE, clip, likeness, plain, sampled, shown_by_ffmpeg  # noqa: F401
+from tests.shown_clips import RATE, SIZE, likeness, needs_ffmpeg, sampled, shown_by_ffmpeg
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+pytestmark = needs_ffmpeg
 
 
 def refusal(path: Path) -> str:
@@ -35,23 +34,23 @@ PROMISING = (
 )
 
 
-@pytest.mark.parametrize("clip", PROMISING, indirect=True)
+@pytest.mark.parametrize("odd_clip", PROMISING, indirect=True)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.85])
-def test_a_clip_that_was_cut_off_is_no_clip_of_its_first_part(clip: Path, tmp_path: Path, share: float) -> None:  # noqa: F811
-    assert refusal(part_of(clip, tmp_path / clip.name, 0, share))
+def test_a_clip_that_was_cut_off_is_no_clip_of_its_first_part(odd_clip: Path, tmp_path: Path, share: float) -> None:
+    assert refusal(part_of(odd_clip, tmp_path / odd_clip.name, 0, share))
 
 
-def test_what_is_missing_is_told(plain: Path, tmp_path: Path) -> None:  # noqa: F811
-    ffmpeg("-i", plain, "-c", "copy", "-movflags", "faststart", tmp_path / "a.mp4")
+def test_what_is_missing_is_told(plain_clip: Path, tmp_path: Path) -> None:
+    ffmpeg("-i", plain_clip, "-c", "copy", "-movflags", "faststart", tmp_path / "a.mp4")
     assert "was it cut off?" in refusal(part_of(tmp_path / "a.mp4", tmp_path / "b.mp4", 0, 0.5))
 
 
-@pytest.mark.parametrize("clip", ["h264 ts", "h264 open gop ts", "mpeg-2 ts", "mpeg-2"], indirect=True)
+@pytest.mark.parametrize("odd_clip", ["h264 ts", "h264 open gop ts", "mpeg-2 ts", "mpeg-2"], indirect=True)
 @pytest.mark.parametrize(("begin", "end"), [(0, 0.6), (0.3, 1), (0.2, 0.7)])
-def test_a_recording_may_begin_and_end_anywhere(clip: Path, tmp_path: Path, begin: float, end: float) -> None:  # noqa: F811
+def test_a_recording_may_begin_and_end_anywhere(odd_clip: Path, tmp_path: Path, begin: float, end: float) -> None:
     """Of it the frames are shown that can be: those from its first keyframe on, without one that was cut."""
-    whole = shown_by_ffmpeg(clip, *SIZE)
-    found = sampled(part_of(clip, tmp_path / clip.name, begin, end))
+    whole = shown_by_ffmpeg(odd_clip, *SIZE)
+    found = sampled(part_of(odd_clip, tmp_path / odd_clip.name, begin, end))
     places = likeness(found.frames, whole.frames).argmax(axis=1)
     assert len(places) > 10
     assert (np.diff(places)[:-1] == 1).all()  # the last may have lost those that are shown just before it
@@ -59,9 +58,9 @@ def test_a_recording_may_begin_and_end_anywhere(clip: Path, tmp_path: Path, begi
 
 
 @pytest.mark.parametrize("form", ["h264 ts", "mpeg-2"])
-def test_recordings_one_after_the_other_are_one(form: str, plain: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_recordings_one_after_the_other_are_one(form: str, plain_clip: Path, tmp_path: Path) -> None:
     """Their time stamps begin anew in the middle."""
-    one = FORMS[form].make(plain, tmp_path / f"one{FORMS[form].suffix}")
+    one = FORMS[form].make(plain_clip, tmp_path / f"one{FORMS[form].suffix}")
     both = tmp_path / f"both{FORMS[form].suffix}"
     both.write_bytes(2 * one.read_bytes())
     alone, joined = sampled(one), sampled(both)
@@ -73,16 +72,18 @@ def test_recordings_one_after_the_other_are_one(form: str, plain: Path, tmp_path
         assert np.diag(likeness(half, alone.frames)).min() > 40
 
 
-@pytest.mark.parametrize("clip", ["h264 gop 12", "xvid avi", "mpeg-2", "h264 ts", "theora", "av1 mp4"], indirect=True)
+@pytest.mark.parametrize(
+    "odd_clip", ["h264 gop 12", "xvid avi", "mpeg-2", "h264 ts", "theora", "av1 mp4"], indirect=True
+)
 @pytest.mark.parametrize("place", [0.25, 0.5, 0.8])
-def test_damage_that_shows_is_not_captioned(clip: Path, tmp_path: Path, place: float) -> None:  # noqa: F811
+def test_damage_that_shows_is_not_captioned(odd_clip: Path, tmp_path: Path, place: float) -> None:
     """An error, or right frames at right times: none that the decoder made up."""
-    content = bytearray(clip.read_bytes())
+    content = bytearray(odd_clip.read_bytes())
     begin = int(place * len(content))
     content[begin : begin + 400] = np.random.default_rng(0).bytes(400)
-    path = tmp_path / clip.name
+    path = tmp_path / odd_clip.name
     path.write_bytes(content)
-    whole = shown_by_ffmpeg(clip, *SIZE)
+    whole = shown_by_ffmpeg(odd_clip, *SIZE)
     try:
         found = sampled(path)
     except VideoError:
@@ -102,15 +103,15 @@ def matroska_duration(path: Path, change: Callable[[float], float], target: Path
     return target
 
 
-@pytest.mark.parametrize("clip", ["h264 open gop mkv"], indirect=True)
-def test_a_header_that_says_too_little_is_not_believed(clip: Path, tmp_path: Path) -> None:  # noqa: F811
-    short = sampled(matroska_duration(clip, lambda told: told / 3, tmp_path / "short.mkv"))
-    assert short.facts.duration == pytest.approx(sampled(clip).facts.duration)
-    assert "promises 12.0 s" in refusal(matroska_duration(clip, lambda told: told * 4, tmp_path / "long.mkv"))
+@pytest.mark.parametrize("odd_clip", ["h264 open gop mkv"], indirect=True)
+def test_a_header_that_says_too_little_is_not_believed(odd_clip: Path, tmp_path: Path) -> None:
+    short = sampled(matroska_duration(odd_clip, lambda told: told / 3, tmp_path / "short.mkv"))
+    assert short.facts.duration == pytest.approx(sampled(odd_clip).facts.duration)
+    assert "promises 12.0 s" in refusal(matroska_duration(odd_clip, lambda told: told * 4, tmp_path / "long.mkv"))
 
 
-def test_playlists_open_no_other_file(plain: Path, tmp_path: Path) -> None:  # noqa: F811
-    ts = FORMS["h264 ts"].make(plain, tmp_path / "a.ts")
+def test_playlists_open_no_other_file(plain_clip: Path, tmp_path: Path) -> None:
+    ts = FORMS["h264 ts"].make(plain_clip, tmp_path / "a.ts")
     lists = {
         "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:3,\n{ts}\n#EXT-X-ENDLIST\n",
         "concat": f"ffconcat version 1.0\nfile '{ts}'\n",
@@ -122,9 +123,9 @@ def test_playlists_open_no_other_file(plain: Path, tmp_path: Path) -> None:  # n
 
 
 @pytest.mark.parametrize("suffix", [".m4a", ".mp3", ".mkv"])
-def test_a_cover_is_no_clip(plain: Path, tmp_path: Path, suffix: str) -> None:  # noqa: F811
+def test_a_cover_is_no_clip(plain_clip: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    ffmpeg("-i", plain, "-frames:v", "1", tmp_path / "cover.jpg")
+    ffmpeg("-i", plain_clip, "-frames:v", "1", tmp_path / "cover.jpg")
     if suffix == ".mkv":
         sound = ("-f", "lavfi", "-i", "sine=d=2", "-c:a", "aac")
         ffmpeg(*sound, "-attach", tmp_path / "cover.jpg", "-metadata:s:t", "mimetype=image/jpeg", path)

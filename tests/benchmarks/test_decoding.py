@@ -1,6 +1,5 @@
 """The benchmark of decoding, over a small clip."""
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -8,9 +7,10 @@ import pytest
 
 from benchmarks.decoding import main, make_clip, measure
 from MetaCaptioner.errors import UserError
+from tests.shown_clips import needs_ffmpeg
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+@needs_ffmpeg
 def test_a_clip_is_timed_here_and_by_decord(tmp_path: Path) -> None:
     pytest.importorskip("decord")
     path = make_clip(tmp_path, seconds=2, gop=30, size="320x180")

@@ -10,11 +10,9 @@ from benchmarks.demo_quality import MODEL, PROMPTS
 from tests.odd_clips import FORMS
 from tests.pipeline.commands import module, records, succeed, write_json
 from tests.random_model import ROOT
+from tests.shown_clips import needs_ffmpeg
 
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"),
-]
+pytestmark = [pytest.mark.engine, needs_ffmpeg]
 
 PLAIN = sorted((ROOT / "data" / "demo" / "video_clips").glob("*.mp4"))
 ONLY_4_TO_3 = "pixels wide in mpeg-2"  # a header of MPEG-2 knows three shapes of pictures, none of them a square
