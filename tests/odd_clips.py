@@ -84,6 +84,11 @@ FORMS = {
     "hevc closed gop": Form(".mp4", (f"{_X265}:open-gop=0:keyint=12",)),
     "hevc ts": Form(".ts", (f"{_X265}:keyint=12",)),
     "hevc 10 bit": Form(".mkv", (f"{_X265.replace('yuv420p', 'yuv420p10le')}:keyint=12",)),
+    "hevc temporal layers": Form(".mp4", (f"{_X265}:keyint=20:bframes=7:temporal-layers=3",)),
+    "h264 negative offsets": Form(".mp4", (f"{_X264} -g 20 -bf 3 -movflags +negative_cts_offsets",)),
+    "prores": Form(".mov", ("-c:v prores_ks",)),
+    "ffv1": Form(".mkv", ("-c:v ffv1",)),
+    "mpeg-2 mxf": Form(".mxf", ("-r 25 -c:v mpeg2video -q:v 2 -bf 2 -g 12",)),
     "mpeg-1": Form(".mpg", ("-r 25 -c:v mpeg1video -q:v 2 -bf 2 -g 12",)),
     "mpeg-2": Form(".mpg", ("-r 25 -c:v mpeg2video -q:v 2 -bf 2 -g 12 -f vob",)),
     "mpeg-2 closed gop": Form(
