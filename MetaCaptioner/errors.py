@@ -42,3 +42,7 @@ class SampleError(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
+
+    def __reduce__(self) -> "tuple[type[SampleError], tuple[str, str]]":
+        """Clips are decoded in processes of their own: it must reach the rank from there."""
+        return type(self), (self.kind, self.message)

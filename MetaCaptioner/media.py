@@ -3,6 +3,8 @@
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from MetaCaptioner.source import MediaSource
 _MAX_SIDE_RATIO = 200  # the limit of the Qwen-VL processors (qwen_vl_utils.vision_process.MAX_RATIO)
 _MAX_IMAGE_BYTES = 2**30
 _MIN_VIDEO_FRAMES = 4
+_UNEVEN_RATE = 1000.0
 
 
 @dataclass(frozen=True)
@@ -147,41 +150,65 @@ def _load_image(source: MediaSource, budget: MediaBudget) -> Media:
     )
 
 
-def choose_frames(source_frames: int, source_fps: float, budget: MediaBudget) -> list[int]:
-    """Which frames of a video to take: evenly spread, an even number, first and last among them.
+def choose_frames(times: NDArray[np.float64], duration: float, budget: MediaBudget) -> list[int]:
+    """Which frames of a video to take, by their places in `times`: evenly spread in time, first and last among them.
 
-    The number is that of `qwen_vl_utils.vision_process.smart_nframes`: `video_fps` a second, at least 4 and at most
-    `video_frames`, never more than there are. A video of one frame gives that frame twice, for models that pair frames.
+    Their number is even and, where the frames are evenly spaced, that of `qwen_vl_utils.vision_process.smart_nframes`:
+    `video_fps` a second, at least 4 and at most `video_frames`, never more than there are. No frame is taken twice, so
+    that there are fewer where one stands long. A video of one frame gives that frame twice, for models that pair
+    frames.
     """
-    if source_frames < 2:
+    frames = len(times)
+    if frames < 2:
         return [0, 0]
-    most = max(2, min(budget.video_frames, source_frames))
-    wanted = source_frames / source_fps * min(budget.video_fps, source_fps)
+    most = max(2, min(budget.video_frames, frames))
+    wanted = duration * min(budget.video_fps, frames / duration)
     count = int(min(max(wanted, _MIN_VIDEO_FRAMES), most)) // 2 * 2
-    return [int(index) for index in np.linspace(0, source_frames - 1, count).round()]
+    moments = np.linspace(times[0], times[-1], count)
+    after = np.clip(np.searchsorted(times, moments), 1, frames - 1)
+    nearest = np.where(moments - times[after - 1] <= times[after] - moments, after - 1, after)
+    chosen = set(nearest.tolist())
+    while len(chosen) % 2 or len(chosen) < min(_MIN_VIDEO_FRAMES, count):
+        taken = times[sorted(chosen)]
+        distance = np.abs(times[:, None] - taken[None]).min(axis=1)
+        chosen.add(int(distance.argmax()))
+    return sorted(chosen)
+
+
+def _plan_frames(facts: video.VideoFacts, source: MediaSource, budget: MediaBudget) -> video.Wanted:
+    _check_source(facts.width, facts.height, budget, source)
+    width, height = fit(facts.width, facts.height, min(budget.video_pixels, budget.max_pixels), budget)
+    return video.Wanted(tuple(choose_frames(facts.times, facts.duration, budget)), width, height)
 
 
 def _load_video(source: MediaSource, budget: MediaBudget) -> Media:
     try:
-        facts = video.probe(source)
-        _check_source(facts.width, facts.height, budget, source)
-        width, height = fit(facts.width, facts.height, min(budget.video_pixels, budget.max_pixels), budget)
-        source_fps = facts.fps if facts.fps > 0 else 1.0
-        indices = choose_frames(facts.frames, source_fps, budget)
-        frames, times = video.decode(source, indices, width, height)
+        clip = video.sample(source, partial(_plan_frames, source=source, budget=budget))
     except video.VideoError as error:
         raise SampleError("media_corrupt", f"{source}: {error}") from error
     content_hash = source.hash()
+    facts, wanted = clip.facts, clip.wanted
     return Media(
         modality="video",
-        data=frames,
-        media_id=f"video-{content_hash[:32]}-{width}x{height}-{len(indices)}",
+        data=clip.frames,
+        media_id=f"video-{content_hash[:32]}-{wanted.width}x{wanted.height}-{len(wanted.indices)}",
         content_hash=content_hash,
-        width=width,
-        height=height,
-        duration=facts.frames / source_fps,
-        source_fps=source_fps,
-        source_frames=facts.frames,
-        frame_indices=tuple(indices),
-        frame_times=times,
+        width=wanted.width,
+        height=wanted.height,
+        duration=facts.duration,
+        frame_times=clip.times,
+        **_timeline(clip),
     )
+
+
+def _timeline(clip: video.Clip) -> dict[str, Any]:
+    """What models that count frames are told: a timeline of even frames on which each frame has its true time.
+
+    That of the clip itself where its frames are evenly spaced, else one of milliseconds.
+    """
+    facts, indices = clip.facts, clip.wanted.indices
+    rate = facts.frames / facts.duration
+    if any(abs(index / rate - time) > 0.5 / rate for index, time in zip(indices, clip.times, strict=True)):
+        rate = _UNEVEN_RATE
+        indices = tuple(round(time * rate) for time in clip.times)
+    return {"source_fps": rate, "source_frames": round(facts.duration * rate), "frame_indices": indices}

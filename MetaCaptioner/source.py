@@ -139,15 +139,6 @@ class MediaSource:
                 digest.update(block)
         return digest.hexdigest()
 
-    def ffmpeg_url(self) -> str:
-        """What FFmpeg opens; of a tar member by its `subfile` protocol, which reads a stretch of a file.
-
-        Source: FFmpeg Protocols Documentation, section "subfile".
-        """
-        if self.tar is None:
-            return str(self.path)
-        return f"subfile,,start,{self.tar.offset},end,{self.tar.offset + self.tar.size},,:{self.path}"
-
     def _check_member(self, place: TarPlace, whole: int) -> None:
         """Refuse bytes that are not the member of this name: the tar file was cut off, or packed anew since.
 

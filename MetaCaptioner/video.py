@@ -7,20 +7,16 @@ rank therefore has a helper process; if that dies or takes too long, one sample 
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from MetaCaptioner.clip import Clip, Plan, VideoError, VideoFacts, Wanted
 from MetaCaptioner.source import MediaSource
 
-if TYPE_CHECKING:
-    from decord import VideoReader
+__all__ = ["Clip", "Plan", "VideoError", "VideoFacts", "Wanted", "end_helpers", "sample"]
 
 TIMEOUT_SECONDS = 300.0
 
@@ -30,41 +26,15 @@ _helpers = threading.local()
 _all_helpers: "weakref.WeakSet[ProcessPoolExecutor]" = weakref.WeakSet()
 
 
-class VideoError(Exception):
-    """A video cannot be decoded; the message says why, without the file's name."""
-
-
-@dataclass(frozen=True)
-class VideoFacts:
-    """What a video says of itself: number of frames, frames a second, pixels."""
-
-    frames: int
-    fps: float
-    width: int
-    height: int
-
-
-def probe(source: MediaSource) -> VideoFacts:
-    """Look into a video.
+def sample(source: MediaSource, plan: Plan) -> Clip:
+    """Decode the frames that `plan` wants of a clip, resized on the way. `plan` must be a function that can be pickled.
 
     Raises:
-        VideoError: it has no video stream or no frames, or is no video at all.
+        VideoError: it has no video, cannot be decoded, is cut off, or takes too long.
+        OSError: it cannot be read.
+        Exception: what `plan` raises.
     """
-    return _in_helper(_probe, source.ffmpeg_url())
-
-
-def decode(
-    source: MediaSource, indices: Sequence[int], width: int, height: int
-) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
-    """Decode some frames, resized on the way.
-
-    Returns:
-        The frames as (frames, height, width, 3) in RGB, and the seconds at which they are shown.
-
-    Raises:
-        VideoError: they cannot be decoded.
-    """
-    return _in_helper(_decode, source.ffmpeg_url(), tuple(indices), width, height)
+    return _in_helper(_sample, source, plan)
 
 
 def _in_helper(
@@ -116,45 +86,7 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _open(url: str, width: int = -1, height: int = -1) -> "VideoReader":
-    import decord
+def _sample(source: MediaSource, plan: Plan) -> Clip:
+    from MetaCaptioner.decoder import sample  # FFmpeg's libraries are loaded in the helper alone
 
-    try:
-        reader = decord.VideoReader(url, num_threads=1, width=width, height=height)
-        if len(reader) == 0:
-            raise VideoError("the video has no frames")
-    except (decord.DECORDError, RuntimeError) as error:
-        raise VideoError(_reason(error)) from None
-    return reader
-
-
-def _probe(url: str) -> VideoFacts:
-    import decord
-
-    reader = _open(url)
-    try:
-        height, width = reader[0].shape[:2]
-        return VideoFacts(len(reader), float(reader.get_avg_fps()), width, height)
-    except (decord.DECORDError, RuntimeError, IndexError) as error:
-        raise VideoError(_reason(error)) from None
-
-
-def _decode(url: str, indices: tuple[int, ...], width: int, height: int) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
-    import decord
-
-    reader = _open(url, width, height)
-    try:
-        frames: NDArray[np.uint8] = reader.get_batch(list(indices)).asnumpy()
-        stamps = reader.get_frame_timestamp(list(indices))
-    except (decord.DECORDError, RuntimeError, IndexError) as error:
-        raise VideoError(_reason(error)) from None
-    return frames, tuple(float(begin) for begin in stamps[:, 0])
-
-
-def _reason(error: Exception) -> str:
-    """The part of a decord error that says something."""
-    if "cannot find video stream" in str(error):
-        return "has no video stream (audio only?)"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0].rpartition("Check failed:")[2].strip() if lines else type(error).__name__
-    return f"no video can be read from it: {reason[:200]}"
+    return sample(source, plan)

@@ -11,6 +11,7 @@ from skimage import data
 
 from MetaCaptioner import results
 from tests.helpers import Runner
+from tests.shown_clips import odd_clip, plain_clip  # noqa: F401
 
 _SLOW = {"engine", "slurm", "browser"}
 

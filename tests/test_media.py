@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ def test_short_clips_give_an_even_number_of_frames(tmp_path: Path, count: int) -
 def test_frames_are_even_in_number_and_span_the_clip(source_fps: float, video_frames: int, video_fps: float) -> None:
     budget = MediaBudget(video_frames=video_frames, video_fps=video_fps)
     for source_frames in (1, 2, 3, 4, 5, 31, 62, 100, 5000):
-        chosen = choose_frames(source_frames, source_fps, budget)
+        chosen = choose_frames(np.arange(source_frames) / source_fps, source_frames / source_fps, budget)
         assert len(chosen) % 2 == 0
         assert 2 <= len(chosen) <= max(2, video_frames)
         assert (chosen[0], chosen[-1]) == (0, source_frames - 1)
@@ -242,12 +243,73 @@ def test_there_are_as_many_frames_as_qwens_own_library_takes(
         most = min(video_frames, source_frames)
         wanted = {"fps": min(video_fps, source_fps), "min_frames": min(4, most), "max_frames": most}
         expected = smart_nframes(wanted, total_frames=source_frames, video_fps=source_fps)
-        assert len(choose_frames(source_frames, source_fps, budget)) == expected
+        assert len(choose_frames(np.arange(source_frames) / source_fps, source_frames / source_fps, budget)) == expected
 
 
 def test_the_rate_decides_how_many_frames_are_taken() -> None:
-    counts = [len(choose_frames(300, 30.0, MediaBudget(video_fps=rate))) for rate in (0.1, 1.0, 2.0, 8.0)]
+    counts = [
+        len(choose_frames(np.arange(300) / 30, 10.0, MediaBudget(video_fps=rate))) for rate in (0.1, 1.0, 2.0, 8.0)
+    ]
     assert counts == [4, 10, 20, 32]
+
+
+def test_frames_are_spread_over_the_time_and_not_over_their_number() -> None:
+    """Twenty seconds of two frames a second, then two of sixty."""
+    times = np.concatenate([np.arange(0, 20, 0.5), np.arange(20, 22, 1 / 60)])
+    chosen = choose_frames(times, 22.0, BUDGET)
+    assert len(chosen) == 32
+    assert chosen == sorted(set(chosen))
+    assert (times[chosen] > 20).sum() in (2, 3)
+    assert np.diff(times[chosen]).max() <= 1.0
+
+
+def test_a_long_still_is_taken_once() -> None:
+    times = np.array([0.0, 20.0, *np.arange(20.1, 22, 0.1)])
+    chosen = choose_frames(times, 22.1, BUDGET)
+    assert chosen[:2] == [0, 1]
+    assert chosen[-1] == len(times) - 1
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) in (4, 6)
+
+
+def test_any_times_give_an_even_number_of_different_frames() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        times = np.cumsum(rng.exponential(rng.uniform(0.01, 3), int(rng.integers(2, 80))) ** 3 + 1e-3)
+        times -= times[0]
+        budget = MediaBudget(video_frames=int(rng.integers(2, 40)), video_fps=float(rng.uniform(0.1, 30)))
+        chosen = choose_frames(times, float(times[-1]) + 0.1, budget)
+        assert len(chosen) % 2 == 0
+        assert 2 <= len(chosen) <= max(2, budget.video_frames)
+        assert (chosen[0], chosen[-1]) == (0, len(times) - 1)
+        assert chosen == sorted(set(chosen))
+
+
+@pytest.mark.parametrize("hold", [1, 4])
+def test_models_that_count_frames_are_told_the_true_times(tmp_path: Path, hold: int) -> None:
+    """Also where some frames stand longer than others."""
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(30):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 8 * number, np.uint8), format="rgb24")
+            frame.pts = number if number < 15 else 15 + hold * (number - 15)
+            frame.time_base = Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    media = load(path, "video")
+    assert [index / media.source_fps for index in media.frame_indices] == pytest.approx(media.frame_times, abs=0.051)
+    assert media.source_frames / media.source_fps == pytest.approx(media.duration, abs=0.001)
+    assert media.source_fps == pytest.approx(10.0 if hold == 1 else 1000.0)
+    assert media.duration == pytest.approx(3.0 if hold == 1 else 7.5, abs=0.35)
+
+
+def test_a_clip_that_is_too_large_or_too_long_a_strip_is_told_as_such(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", 3)
+    error = refused(path, "video", replace(BUDGET, max_source_pixels=1000))
+    assert (error.kind, "96x64" in error.message) == ("media_too_large", True)
+    assert refused(make_clip(tmp_path / "b.mp4", 3, (6600, 32)), "video").kind == "media_bad_shape"
 
 
 def sound_only(path: Path) -> Path:
@@ -294,7 +356,7 @@ def no_index(path: Path) -> Path:
     ("make", "complaint"),
     [
         (sound_only, "has no video stream (audio only?)"),
-        (cut_off, "no video can be read from it: "),
+        (cut_off, "its header promises 5.0 s but its data end at "),
         (no_index, "no video can be read from it: "),
         (random_bytes, "no video can be read from it: "),
         (web_page, "no video can be read from it: "),
@@ -341,7 +403,7 @@ def test_a_decoder_that_never_returns_costs_one_sample(tmp_path: Path, monkeypat
     load(path, "video")
     with monkeypatch.context() as patched:
         patched.setattr(video, "TIMEOUT_SECONDS", 0.2)
-        patched.setattr(video, "probe", lambda path: video._in_helper(time.sleep, 60))
+        patched.setattr(video, "sample", lambda *_: video._in_helper(time.sleep, 60))
         error = refused(path, "video")
     assert error.kind == "media_corrupt"
     assert "did not finish within" in error.message
@@ -351,7 +413,7 @@ def test_a_decoder_that_never_returns_costs_one_sample(tmp_path: Path, monkeypat
 def test_a_decoder_that_crashes_costs_one_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip(tmp_path / "a.mp4", 10)
     with monkeypatch.context() as patched:
-        patched.setattr(video, "probe", lambda path: video._in_helper(os.abort))
+        patched.setattr(video, "sample", lambda *_: video._in_helper(os.abort))
         assert "the decoder crashed" in refused(path, "video").message
     assert len(frames(load(path, "video"))) == 4
 

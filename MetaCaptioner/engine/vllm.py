@@ -209,7 +209,7 @@ class VllmEngine:
             "duration": media.duration,
             "total_num_frames": media.source_frames,
             "frames_indices": list(media.frame_indices),
-            "video_backend": "decord",
+            "video_backend": "pyav",
         }
         parser = self._engine.renderer.get_mm_processor().data_parser
         if getattr(parser, "video_needs_metadata", False):

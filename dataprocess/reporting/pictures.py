@@ -61,18 +61,23 @@ def _image(source: MediaSource) -> Image.Image:
     return small
 
 
+def _plan_frames(facts: video.VideoFacts) -> video.Wanted:
+    """The frames nearest to the beginning, a third, two thirds and the end."""
+    _check_size(facts.width, facts.height)
+    moments = np.linspace(0, facts.times[-1], _VIDEO_FRAMES)
+    indices = np.abs(facts.times[:, None] - moments[None]).argmin(axis=0)
+    return video.Wanted(tuple(int(index) for index in indices), *_fitted(facts.width, facts.height, _SIDE // 2))
+
+
 def _frames(source: MediaSource) -> Image.Image:
     """Four frames of a clip from its beginning to its end, in reading order, on one picture."""
     try:
-        facts = video.probe(source)
-        _check_size(facts.width, facts.height)
-        width, height = _fitted(facts.width, facts.height, _SIDE // 2)
-        indices = [int(index) for index in np.linspace(0, facts.frames - 1, _VIDEO_FRAMES).round()]
-        frames, _ = video.decode(source, indices, width, height)
-    except video.VideoError as error:
+        clip = video.sample(source, _plan_frames)
+    except (video.VideoError, OSError) as error:
         raise _NoPictureError(str(error)) from error
+    width, height = clip.wanted.width, clip.wanted.height
     sheet = Image.new("RGBA", (2 * width + _GAP, 2 * height + _GAP))
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(clip.frames):
         sheet.paste(Image.fromarray(frame), ((number % 2) * (width + _GAP), (number // 2) * (height + _GAP)))
     return sheet
 

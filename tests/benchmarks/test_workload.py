@@ -42,8 +42,12 @@ def test_pictures_and_plan_are_written_once(tmp_path: Path) -> None:
     assert (row.total, row.task, row.assign_rank, problems) == (3, "Natural", 0, [])
 
 
+def first_frame(facts: video.VideoFacts) -> video.Wanted:
+    return video.Wanted((0,), facts.width, facts.height)
+
+
 def test_clips_have_their_frames(tmp_path: Path) -> None:
     Workload("video", items=1, side=112).write(tmp_path)
-    facts = video.probe(MediaSource(tmp_path / "video-112" / "0.mp4"))
+    facts = video.sample(MediaSource(tmp_path / "video-112" / "0.mp4"), first_frame).facts
     assert (facts.frames, facts.width, facts.height) == (FRAMES, 112, 112)
     video.end_helpers()

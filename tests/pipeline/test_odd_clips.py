@@ -1,0 +1,50 @@
+"""The demo's clips in every form that people have: real vLLM says of each what it says of the plain clip."""
+
+import re
+import shutil
+from collections import defaultdict
+
+import pytest
+
+from benchmarks.demo_quality import MODEL, PROMPTS
+from tests.odd_clips import FORMS
+from tests.pipeline.commands import module, records, succeed, write_json
+from tests.random_model import ROOT
+from tests.shown_clips import needs_ffmpeg
+
+pytestmark = [pytest.mark.engine, needs_ffmpeg]
+
+PLAIN = sorted((ROOT / "data" / "demo" / "video_clips").glob("*.mp4"))
+ONLY_4_TO_3 = "pixels wide in mpeg-2"  # a header of MPEG-2 knows three shapes of pictures, none of them a square
+SHOWING_ALL = {name: form for name, form in FORMS.items() if form.is_whole and name != ONLY_4_TO_3}
+
+
+@pytest.fixture(scope="module")
+def captions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """By form, and of the plain clips, what is said of each of the clips; an error stands for itself."""
+    folder = tmp_path_factory.mktemp("odd")
+    rows = []
+    for clip in PLAIN:
+        shutil.copy(clip, folder)
+        rows.append({"id": f"plain/{clip.stem}", "video": clip.name})
+        for name, form in SHOWING_ALL.items():
+            odd = form.make(clip, folder / f"{clip.stem}-{re.sub(r'[^a-z0-9]', '-', name)}{form.suffix}")
+            rows.append({"id": f"{name}/{clip.stem}", "video": odd.name})
+    dataset = {"root": str(folder), "annotation": str(write_json(folder / "clips.json", rows)), "task": "Video"}
+    metafile, plan = write_json(folder / "Metafile.json", {"clips": dataset}), folder / "plan.jsonl"
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "1", "--output", plan))
+    model = ("--model", MODEL, "--prompts-dir", PROMPTS)
+    succeed(module("captionpipeline", "--plan", plan, "--output-dir", folder / "Caption", *model), timeout=570)
+    said = defaultdict(list)
+    for record in sorted(records(folder / "Caption"), key=lambda record: str(record["id"])):
+        said[record["id"].partition("/")[0]].append(record.get("caption") or str(record["error"]))
+    return said
+
+
+def test_the_plain_clips_have_three_captions(captions: dict[str, list[str]]) -> None:
+    assert len(set(captions["plain"])) == len(PLAIN) == 3
+
+
+@pytest.mark.parametrize("form", SHOWING_ALL)
+def test_a_clip_in_another_form_gets_the_same_caption(captions: dict[str, list[str]], form: str) -> None:
+    assert captions[form] == captions["plain"]

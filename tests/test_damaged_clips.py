@@ -1,0 +1,141 @@
+"""Clips that are not whole, or not what their name says: an error that says so, or what is truly there."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MetaCaptioner.clip import VideoError
+from tests.odd_clips import FORMS, ffmpeg
+from tests.shown_clips import RATE, SIZE, likeness, needs_ffmpeg, sampled, shown_by_ffmpeg
+
+pytestmark = needs_ffmpeg
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(VideoError) as raised:
+        sampled(path)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def part_of(path: Path, target: Path, begin: float, end: float) -> Path:
+    """A part of a file's bytes."""
+    content = path.read_bytes()
+    target.write_bytes(content[int(begin * len(content)) : int(end * len(content))])
+    return target
+
+
+PROMISING = (
+    *("h264 open gop mkv", "hevc open gop mkv", "xvid avi", "mpeg-4 avi", "h264 avi", "mjpeg avi", "h264 flv"),
+    *("h264 fragmented", "vp9 webm", "h264 mkv through a pipe", "gif", "wmv", "h264 gop 12"),
+)
+
+
+@pytest.mark.parametrize("odd_clip", PROMISING, indirect=True)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.85])
+def test_a_clip_that_was_cut_off_is_no_clip_of_its_first_part(odd_clip: Path, tmp_path: Path, share: float) -> None:
+    assert refusal(part_of(odd_clip, tmp_path / odd_clip.name, 0, share))
+
+
+def test_what_is_missing_is_told(plain_clip: Path, tmp_path: Path) -> None:
+    ffmpeg("-i", plain_clip, "-c", "copy", "-movflags", "faststart", tmp_path / "a.mp4")
+    assert "was it cut off?" in refusal(part_of(tmp_path / "a.mp4", tmp_path / "b.mp4", 0, 0.5))
+
+
+@pytest.mark.parametrize("odd_clip", ["h264 ts", "h264 open gop ts", "mpeg-2 ts", "mpeg-2"], indirect=True)
+@pytest.mark.parametrize(("begin", "end"), [(0, 0.6), (0.3, 1), (0.2, 0.7)])
+def test_a_recording_may_begin_and_end_anywhere(odd_clip: Path, tmp_path: Path, begin: float, end: float) -> None:
+    """Of it the frames are shown that can be: those from its first keyframe on, without one that was cut."""
+    whole = shown_by_ffmpeg(odd_clip, *SIZE)
+    found = sampled(part_of(odd_clip, tmp_path / odd_clip.name, begin, end))
+    places = likeness(found.frames, whole.frames).argmax(axis=1)
+    assert len(places) > 10
+    assert (np.diff(places)[:-1] == 1).all()  # the last may have lost those that are shown just before it
+    assert found.times == pytest.approx(whole.times[places] - whole.times[places[0]], abs=0.002)
+
+
+@pytest.mark.parametrize("form", ["h264 ts", "mpeg-2"])
+def test_recordings_one_after_the_other_are_one(form: str, plain_clip: Path, tmp_path: Path) -> None:
+    """Their time stamps begin anew in the middle."""
+    one = FORMS[form].make(plain_clip, tmp_path / f"one{FORMS[form].suffix}")
+    both = tmp_path / f"both{FORMS[form].suffix}"
+    both.write_bytes(2 * one.read_bytes())
+    alone, joined = sampled(one), sampled(both)
+    assert joined.facts.frames == 2 * alone.facts.frames
+    assert joined.facts.duration == pytest.approx(2 * alone.facts.duration, abs=0.01)
+    assert (np.diff(joined.facts.times) > 0).all()
+    halves = np.split(joined.frames, 2)
+    for half in halves:
+        assert np.diag(likeness(half, alone.frames)).min() > 40
+
+
+@pytest.mark.parametrize(
+    "odd_clip", ["h264 gop 12", "xvid avi", "mpeg-2", "h264 ts", "theora", "av1 mp4"], indirect=True
+)
+@pytest.mark.parametrize("place", [0.25, 0.5, 0.8])
+def test_damage_that_shows_is_not_captioned(odd_clip: Path, tmp_path: Path, place: float) -> None:
+    """An error, or right frames at right times: none that the decoder made up."""
+    content = bytearray(odd_clip.read_bytes())
+    begin = int(place * len(content))
+    content[begin : begin + 400] = np.random.default_rng(0).bytes(400)
+    path = tmp_path / odd_clip.name
+    path.write_bytes(content)
+    whole = shown_by_ffmpeg(odd_clip, *SIZE)
+    try:
+        found = sampled(path)
+    except VideoError:
+        return
+    places = np.searchsorted(whole.times - whole.times[0], np.array(found.times) - 0.5 / RATE)
+    matches = likeness(found.frames, whole.frames)[np.arange(len(places)), places]
+    assert matches.min() > 24
+
+
+def matroska_duration(path: Path, change: Callable[[float], float], target: Path) -> Path:
+    """The file with another duration in its header."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b"\x44\x89\x88") + 3
+    [told] = struct.unpack_from(">d", content, place)
+    struct.pack_into(">d", content, place, change(told))
+    target.write_bytes(content)
+    return target
+
+
+@pytest.mark.parametrize("odd_clip", ["h264 open gop mkv"], indirect=True)
+def test_a_header_that_says_too_little_is_not_believed(odd_clip: Path, tmp_path: Path) -> None:
+    short = sampled(matroska_duration(odd_clip, lambda told: told / 3, tmp_path / "short.mkv"))
+    assert short.facts.duration == pytest.approx(sampled(odd_clip).facts.duration)
+    assert "promises 12.0 s" in refusal(matroska_duration(odd_clip, lambda told: told * 4, tmp_path / "long.mkv"))
+
+
+def test_playlists_open_no_other_file(plain_clip: Path, tmp_path: Path) -> None:
+    ts = FORMS["h264 ts"].make(plain_clip, tmp_path / "a.ts")
+    lists = {
+        "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:3,\n{ts}\n#EXT-X-ENDLIST\n",
+        "concat": f"ffconcat version 1.0\nfile '{ts}'\n",
+        "pictures": f"file '{ts}'\n",
+    }
+    for name, text in lists.items():
+        (tmp_path / f"{name}.mp4").write_text(text)
+        assert refusal(tmp_path / f"{name}.mp4").startswith("no video can be read from it: ")
+
+
+@pytest.mark.parametrize("suffix", [".m4a", ".mp3", ".mkv"])
+def test_a_cover_is_no_clip(plain_clip: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    ffmpeg("-i", plain_clip, "-frames:v", "1", tmp_path / "cover.jpg")
+    if suffix == ".mkv":
+        sound = ("-f", "lavfi", "-i", "sine=d=2", "-c:a", "aac")
+        ffmpeg(*sound, "-attach", tmp_path / "cover.jpg", "-metadata:s:t", "mimetype=image/jpeg", path)
+    else:
+        sound = ("-f", "lavfi", "-i", "sine=d=2", "-i", tmp_path / "cover.jpg", "-map", "0", "-map", "1")
+        ffmpeg(*sound, "-c:v", "mjpeg", "-disposition:v", "attached_pic", path)
+    assert "cover picture" in refusal(path) or "its format is none of" in refusal(path)
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    picture = "color=red@0.0:s=64x48:d=1:r=5,format=argb"
+    ffmpeg("-f", "lavfi", "-i", picture, "-c:v", "qtrle", "-pix_fmt", "argb", tmp_path / "a.mov")
+    assert (sampled(tmp_path / "a.mov").frames == 255).all()
