@@ -1,6 +1,7 @@
 """Which media a row names now, and which a record is of. Where those differ, the row has another number than before."""
 
 import zlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from MetaCaptioner.record import Told
 
 _OF_NO_MEDIA = ("bad_row", NO_MEDIA)
 """Errors of rows that name no media, or none that could be made out."""
+_BLOCKS = 64
+"""Kept of a file: records lie in the order in which samples ended, so that those of some blocks are mixed."""
 OTHER_MEDIA = "of other media than their rows name now"
 GONE = "of rows that are not there any more"
 
@@ -62,8 +65,7 @@ class RowMedia:
 
     def __init__(self, annotation: AnnotationFile) -> None:
         self.annotation = annotation
-        self._begin = 0
-        self._block: list[str | None] = []
+        self._blocks: OrderedDict[int, list[str | None]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.annotation)
@@ -76,10 +78,12 @@ class RowMedia:
         """
         if index is None or not 0 <= index < len(self.annotation):
             return None
-        if not self._begin <= index < self._begin + len(self._block):
-            self._begin, texts = self.annotation.block(index)
-            self._block = of_rows(texts)
-        return self._block[index - self._begin]
+        begin = self.annotation.block_begin(index)
+        if begin not in self._blocks:
+            self._blocks[begin] = of_rows(self.annotation.block(index)[1])
+            if len(self._blocks) > _BLOCKS:
+                self._blocks.popitem(last=False)
+        return self._blocks[begin][index - begin]
 
 
 def other_media(told: Told, media: RowMedia) -> dict[str, str]:
