@@ -9,7 +9,7 @@ from MetaCaptioner.annotation import AnnotationFile, parse_row
 from MetaCaptioner.annotation_row import as_it_was
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.metafile import PlainRow, Sample, glance, sample_from_row
-from MetaCaptioner.record import Told
+from MetaCaptioner.record import Record, Told, told_of
 
 _OF_NO_MEDIA = ("bad_row", NO_MEDIA)
 """Errors of rows that name no media, or none that could be made out."""
@@ -28,7 +28,18 @@ def of_record(told: Told) -> str | None:
     """The media that a record is of; None where it says nothing of them, as of a row that named none."""
     if told.error is not None and told.error.kind in _OF_NO_MEDIA:
         return None
+    return named_in(told)
+
+
+def named_in(told: Told) -> str | None:
+    """The media that a record names, also where its row was at fault."""
     return named(told.image or told.video, told.tar.file if told.tar else None)
+
+
+def same_media(one: Record, other: Record) -> bool:
+    """Whether two records of a sample name the same media, as far as both name any: its row may have changed between."""
+    names = {named_in(told_of(record)) for record in (one, other)} - {None}
+    return len(names) < 2
 
 
 def of_sample(sample: Sample) -> str | None:

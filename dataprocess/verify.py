@@ -25,7 +25,7 @@ from MetaCaptioner.candidates import resample_folders
 from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
-from MetaCaptioner.named_media import GONE, OTHER_MEDIA
+from MetaCaptioner.named_media import GONE, OTHER_MEDIA, named_in
 from MetaCaptioner.plan import PlanRow, read_plan
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.provenance import Provenance
@@ -211,23 +211,26 @@ def check_scores(captions: Path, findings: Findings) -> None:
     """Every caption needs one score record."""
     scored: Counter[str] = Counter()
     makings = Makings("scores")
-    hashes: dict[str, str] = {}
+    judged: dict[str, tuple[str, str | None]] = {}  # the hash of the caption, and what media it is of
     for path, _ in result_files(captions / "score"):
         for number, _, record in read_lines(path):
             if record is None:
                 findings.add("torn or broken lines", f"score/{path.name}:{number}")
             else:
-                makings.add(told_of(record))
-                scored[record["sample_id"]] += 1
-                hashes[record["sample_id"]] = record.get("caption_hash", "")
+                told = told_of(record)
+                makings.add(told)
+                scored[told.sample_id] += 1
+                judged[told.sample_id] = record.get("caption_hash", ""), named_in(told)
     for path, _ in result_files(captions):
         for record in read_records(path):
             count = scored.pop(record["sample_id"], 0)
             if count == 0 and not is_error(record):
                 findings.add("captions without a score", record["sample_id"])
-            given = hashes.get(record["sample_id"])
-            if count and given and not is_error(record) and given != caption_hash(record["caption"]):
+            given, media = judged.get(record["sample_id"], ("", None))
+            if given and not is_error(record) and given != caption_hash(record["caption"]):
                 findings.add("scores of an earlier caption", record["sample_id"])
+            elif media is not None and media != named_in(told_of(record)):
+                findings.add("scores of other media than their captions", record["sample_id"])
             if count > 1:
                 findings.add("captions with several scores", record["sample_id"])
     makings.check(findings)
