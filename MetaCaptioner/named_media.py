@@ -37,7 +37,7 @@ def named_in(told: Told) -> str | None:
 
 
 def same_media(one: Record, other: Record) -> bool:
-    """Whether two records of a sample name the same media, as far as both name any: its row may have changed between."""
+    """Whether two records of a sample name the same media, as far as both name any: its row may have changed."""
     names = {named_in(told_of(record)) for record in (one, other)} - {None}
     return len(names) < 2
 

@@ -368,6 +368,27 @@ def test_the_planner_tells_of_records_of_rows_that_are_left_out(tmp_path: Path, 
     assert "3 records are of rows of 'set' that sample_count leaves out" in outcome.said
 
 
+def test_records_of_other_prompts_of_rows_that_sample_count_leaves_out_are_taken_out_too(
+    tmp_path: Path, run: Runner
+) -> None:
+    """Else a run with --redo and the planner would send the user from one to the other."""
+    rows = picture_rows(tmp_path / "media", 4)
+    annotation = write_annotation(tmp_path / "set.json", rows)
+    halves = [plan_row(annotation, tmp_path / "media", 2 * rank, 2 * rank + 2, rank) for rank in (0, 1)]
+    plan, out = write_plan(tmp_path / "plan.jsonl", *halves), tmp_path / "out"
+    run.caption(plan, out)
+    write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural", "sample_count": 1})
+    again = (tmp_path / "Metafile.json", tmp_path / "again.jsonl", "--results", out)
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    assert run.plan(*again).status == 0
+    refused(run.caption(again[1], out, *changed, "--redo"), "Plan again with --results", "--redo first")
+    refused(run.plan(*again), "4 with other prompts")
+    assert run.plan(*again, "--redo").status == 0
+    assert not records(out)
+    assert run.caption(again[1], out, *changed).status == 0
+    assert set(records(out)) == names(1)
+
+
 def test_the_planner_takes_no_record_for_done_that_is_not_made_as_the_folder_says(tmp_path: Path, run: Runner) -> None:
     """Once a run with other prompts has been told to make again what a plan leaves out, the planner knows them."""
     out = tmp_path / "out"
