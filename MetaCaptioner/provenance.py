@@ -9,6 +9,7 @@ at the same time with different prompts one is refused.
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -19,7 +20,7 @@ import msgspec
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write, held_alone
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
-from MetaCaptioner.results import RankResults, ResultError, ranks_at_work, read_glances, result_files
+from MetaCaptioner.results import RankResults, ResultError, read_glances, result_files
 
 FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]
@@ -161,7 +162,8 @@ class Expected:
             self.agree(own)  # by which the planner then knows them
             raise UserError(
                 f"output folder {folder}: --redo would take out {lost} records of rows that the plan leaves out as done"
-                f": {found}. Plan again with --results {folder} --redo first"
+                f": {found}. Plan again with --results {folder} --redo first, and with all datasets and rows that have "
+                "records there; or name another folder"
             )
         what = "count as done" if self.others == "keep" else "are taken out and made again"
         return f"{folder}: {found.records} of {total} records {what}: {found}"
@@ -175,14 +177,15 @@ class Expected:
     def agree(self, own: RankResults) -> None:
         """Have the folder of a rank's results say that records are made in it so.
 
-        Refused where it says, or shows, something else, unless no others have made anything, or are about to. What was
-        kept beside the newest is said too, before it.
+        Refused where it says, or shows, something else, unless no others have made anything so, or are about to. What
+        was kept beside the newest is said too, before it.
 
         Raises:
             UserError: that, or it cannot be written.
         """
         folder = own.folder
         place = folder / FILE_NAME
+        own.tell(msgspec.json.encode(self.made))
         if self._is_said(stated(folder)):
             return
         try:
@@ -192,7 +195,7 @@ class Expected:
                     return
                 there = said or _probed(folder, self.made.stage)
                 unlike = [one for one in there if not self._is_same(one)]
-                if unlike and _binds(folder, own, self.made):
+                if unlike and (self._are_at_work(own, unlike) or _has_others(own, self.made)):
                     self._refuse(folder, unlike[-1])
                 kept = unlike if self.others == "keep" else []
                 with atomic_write(place, "statement") as file:
@@ -206,6 +209,14 @@ class Expected:
 
     def _is_same(self, other: Provenance) -> bool:
         return other.stage == self.made.stage and not any(self.made.differences(other.as_told()))
+
+    def _are_at_work(self, own: RankResults, unlike: Sequence[Provenance]) -> bool:
+        """Whether other processes work in the folder, perhaps without a record yet, that make something `unlike`."""
+        for text in own.told_by_others():
+            with suppress(msgspec.MsgspecError):
+                if msgspec.json.decode(text, type=Provenance) in unlike:
+                    return True
+        return False
 
     def _refuse(self, folder: Path, other: Provenance) -> None:
         self._check_stage(folder, other.as_told())
@@ -241,11 +252,10 @@ def made_otherwise(told: Told, stated: Sequence[Provenance]) -> dict[str, str]:
     return dict.fromkeys(stated[-1].differences(told), told.sample_id) if stated else {}
 
 
-def _binds(folder: Path, own: RankResults, made: Provenance) -> bool:
-    """Whether others have made something otherwise there, by their records, or may do so: they are at work."""
-    if {*ranks_at_work(folder)} - {own.rank}:
-        return True
-    others = (path for path, _ in result_files(folder) if path not in own.files())
+def _has_others(own: RankResults, made: Provenance) -> bool:
+    """Whether others have made something otherwise in the folder, by their records."""
+    mine = set(own.files())
+    others = (path for path, _ in result_files(own.folder) if path not in mine)
     told = (told for path in others for _, _, told in read_glances(path) if told is not None and told.status == "ok")
     return any(one.stage not in (None, made.stage) or any(made.differences(one)) for one in told)
 

@@ -5,10 +5,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from verify import main as verify
 
-from MetaCaptioner.provenance import FILE_NAME, Provenance
+from MetaCaptioner.provenance import FILE_NAME, Provenance, stated
 from MetaCaptioner.record import Told
 from MetaCaptioner.results import RankResults
 from tests.helpers import (
@@ -194,7 +195,8 @@ def test_a_launch_beside_one_that_has_no_record_yet_is_refused(tmp_path: Path, r
     path.unlink()  # begun, but nothing written: the other launch still loads its model
     changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
     other = write_plan(tmp_path / "other.jsonl", plan_row(tmp_path / "set.json", tmp_path / "media", 0, 4))
-    with RankResults(out, 1, node=0):
+    with RankResults(out, 1, node=0) as held:
+        held.tell(msgspec.json.encode(stated(out)[-1]))
         refused(run.caption(other, out, *changed, rank=(0, 2), engine_opens=False), "with other prompts")
     assert run.caption(other, out, *changed, rank=(0, 2)).status == 0
 
@@ -208,6 +210,26 @@ def test_a_run_that_made_nothing_binds_nobody(tmp_path: Path, run: Runner) -> No
     assert run.caption(plan, out, "--prompts-dir", other_prompts(tmp_path / "prompts")).status == 0
     [stated] = json.loads((out / FILE_NAME).read_text())
     assert stated == {key: records(out)["set/0"][key] for key in ("stage", "model", "prompts")}
+
+
+def test_ranks_that_begin_together_do_not_take_each_other_for_a_run_that_made_nothing(
+    tmp_path: Path, run: Runner
+) -> None:
+    """As after a model that does not fit: nothing is there but what the folder says, and all ranks begin at once."""
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    (tmp_path / "media").rename(tmp_path / "moved")
+    assert run.caption(plan, out).status == 1
+    (tmp_path / "moved").rename(tmp_path / "media")
+    made = Provenance("captionpipeline", "scripted", "others")
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    with RankResults(out, 1, node=0) as beside, RankResults(out, 2, node=0, part=3, parts=4) as sharing:
+        beside.tell(msgspec.json.encode(made))
+        assert beside.told_by_others() == [b""]
+        sharing.tell(b"shared")
+        assert beside.told_by_others() == [b"shared"]
+        assert run.caption(plan, out, *changed).status == 0
+    with RankResults(out, 1, node=0), RankResults(out, 2, node=0, part=3, parts=4) as sharing:
+        assert sharing.told_by_others() == [b""]  # what an earlier process told is gone
 
 
 def test_a_stage_that_made_nothing_binds_no_other(tmp_path: Path, run: Runner) -> None:
@@ -418,7 +440,11 @@ def test_records_of_datasets_that_are_not_planned_are_not_taken_out(tmp_path: Pa
     more = write_plan(tmp_path / "more.jsonl", plan_row(tmp_path / "more.json", tmp_path / "more", 0, 2))
     changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
     before = contents(out)
-    refused(run.caption(more, out, *changed, "--redo", engine_opens=False), "--redo would take out 4 records of rows")
+    refused(
+        run.caption(more, out, *changed, "--redo", engine_opens=False),
+        "--redo would take out 4 records of rows",
+        "with all datasets and rows that have records there; or name another folder",
+    )
     assert contents(out) == before
 
 
