@@ -38,26 +38,34 @@ def add_others_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """What a record is made with."""
+    """What a record is made with.
+
+    `all_prompts` is what records that do not name their stage, of an earlier version, have in place of `prompts`: a
+    digest of all prompts, whoever asks with them. Either is empty where it is not known, and then not compared.
+    """
 
     stage: str
     model: str
     prompts: str
+    all_prompts: str = ""
 
     def fields(self) -> Record:
         """What every record keeps of it."""
-        return msgspec.structs.asdict(self)
+        return {"stage": self.stage, "model": self.model, "prompts": self.prompts}
 
     def as_told(self) -> Told:
         """The same as a record tells it."""
+        if not self.prompts:
+            return Told("", model=self.model, prompts=self.all_prompts)
         return Told("", stage=self.stage, model=self.model, prompts=self.prompts)
 
     def differences(self, told: Told) -> Iterator[str]:
         """How a record of the same stage is made otherwise, each as a reason; what it does not tell is believed."""
         if told.model is not None and not _same_model(told.model, self.model):
             yield f"with another model ({told.model}, not {self.model})"
-        if told.prompts not in (None, self.prompts):
-            yield f"with other prompts ({told.prompts}, not {self.prompts})"
+        prompts = self.all_prompts if told.stage is None else self.prompts
+        if prompts and told.prompts not in (None, prompts):
+            yield f"with other prompts ({told.prompts}, not {prompts})"
 
 
 def _same_model(one: str, other: str) -> bool:
@@ -144,9 +152,7 @@ class Expected:
             if told is None:
                 continue
             total += 1
-            if told.stage is None:
-                told.stage = _stage_by_fields(parse_record(line) or {})
-            self._check_stage(folder, told)
+            self._check_stage(folder, told.stage or _stage_by_fields(parse_record(line) or {}))
             reasons = self.misfit(told)
             if reasons and not gone(parse_record(line) or {}):
                 found.add(reasons)
@@ -168,11 +174,9 @@ class Expected:
         what = "count as done" if self.others == "keep" else "are taken out and made again"
         return f"{folder}: {found.records} of {total} records {what}: {found}"
 
-    def _check_stage(self, folder: Path, told: Told) -> None:
-        if told.stage is not None and told.stage != self.made.stage:
-            raise UserError(
-                f"output folder {folder}: holds results of {told.stage}, not of {self.made.stage}; name another"
-            )
+    def _check_stage(self, folder: Path, stage: str | None) -> None:
+        if stage not in (None, self.made.stage):
+            raise UserError(f"output folder {folder}: holds results of {stage}, not of {self.made.stage}; name another")
 
     def agree(self, own: RankResults) -> None:
         """Have the folder of a rank's results say that records are made in it so.
@@ -219,7 +223,7 @@ class Expected:
         return False
 
     def _refuse(self, folder: Path, other: Provenance) -> None:
-        self._check_stage(folder, other.as_told())
+        self._check_stage(folder, other.stage)
         if self.others == "refuse":
             reasons = "; ".join(self.made.differences(other.as_told()))
             raise UserError(
@@ -266,5 +270,6 @@ def _probed(folder: Path, stage: str) -> list[Provenance]:
     for path, _ in result_files(folder)[:_PROBED_FILES]:
         for _, _, told in islice(read_glances(path), 1):
             if told is not None and told.model and told.prompts:
-                found[Provenance(told.stage or stage, told.model, told.prompts)] = None
+                prompts = {"all_prompts" if told.stage is None else "prompts": told.prompts}
+                found[Provenance(told.stage or stage, told.model, **{"prompts": "", **prompts})] = None
     return list(found)

@@ -69,8 +69,9 @@ class Stage:
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
-        digest = self.adapt(prompts).digest(self.asks)
-        return Expected(Provenance(self.name, options.engine.made_by, digest), options.others)
+        asked = self.adapt(prompts)
+        made = Provenance(self.name, options.engine.made_by, asked.digest(self.asks), asked.digest())
+        return Expected(made, options.others)
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:

@@ -75,10 +75,16 @@ class Makings:
         self._counts[making] += 1
         self._first.setdefault(making, told)
 
+    def _most(self) -> Provenance | None:
+        """What most are made with; of those that do not name their stage, what prompts most of them have."""
+        ordered = sorted(self._counts, key=lambda making: self._counts[making], reverse=True)
+        named = next((making for making in ordered if making[0] is not None), (None, None, None))
+        unnamed = next((making for making in ordered if making[0] is None), (None, None, None))
+        return Provenance(named[0] or "", ordered[0][1] or "", named[2] or "", unnamed[2] or "") if ordered else None
+
     def check(self, findings: Findings) -> None:
         """Note all that are unlike the most common ones."""
-        common = max(self._counts, key=lambda making: self._counts[making], default=())
-        most = Provenance(*(told or "" for told in common)) if common else None
+        most = self._most()
         for making, count in self._counts.items():
             first = self._first[making]
             reasons = [] if most is None else list(most.differences(first))

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from verify import main as verify
 
+from MetaCaptioner.Prompt import load_prompts
 from MetaCaptioner.provenance import FILE_NAME, Provenance, stated
 from MetaCaptioner.record import Told
 from MetaCaptioner.results import RankResults
@@ -155,6 +156,38 @@ def test_failures_that_are_tried_again_do_not_count(tmp_path: Path, run: Runner)
     assert len({record["prompts"] for record in records(out).values()}) == 1
 
 
+def as_of_an_earlier_version(out: Path, prompts: str) -> None:
+    """Records that do not name their stage, in a folder that does not say what they are made with."""
+    for path in out.glob("Rank*"):
+        lines = [json.loads(line) | {"prompts": prompts} for line in path.read_text().splitlines()]
+        write_lines(path, [{key: value for key, value in record.items() if key != "stage"} for record in lines])
+    (out / FILE_NAME).unlink()
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_results_of_an_earlier_version_are_gone_on_with(tmp_path: Path, run: Runner, begun: int) -> None:
+    rows = picture_rows(tmp_path / "media", 4)
+    annotation = write_annotation(tmp_path / "set.json", rows)
+    halves = [plan_row(annotation, tmp_path / "media", 2 * rank, 2 * rank + 2, rank) for rank in (0, 1)]
+    plan, out = write_plan(tmp_path / "plan.jsonl", *halves), tmp_path / "out"
+    chunk = ("--takeover-chunk", 0)
+    run.caption(plan, out, *chunk, rank=(begun, 2))
+    run.caption(plan, out, *chunk, "--max-samples", 1, rank=(1 - begun, 2))
+    as_of_an_earlier_version(out, load_prompts().digest())
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    refused(run.caption(plan, out, *chunk, *changed, rank=(begun, 2)), "2 of 2 records", "2 with other prompts")
+    for path in out.glob(f"Rank{1 - begun}_*"):
+        path.unlink()
+    refused(run.caption(plan, out, *chunk, *changed, rank=(1 - begun, 2)), "other ranks' records there are made with")
+    for number in (0, 1):
+        assert run.caption(plan, out, *chunk, rank=(number, 2)).status == 0
+    assert len(records(out)) == 4
+    assert run.main(verify, "--plan", plan, "--data-folder", out).status == 0
+    assert planned(run, tmp_path)[0].status == 0
+    as_of_an_earlier_version(out, "others")
+    refused(run.caption(plan, out, *chunk, rank=(0, 2)), "2 with other prompts")
+
+
 def test_a_model_folder_may_be_named_in_several_ways(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
@@ -208,8 +241,8 @@ def test_a_run_that_made_nothing_binds_nobody(tmp_path: Path, run: Runner) -> No
     assert (out / FILE_NAME).exists()
     (tmp_path / "moved").rename(tmp_path / "media")
     assert run.caption(plan, out, "--prompts-dir", other_prompts(tmp_path / "prompts")).status == 0
-    [stated] = json.loads((out / FILE_NAME).read_text())
-    assert stated == {key: records(out)["set/0"][key] for key in ("stage", "model", "prompts")}
+    [made] = stated(out)
+    assert made.fields() == {key: records(out)["set/0"][key] for key in ("stage", "model", "prompts")}
 
 
 def test_ranks_that_begin_together_do_not_take_each_other_for_a_run_that_made_nothing(
