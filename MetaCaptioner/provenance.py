@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, Protocol
@@ -68,6 +69,7 @@ class Provenance(msgspec.Struct, frozen=True):
             yield f"with other prompts ({told.prompts}, not {prompts})"
 
 
+@lru_cache
 def _same_model(one: str, other: str) -> bool:
     """Whether two texts name the same model; a folder may be named in several ways."""
     if one == other:
