@@ -116,6 +116,24 @@ def test_every_stage_refuses_and_makes_again(tmp_path: Path, run: Runner, stage:
     assert make("--prompts-dir", changed, engine_opens=False).status == 0
 
 
+@pytest.mark.parametrize(("before", "after"), [(4, 2), (1, 3), (3, 1)])
+def test_scores_are_made_again_by_any_number_of_processes_that_share_a_rank(
+    tmp_path: Path, run: Runner, before: int, after: int
+) -> None:
+    plan, out = small_plan(tmp_path, 6), tmp_path / "out"
+    run.caption(plan, out)
+    for number in range(before):
+        assert run.score(out, rank=(number, before)).status == 0
+    judged = write_prompts(tmp_path / "judge", judge={"agent": {"name": "one", "prompt": "Mark: {caption}"}})
+    for number in range(after):
+        assert run.score(out, "--prompts-dir", judged, rank=(number, after), engine_opens=False).status == 1
+    for number in range(after):
+        assert run.score(out, "--prompts-dir", judged, "--redo", rank=(number, after)).status == 0
+    assert len(records(out / "score")) == 6
+    assert len({record["prompts"] for record in records(out / "score").values()}) == 1
+    assert run.main(verify, "--plan", plan, "--data-folder", out, "--scores").status == 0
+
+
 def test_prompts_that_a_stage_does_not_use_do_not_matter_to_it(tmp_path: Path, run: Runner) -> None:
     plan, out = small_plan(tmp_path), tmp_path / "out"
     run.caption(plan, out)
