@@ -157,6 +157,7 @@ def test_what_is_kept_counts_as_done_and_verify_tells_of_the_mixture(tmp_path: P
     assert "1  records made otherwise than most: 1 records with other prompts" in told.said
     assert run.main(verify, "--plan", plan, "--data-folder", out, "--keep").status == 0
     refused(run.caption(plan, out, engine_opens=False), "1 with other prompts")
+    assert planned(run, tmp_path)[0].status == 0  # the folder says what was kept
 
 
 def test_failures_that_are_tried_again_do_not_count(tmp_path: Path, run: Runner) -> None:
