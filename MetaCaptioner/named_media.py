@@ -13,8 +13,8 @@ from MetaCaptioner.record import Record, Told, told_of
 
 _OF_NO_MEDIA = ("bad_row", NO_MEDIA)
 """Errors of rows that name no media, or none that could be made out."""
-_BLOCKS = 64
-"""Kept of a file: records lie in the order in which samples ended, so that those of some blocks are mixed."""
+_ROWS = 2048
+"""Kept of a file, in blocks: records lie in the order in which samples ended, so that those of some are mixed."""
 OTHER_MEDIA = "of other media than their rows name now"
 GONE = "of rows that are not there any more"
 
@@ -91,9 +91,9 @@ class RowMedia:
             return None
         begin = self.annotation.block_begin(index)
         if begin not in self._blocks:
-            self._blocks[begin] = of_rows(self.annotation.block(index)[1])
-            if len(self._blocks) > _BLOCKS:
+            while len(self._blocks) > 1 and sum(map(len, self._blocks.values())) > _ROWS:
                 self._blocks.popitem(last=False)
+            self._blocks[begin] = of_rows(self.annotation.block(index)[1])
         return self._blocks[begin][index - begin]
 
 
