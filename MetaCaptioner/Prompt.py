@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -33,7 +33,6 @@ NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml")
 """The files of a prompts folder that are of no domain."""
 EVERY_DOMAIN = "*"
 Part = Literal["router", "agents", "judge"]
-PARTS: tuple[Part, ...] = get_args(Part)
 """What is asked: which domain a sample belongs to, what its agents are told, how a caption is judged."""
 _IDENTIFIER = r"^[a-z][a-z0-9_]*$"
 _Text = Annotated[str, Field(pattern=r"\S")]
@@ -135,13 +134,17 @@ class Prompts:
     files: Mapping[str, Path]
     resample: ResampleFile
 
-    def digest(self, parts: Collection[Part] = PARTS) -> str:
-        """Ten hexadecimal digits that change with any prompt or sampling setting of these parts."""
+    def digest(self, parts: Collection[Part] | None = None) -> str:
+        """Ten hexadecimal digits that change with any prompt or sampling setting of these parts.
+
+        Where none are named, of all as one, which is what records have that do not name their stage.
+        """
         routing = {"domains": repr(self.domains), "descriptions": dict(self.descriptions), "router": repr(self.router)}
         agents = [[repr(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
         of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": repr(self.judge)}
-        content: dict[str, object] = {"system": SYSTEM_MESSAGE} | {part: of_part[part] for part in parts}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+        asked = of_part | routing if parts is None else {part: of_part[part] for part in parts}
+        content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 
 def _order_agents(agents: Sequence[AgentFile]) -> tuple[AgentFile, ...]:

@@ -114,8 +114,15 @@ class AnnotationFile:
         """
         return self._block_of(index)
 
+    def block_begin(self, index: int) -> int:
+        """The index of the first row of that block, without reading it."""
+        return int(self._blocks[self._block_number(index), 0])
+
     def close(self) -> None:
         self._file.close()
+
+    def _block_number(self, index: int) -> int:
+        return int(np.searchsorted(self._blocks[:, 0], index, side="right")) - 1
 
     def _read(self, count: int, offset: int) -> bytes:
         try:
@@ -134,7 +141,7 @@ class AnnotationFile:
         Raises:
             BrokenAnnotation: the file is no longer what it was when it was opened.
         """
-        number = int(np.searchsorted(self._blocks[:, 0], index, side="right")) - 1
+        number = self._block_number(index)
         (first, begin), (behind, end) = self._blocks[number].tolist(), self._blocks[number + 1].tolist()
         if self._last_read[0] != first:
             data = self._read(end - begin, begin)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MetaCaptioner.judge import DIMENSIONS, Thresholds, why_unmarked
+from MetaCaptioner.named_media import same_media
 from MetaCaptioner.record import Record, is_error
 from MetaCaptioner.record_index import RecordIndex
 from MetaCaptioner.results import read_records, result_files
@@ -86,11 +87,16 @@ class Candidates:
         found = [Candidate(record, score)]
         for index in self._again if isinstance(record.get("caption"), str) else ():
             made = index.get(*row)
-            if made is None or is_error(made) or made["source"]["caption_hash"] != caption_hash(record["caption"]):
+            if made is None or is_error(made) or not _is_made_from(made, record):
                 continue
             marks = {name: made[name] for name in _MARKS}
             found.append(Candidate(made, {**(score or {}), "status": "ok", **marks}, made["rounds"][-1]["round"]))
         return found
+
+
+def _is_made_from(made: Record, record: Record) -> bool:
+    """Whether a caption was made instead of that of a record as it is now."""
+    return made["source"]["caption_hash"] == caption_hash(record["caption"]) and same_media(made, record)
 
 
 def read_first(folder: Path) -> Read:

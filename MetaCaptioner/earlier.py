@@ -12,9 +12,10 @@ from MetaCaptioner.candidates import Read
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.named_media import mark, named_in
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank, assigned_ranks
-from MetaCaptioner.record import Record, is_error, may_yet_succeed
+from MetaCaptioner.record import Record, is_error, may_yet_succeed, told_of
 from MetaCaptioner.results import result_files
 from MetaCaptioner.rows import RowNumbers, caption_hash, row_of
 from MetaCaptioner.source import tar_place
@@ -71,6 +72,8 @@ def with_source(sample: Sample, source: Record, **fields: str) -> Sample:
 def made_otherwise(read: Read, rank: int) -> Callable[[Record], bool]:
     """Whether a record was made from a caption that has since been replaced by another, or from none and there is one.
 
+    So it was where the row is of other media by now, should their captions be of the same words.
+
     One whose sample this rank has no record of any more counts too: another rank may have made its caption since.
     Records that do not tell what they were made from are believed.
     """
@@ -85,12 +88,16 @@ def made_otherwise(read: Read, rank: int) -> Callable[[Record], bool]:
             current = RowNumbers(np.uint64)
             for _, found in read(rank):
                 if (place := row_of(found)) is not None:
-                    current.set(*place, int(caption_hash(found["caption"]), 16) if is_caption(found) else _NO_CAPTION)
+                    current.set(*place, _mark(found, caption_hash(found["caption"]) if is_caption(found) else None))
         row = row_of(record)
-        made_from = int(source["caption_hash"], 16) if source["caption_hash"] else _NO_CAPTION
-        return row is None or current.get(*row) != made_from
+        return row is None or current.get(*row) != _mark(record, source["caption_hash"])
 
     return outdated
+
+
+def _mark(record: Record, caption: str | None) -> int:
+    """64 bits that stand for the media of a record and the hash of their caption, if there is one."""
+    return (int(caption, 16) if caption else _NO_CAPTION) ^ mark(named_in(told_of(record)))
 
 
 @dataclass

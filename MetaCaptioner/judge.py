@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from MetaCaptioner.engine import Constraint
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.metafile import first_problem
+from MetaCaptioner.named_media import same_media
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.record import Record, is_error
 from MetaCaptioner.rows import caption_hash
@@ -140,6 +141,8 @@ def why_unmarked(record: Record, score: Record | None) -> str | None:
         return "no score"
     if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):
         return "score of an earlier caption"
+    if not same_media(record, score):
+        return "score of other media"
     if is_error(score):
         return f"score failed ({score.get('error', {}).get('kind', 'no kind')})"
     return None

@@ -1,6 +1,7 @@
 """Which media a row names now, and which a record is of. Where those differ, the row has another number than before."""
 
 import zlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +9,12 @@ from MetaCaptioner.annotation import AnnotationFile, parse_row
 from MetaCaptioner.annotation_row import as_it_was
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.metafile import PlainRow, Sample, glance, sample_from_row
-from MetaCaptioner.record import Told
+from MetaCaptioner.record import Record, Told, told_of
 
 _OF_NO_MEDIA = ("bad_row", NO_MEDIA)
 """Errors of rows that name no media, or none that could be made out."""
+_ROWS = 2048
+"""Kept of a file, in blocks: records lie in the order in which samples ended, so that those of some are mixed."""
 OTHER_MEDIA = "of other media than their rows name now"
 GONE = "of rows that are not there any more"
 
@@ -25,7 +28,18 @@ def of_record(told: Told) -> str | None:
     """The media that a record is of; None where it says nothing of them, as of a row that named none."""
     if told.error is not None and told.error.kind in _OF_NO_MEDIA:
         return None
+    return named_in(told)
+
+
+def named_in(told: Told) -> str | None:
+    """The media that a record names, also where its row was at fault."""
     return named(told.image or told.video, told.tar.file if told.tar else None)
+
+
+def same_media(one: Record, other: Record) -> bool:
+    """Whether two records of a sample name the same media, as far as both name any: its row may have changed."""
+    names = {named_in(told_of(record)) for record in (one, other)} - {None}
+    return len(names) < 2
 
 
 def of_sample(sample: Sample) -> str | None:
@@ -62,8 +76,7 @@ class RowMedia:
 
     def __init__(self, annotation: AnnotationFile) -> None:
         self.annotation = annotation
-        self._begin = 0
-        self._block: list[str | None] = []
+        self._blocks: OrderedDict[int, list[str | None]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.annotation)
@@ -76,10 +89,12 @@ class RowMedia:
         """
         if index is None or not 0 <= index < len(self.annotation):
             return None
-        if not self._begin <= index < self._begin + len(self._block):
-            self._begin, texts = self.annotation.block(index)
-            self._block = of_rows(texts)
-        return self._block[index - self._begin]
+        begin = self.annotation.block_begin(index)
+        if begin not in self._blocks:
+            while len(self._blocks) > 1 and sum(map(len, self._blocks.values())) > _ROWS:
+                self._blocks.popitem(last=False)
+            self._blocks[begin] = of_rows(self.annotation.block(index)[1])
+        return self._blocks[begin][index - begin]
 
 
 def other_media(told: Told, media: RowMedia) -> dict[str, str]:

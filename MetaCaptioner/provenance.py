@@ -9,7 +9,9 @@ at the same time with different prompts one is refused.
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,7 +21,7 @@ import msgspec
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write, held_alone
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
-from MetaCaptioner.results import RankResults, ResultError, ranks_at_work, read_glances, result_files
+from MetaCaptioner.results import RankResults, ResultError, read_glances, result_files
 
 FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]
@@ -37,28 +39,37 @@ def add_others_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """What a record is made with."""
+    """What a record is made with.
+
+    `all_prompts` is what records that do not name their stage, of an earlier version, have in place of `prompts`: a
+    digest of all prompts, whoever asks with them. Either is empty where it is not known, and then not compared.
+    """
 
     stage: str
     model: str
     prompts: str
+    all_prompts: str = ""
 
     def fields(self) -> Record:
         """What every record keeps of it."""
-        return msgspec.structs.asdict(self)
+        return {"stage": self.stage, "model": self.model, "prompts": self.prompts}
 
     def as_told(self) -> Told:
         """The same as a record tells it."""
+        if not self.prompts:
+            return Told("", model=self.model, prompts=self.all_prompts)
         return Told("", stage=self.stage, model=self.model, prompts=self.prompts)
 
     def differences(self, told: Told) -> Iterator[str]:
         """How a record of the same stage is made otherwise, each as a reason; what it does not tell is believed."""
         if told.model is not None and not _same_model(told.model, self.model):
             yield f"with another model ({told.model}, not {self.model})"
-        if told.prompts not in (None, self.prompts):
-            yield f"with other prompts ({told.prompts}, not {self.prompts})"
+        prompts = self.all_prompts if told.stage is None else self.prompts
+        if prompts and told.prompts not in (None, prompts):
+            yield f"with other prompts ({told.prompts}, not {prompts})"
 
 
+@lru_cache
 def _same_model(one: str, other: str) -> bool:
     """Whether two texts name the same model; a folder may be named in several ways."""
     if one == other:
@@ -143,9 +154,7 @@ class Expected:
             if told is None:
                 continue
             total += 1
-            if told.stage is None:
-                told.stage = _stage_by_fields(parse_record(line) or {})
-            self._check_stage(folder, told)
+            self._check_stage(folder, told.stage or _stage_by_fields(parse_record(line) or {}))
             reasons = self.misfit(told)
             if reasons and not gone(parse_record(line) or {}):
                 found.add(reasons)
@@ -161,28 +170,28 @@ class Expected:
             self.agree(own)  # by which the planner then knows them
             raise UserError(
                 f"output folder {folder}: --redo would take out {lost} records of rows that the plan leaves out as done"
-                f": {found}. Plan again with --results {folder} --redo first"
+                f": {found}. Plan again with --results {folder} --redo first, and with all datasets and rows that have "
+                "records there; or name another folder"
             )
         what = "count as done" if self.others == "keep" else "are taken out and made again"
         return f"{folder}: {found.records} of {total} records {what}: {found}"
 
-    def _check_stage(self, folder: Path, told: Told) -> None:
-        if told.stage is not None and told.stage != self.made.stage:
-            raise UserError(
-                f"output folder {folder}: holds results of {told.stage}, not of {self.made.stage}; name another"
-            )
+    def _check_stage(self, folder: Path, stage: str | None) -> None:
+        if stage not in (None, self.made.stage):
+            raise UserError(f"output folder {folder}: holds results of {stage}, not of {self.made.stage}; name another")
 
     def agree(self, own: RankResults) -> None:
         """Have the folder of a rank's results say that records are made in it so.
 
-        Refused where it says, or shows, something else, unless no others have made anything, or are about to. What was
-        kept beside the newest is said too, before it.
+        Refused where it says, or shows, something else, unless no others have made anything so, or are about to. What
+        was kept beside the newest is said too, before it.
 
         Raises:
             UserError: that, or it cannot be written.
         """
         folder = own.folder
         place = folder / FILE_NAME
+        own.tell(msgspec.json.encode(self.made))
         if self._is_said(stated(folder)):
             return
         try:
@@ -192,7 +201,7 @@ class Expected:
                     return
                 there = said or _probed(folder, self.made.stage)
                 unlike = [one for one in there if not self._is_same(one)]
-                if unlike and _binds(folder, own, self.made):
+                if unlike and (self._are_at_work(own, unlike) or _has_others(own, self.made)):
                     self._refuse(folder, unlike[-1])
                 kept = unlike if self.others == "keep" else []
                 with atomic_write(place, "statement") as file:
@@ -207,8 +216,16 @@ class Expected:
     def _is_same(self, other: Provenance) -> bool:
         return other.stage == self.made.stage and not any(self.made.differences(other.as_told()))
 
+    def _are_at_work(self, own: RankResults, unlike: Sequence[Provenance]) -> bool:
+        """Whether other processes work in the folder, perhaps without a record yet, that make something `unlike`."""
+        for text in own.told_by_others():
+            with suppress(msgspec.MsgspecError):
+                if msgspec.json.decode(text, type=Provenance) in unlike:
+                    return True
+        return False
+
     def _refuse(self, folder: Path, other: Provenance) -> None:
-        self._check_stage(folder, other.as_told())
+        self._check_stage(folder, other.stage)
         if self.others == "refuse":
             reasons = "; ".join(self.made.differences(other.as_told()))
             raise UserError(
@@ -241,11 +258,10 @@ def made_otherwise(told: Told, stated: Sequence[Provenance]) -> dict[str, str]:
     return dict.fromkeys(stated[-1].differences(told), told.sample_id) if stated else {}
 
 
-def _binds(folder: Path, own: RankResults, made: Provenance) -> bool:
-    """Whether others have made something otherwise there, by their records, or may do so: they are at work."""
-    if {*ranks_at_work(folder)} - {own.rank}:
-        return True
-    others = (path for path, _ in result_files(folder) if path not in own.files())
+def _has_others(own: RankResults, made: Provenance) -> bool:
+    """Whether others have made something otherwise in the folder, by their records."""
+    mine = set(own.files())
+    others = (path for path, _ in result_files(own.folder) if path not in mine)
     told = (told for path in others for _, _, told in read_glances(path) if told is not None and told.status == "ok")
     return any(one.stage not in (None, made.stage) or any(made.differences(one)) for one in told)
 
@@ -256,5 +272,6 @@ def _probed(folder: Path, stage: str) -> list[Provenance]:
     for path, _ in result_files(folder)[:_PROBED_FILES]:
         for _, _, told in islice(read_glances(path), 1):
             if told is not None and told.model and told.prompts:
-                found[Provenance(told.stage or stage, told.model, told.prompts)] = None
+                prompts = {"all_prompts" if told.stage is None else "prompts": told.prompts}
+                found[Provenance(told.stage or stage, told.model, **{"prompts": "", **prompts})] = None
     return list(found)

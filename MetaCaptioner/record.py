@@ -1,6 +1,7 @@
 """What one record tells: a line of a result file, parsed whole or as far as most that look at it need."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -56,12 +57,15 @@ class Told(msgspec.Struct, gc=False):
 
 
 _TOLD = msgspec.json.Decoder(Told)
+_FIELDS = msgspec.structs.fields(Told)
 
 
 def told_of(record: Record) -> Told:
     """What a record tells, as `glance` has it."""
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(record, Told)
     fields: Record = {}
-    for field in msgspec.structs.fields(Told):
+    for field in _FIELDS:
         try:
             fields[field.name] = msgspec.convert(record.get(field.name), field.type)
         except msgspec.ValidationError:

@@ -84,9 +84,10 @@ def _read_file(task: tuple[Path, Mapping[str, int], Sequence[Provenance]]) -> _R
                 first = read.unknown.setdefault(told.data_name, [])
                 if media and len(first) < _PROBED_RECORDS:
                     first.append(_FirstRecord(told.root, told.index, media))
-            elif told.index < length:
-                reasons = made_otherwise(told, stated)
-                read.otherwise.add(reasons)
+                continue
+            reasons = made_otherwise(told, stated)
+            read.otherwise.add(reasons)
+            if told.index < length:
                 rows, marks, otherwise = read.done.setdefault(told.data_name, (array("q"), array("I"), array("b")))
                 rows.append(told.index)
                 marks.append(media)

@@ -21,7 +21,7 @@ from MetaCaptioner.record import Record, Told, glance, parse_record
 from MetaCaptioner.rows import Row, RowNumbers, row_of
 
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
-_LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)\.lock$")
+_LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)(?:~(?P<part>\d+))?\.lock$")
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
 _LOCK_SECONDS = 5.0
@@ -179,15 +179,18 @@ def done_samples(folder: Path, rank: int) -> DoneSamples:
 
 def ranks_at_work(folder: Path) -> list[int]:
     """The ranks of `folder` that are being worked on now, as far as the file system knows locks."""
-    busy = []
+    return sorted({rank for rank, _ in _held_locks(folder)})
+
+
+def _held_locks(folder: Path) -> Iterator[tuple[int, Path]]:
+    """(rank, lock file) of each lock that a process holds alone."""
     for path in folder.glob(".Rank*.lock"):
         if match := _LOCK_NAME.match(path.name):
             with suppress(OSError), path.open("rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    busy.append(int(match["rank"]))
-    return sorted(busy)
+                    yield int(match["rank"]), path
 
 
 class RankResults:
@@ -227,6 +230,27 @@ class RankResults:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def tell(self, text: bytes) -> None:
+        """Leave word for others, as long as this is held, in its lock.
+
+        Raises:
+            ResultError: it cannot be written.
+        """
+        try:
+            os.ftruncate(self._locks[-1], 0)
+            os.pwrite(self._locks[-1], text, 0)
+        except OSError as error:
+            raise ResultError(f"output folder {self.folder}: cannot be written: {error.strerror}") from error
+
+    def told_by_others(self) -> list[bytes]:
+        """What other processes that work in the folder now tell, as far as the file system knows locks."""
+        own, told = os.fstat(self._locks[-1]).st_ino, []
+        for _, path in _held_locks(self.folder):
+            with suppress(OSError), path.open("rb") as file:
+                if os.fstat(file.fileno()).st_ino != own:
+                    told.append(file.read())
+        return told
 
     def files(self) -> list[Path]:
         """The files that are this process's to change, from any node it ever ran on."""
@@ -339,6 +363,8 @@ def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
             raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
         except OSError:
             pass  # a file system without locks: two processes on one rank are then the user's to avoid
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)  # what an earlier process told
         return descriptor
 
 

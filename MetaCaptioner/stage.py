@@ -69,8 +69,9 @@ class Stage:
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
-        digest = self.adapt(prompts).digest(self.asks)
-        return Expected(Provenance(self.name, options.engine.made_by, digest), options.others)
+        asked = self.adapt(prompts)
+        made = Provenance(self.name, options.engine.made_by, asked.digest(self.asks), asked.digest())
+        return Expected(made, options.others)
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,8 +103,8 @@ def open_plan_work(
     own = [row for row in rows if row.assign_rank in mine]
     claims = Claims(arguments.output_dir, rows)
     held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
-    retried = planned(held) if options.retry_errors else None
     annotations = Annotations()
+    retried = planned(held, annotations) if options.retry_errors else None
     left = left_by_earlier_plans(arguments.output_dir, rows, mine) if options.others == "redo" else []
     paths = [path for number in [*mine, *left] for path, _ in result_files(arguments.output_dir, number)]
     expected = replace(expected, rows=PlannedMedia(rows, annotations, paths))

@@ -168,12 +168,11 @@ def redo_left(
             results.drop(expected.is_redone)
 
 
-def planned(rows: Sequence[PlanRow]) -> Callable[[Record], bool]:
+def planned(rows: Sequence[PlanRow], annotations: Annotations) -> Callable[[Record], bool]:
     """Whether a record is a failure that these rows of a plan would do again; others must not be taken out.
 
     A row that had no media is done again if it names some now.
     """
-    annotations = Annotations()
 
     def tried_again(record: Record) -> bool:
         name, index = record.get("data_name"), record.get("index")

@@ -13,7 +13,8 @@ import numpy as np
 from MetaCaptioner.candidates import Candidate, all_candidates
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write
-from MetaCaptioner.record import Record
+from MetaCaptioner.named_media import named_in
+from MetaCaptioner.record import Record, told_of
 from MetaCaptioner.results import DoneSamples, read_records, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
 from MetaCaptioner.terminal import say
@@ -138,9 +139,10 @@ class Comparison:
             self._seen.mark(*row)
 
     def _print(self, record: Record) -> int:
-        """64 bits, not 0, that stand for a caption and its marks, where there are any to compare."""
+        """64 bits, not 0, that stand for a caption, its media, and its marks, where there are any to compare."""
         marks = [record.get(name) for name in ("scores", "overall")] if self._marked else []
-        content = json.dumps([record.get("caption"), marks], sort_keys=True).encode()
+        of = [record.get("caption"), named_in(told_of(record))]
+        content = json.dumps([*of, marks], sort_keys=True).encode()
         return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest()) or 1
 
 

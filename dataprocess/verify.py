@@ -25,7 +25,7 @@ from MetaCaptioner.candidates import resample_folders
 from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
-from MetaCaptioner.named_media import GONE, OTHER_MEDIA
+from MetaCaptioner.named_media import GONE, OTHER_MEDIA, named_in
 from MetaCaptioner.plan import PlanRow, read_plan
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.provenance import Provenance
@@ -75,10 +75,16 @@ class Makings:
         self._counts[making] += 1
         self._first.setdefault(making, told)
 
+    def _most(self) -> Provenance | None:
+        """What most are made with; of those that do not name their stage, what prompts most of them have."""
+        ordered = sorted(self._counts, key=lambda making: self._counts[making], reverse=True)
+        named = next((making for making in ordered if making[0] is not None), (None, None, None))
+        unnamed = next((making for making in ordered if making[0] is None), (None, None, None))
+        return Provenance(named[0] or "", ordered[0][1] or "", named[2] or "", unnamed[2] or "") if ordered else None
+
     def check(self, findings: Findings) -> None:
         """Note all that are unlike the most common ones."""
-        common = max(self._counts, key=lambda making: self._counts[making], default=())
-        most = Provenance(*(told or "" for told in common)) if common else None
+        most = self._most()
         for making, count in self._counts.items():
             first = self._first[making]
             reasons = [] if most is None else list(most.differences(first))
@@ -211,23 +217,26 @@ def check_scores(captions: Path, findings: Findings) -> None:
     """Every caption needs one score record."""
     scored: Counter[str] = Counter()
     makings = Makings("scores")
-    hashes: dict[str, str] = {}
+    judged: dict[str, tuple[str, str | None]] = {}  # the hash of the caption, and what media it is of
     for path, _ in result_files(captions / "score"):
         for number, _, record in read_lines(path):
             if record is None:
                 findings.add("torn or broken lines", f"score/{path.name}:{number}")
             else:
-                makings.add(told_of(record))
-                scored[record["sample_id"]] += 1
-                hashes[record["sample_id"]] = record.get("caption_hash", "")
+                told = told_of(record)
+                makings.add(told)
+                scored[told.sample_id] += 1
+                judged[told.sample_id] = record.get("caption_hash", ""), named_in(told)
     for path, _ in result_files(captions):
         for record in read_records(path):
             count = scored.pop(record["sample_id"], 0)
             if count == 0 and not is_error(record):
                 findings.add("captions without a score", record["sample_id"])
-            given = hashes.get(record["sample_id"])
-            if count and given and not is_error(record) and given != caption_hash(record["caption"]):
+            given, media = judged.get(record["sample_id"], ("", None))
+            if given and not is_error(record) and given != caption_hash(record["caption"]):
                 findings.add("scores of an earlier caption", record["sample_id"])
+            elif media is not None and media != named_in(told_of(record)):
+                findings.add("scores of other media than their captions", record["sample_id"])
             if count > 1:
                 findings.add("captions with several scores", record["sample_id"])
     makings.check(findings)

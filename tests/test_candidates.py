@@ -73,3 +73,12 @@ def test_a_failed_caption_has_no_other_candidates(tmp_path: Path) -> None:
     write_lines(resample_folder(tmp_path, 1) / "Rank0_node0_photos.jsonl", [again(0, "caption 0", "new", 1)])
     record = {**failed(caption_record(0), "media_corrupt"), "caption": None}
     assert Candidates(tmp_path, 0).of(record) == [Candidate(record, None)]
+
+
+def test_marks_and_captions_of_other_media_count_as_none(tmp_path: Path) -> None:
+    write_lines(tmp_path / "Rank0_node0_photos.jsonl", [score_record(0) | {"image": "before.jpg"}])
+    made = again(0, "caption 0", "new", 1) | {"image": "before.jpg"}
+    write_lines(resample_folder(tmp_path, 1) / "Rank0_node0_photos.jsonl", [made])
+    [now] = Candidates(tmp_path, 0).of(caption_record(0) | {"image": "now.jpg"})
+    assert now.against(THRESHOLDS) == ["score of other media"]
+    assert len(Candidates(tmp_path, 0).of(caption_record(0) | {"image": "before.jpg"})) == 2

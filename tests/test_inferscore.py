@@ -219,14 +219,16 @@ def test_a_root_that_has_gone_is_found_before_the_engine_is_opened(tmp_path: Pat
     assert str(tmp_path / "media") in error
 
 
-def test_a_caption_that_was_made_again_is_scored_again(tmp_path: Path, run: Runner) -> None:
+@pytest.mark.parametrize("anew", [{"caption": "Another caption."}, {"image": "0.png"}])
+def test_a_caption_that_was_made_again_is_scored_again(tmp_path: Path, run: Runner, anew: Row) -> None:
+    """Also one of another picture, of which the same is said: rows may have other numbers by then."""
     captions(tmp_path, 3)
     score = tmp_path / "out" / "score"
     run.score(tmp_path / "out")
     before = records(score)
     path = tmp_path / "out" / "Rank0_node0_set.jsonl"
     made = [json.loads(line) for line in path.read_text().splitlines()]
-    made[1]["caption"] = "Another caption."
+    made[1] |= anew
     path.write_text("".join(json.dumps(record) + "\n" for record in made))
     engine = FakeEngine()
     run.score(tmp_path / "out", engine=engine)

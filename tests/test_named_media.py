@@ -1,4 +1,5 @@
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,20 @@ def test_what_rows_name(tmp_path: Path, suffix: str) -> None:
     assert [media.of(index) for index in range(len(ROWS))] == [named for _, named in ROWS]
     assert [media.of(index) for index in (None, -1, len(ROWS))] == [None, None, None]
     assert of_rows([json.dumps(row).encode() for row, _ in ROWS]) == [named for _, named in ROWS]
+
+
+def test_rows_in_the_order_in_which_samples_end_are_not_read_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"image": f"{number}.jpg", "text": "x" * 100} for number in range(3000)]
+    media = RowMedia(AnnotationFile(write_annotation(tmp_path / "set.json", rows)))
+    read: list[int] = []
+    block = media.annotation.block
+    monkeypatch.setattr(media.annotation, "block", lambda index: (read.append(index), block(index))[1])
+    dice = random.Random(0)
+    for index in sorted(range(len(rows)), key=lambda index: index + dice.randrange(448)):
+        assert media.of(index) == f"{index}.jpg"
+    assert 1 < len(read) == len({media.annotation.block_begin(index) for index in range(len(rows))})
 
 
 def test_a_record_is_of_what_its_row_named(tmp_path: Path) -> None:

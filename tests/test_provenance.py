@@ -5,10 +5,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from verify import main as verify
 
-from MetaCaptioner.provenance import FILE_NAME, Provenance
+from MetaCaptioner.Prompt import load_prompts
+from MetaCaptioner.provenance import FILE_NAME, Provenance, stated
 from MetaCaptioner.record import Told
 from MetaCaptioner.results import RankResults
 from tests.helpers import (
@@ -114,6 +116,24 @@ def test_every_stage_refuses_and_makes_again(tmp_path: Path, run: Runner, stage:
     assert make("--prompts-dir", changed, engine_opens=False).status == 0
 
 
+@pytest.mark.parametrize(("before", "after"), [(4, 2), (1, 3), (3, 1)])
+def test_scores_are_made_again_by_any_number_of_processes_that_share_a_rank(
+    tmp_path: Path, run: Runner, before: int, after: int
+) -> None:
+    plan, out = small_plan(tmp_path, 6), tmp_path / "out"
+    run.caption(plan, out)
+    for number in range(before):
+        assert run.score(out, rank=(number, before)).status == 0
+    judged = write_prompts(tmp_path / "judge", judge={"agent": {"name": "one", "prompt": "Mark: {caption}"}})
+    for number in range(after):
+        assert run.score(out, "--prompts-dir", judged, rank=(number, after), engine_opens=False).status == 1
+    for number in range(after):
+        assert run.score(out, "--prompts-dir", judged, "--redo", rank=(number, after)).status == 0
+    assert len(records(out / "score")) == 6
+    assert len({record["prompts"] for record in records(out / "score").values()}) == 1
+    assert run.main(verify, "--plan", plan, "--data-folder", out, "--scores").status == 0
+
+
 def test_prompts_that_a_stage_does_not_use_do_not_matter_to_it(tmp_path: Path, run: Runner) -> None:
     plan, out = small_plan(tmp_path), tmp_path / "out"
     run.caption(plan, out)
@@ -137,6 +157,7 @@ def test_what_is_kept_counts_as_done_and_verify_tells_of_the_mixture(tmp_path: P
     assert "1  records made otherwise than most: 1 records with other prompts" in told.said
     assert run.main(verify, "--plan", plan, "--data-folder", out, "--keep").status == 0
     refused(run.caption(plan, out, engine_opens=False), "1 with other prompts")
+    assert planned(run, tmp_path)[0].status == 0  # the folder says what was kept
 
 
 def test_failures_that_are_tried_again_do_not_count(tmp_path: Path, run: Runner) -> None:
@@ -152,6 +173,38 @@ def test_failures_that_are_tried_again_do_not_count(tmp_path: Path, run: Runner)
     refused(run.caption(plan, out, *changed, engine_opens=False), "1 of 1 records")
     assert run.caption(plan, out, *changed, "--retry-errors", "--max-error-rate", 1).status == 0
     assert len({record["prompts"] for record in records(out).values()}) == 1
+
+
+def as_of_an_earlier_version(out: Path, prompts: str) -> None:
+    """Records that do not name their stage, in a folder that does not say what they are made with."""
+    for path in out.glob("Rank*"):
+        lines = [json.loads(line) | {"prompts": prompts} for line in path.read_text().splitlines()]
+        write_lines(path, [{key: value for key, value in record.items() if key != "stage"} for record in lines])
+    (out / FILE_NAME).unlink()
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_results_of_an_earlier_version_are_gone_on_with(tmp_path: Path, run: Runner, begun: int) -> None:
+    rows = picture_rows(tmp_path / "media", 4)
+    annotation = write_annotation(tmp_path / "set.json", rows)
+    halves = [plan_row(annotation, tmp_path / "media", 2 * rank, 2 * rank + 2, rank) for rank in (0, 1)]
+    plan, out = write_plan(tmp_path / "plan.jsonl", *halves), tmp_path / "out"
+    chunk = ("--takeover-chunk", 0)
+    run.caption(plan, out, *chunk, rank=(begun, 2))
+    run.caption(plan, out, *chunk, "--max-samples", 1, rank=(1 - begun, 2))
+    as_of_an_earlier_version(out, load_prompts().digest())
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    refused(run.caption(plan, out, *chunk, *changed, rank=(begun, 2)), "2 of 2 records", "2 with other prompts")
+    for path in out.glob(f"Rank{1 - begun}_*"):
+        path.unlink()
+    refused(run.caption(plan, out, *chunk, *changed, rank=(1 - begun, 2)), "other ranks' records there are made with")
+    for number in (0, 1):
+        assert run.caption(plan, out, *chunk, rank=(number, 2)).status == 0
+    assert len(records(out)) == 4
+    assert run.main(verify, "--plan", plan, "--data-folder", out).status == 0
+    assert planned(run, tmp_path)[0].status == 0
+    as_of_an_earlier_version(out, "others")
+    refused(run.caption(plan, out, *chunk, rank=(0, 2)), "2 with other prompts")
 
 
 def test_a_model_folder_may_be_named_in_several_ways(tmp_path: Path) -> None:
@@ -194,7 +247,8 @@ def test_a_launch_beside_one_that_has_no_record_yet_is_refused(tmp_path: Path, r
     path.unlink()  # begun, but nothing written: the other launch still loads its model
     changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
     other = write_plan(tmp_path / "other.jsonl", plan_row(tmp_path / "set.json", tmp_path / "media", 0, 4))
-    with RankResults(out, 1, node=0):
+    with RankResults(out, 1, node=0) as held:
+        held.tell(msgspec.json.encode(stated(out)[-1]))
         refused(run.caption(other, out, *changed, rank=(0, 2), engine_opens=False), "with other prompts")
     assert run.caption(other, out, *changed, rank=(0, 2)).status == 0
 
@@ -206,8 +260,28 @@ def test_a_run_that_made_nothing_binds_nobody(tmp_path: Path, run: Runner) -> No
     assert (out / FILE_NAME).exists()
     (tmp_path / "moved").rename(tmp_path / "media")
     assert run.caption(plan, out, "--prompts-dir", other_prompts(tmp_path / "prompts")).status == 0
-    [stated] = json.loads((out / FILE_NAME).read_text())
-    assert stated == {key: records(out)["set/0"][key] for key in ("stage", "model", "prompts")}
+    [made] = stated(out)
+    assert made.fields() == {key: records(out)["set/0"][key] for key in ("stage", "model", "prompts")}
+
+
+def test_ranks_that_begin_together_do_not_take_each_other_for_a_run_that_made_nothing(
+    tmp_path: Path, run: Runner
+) -> None:
+    """As after a model that does not fit: nothing is there but what the folder says, and all ranks begin at once."""
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    (tmp_path / "media").rename(tmp_path / "moved")
+    assert run.caption(plan, out).status == 1
+    (tmp_path / "moved").rename(tmp_path / "media")
+    made = Provenance("captionpipeline", "scripted", "others")
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    with RankResults(out, 1, node=0) as beside, RankResults(out, 2, node=0, part=3, parts=4) as sharing:
+        beside.tell(msgspec.json.encode(made))
+        assert beside.told_by_others() == [b""]
+        sharing.tell(b"shared")
+        assert beside.told_by_others() == [b"shared"]
+        assert run.caption(plan, out, *changed).status == 0
+    with RankResults(out, 1, node=0), RankResults(out, 2, node=0, part=3, parts=4) as sharing:
+        assert sharing.told_by_others() == [b""]  # what an earlier process told is gone
 
 
 def test_a_stage_that_made_nothing_binds_no_other(tmp_path: Path, run: Runner) -> None:
@@ -368,6 +442,27 @@ def test_the_planner_tells_of_records_of_rows_that_are_left_out(tmp_path: Path, 
     assert "3 records are of rows of 'set' that sample_count leaves out" in outcome.said
 
 
+def test_records_of_other_prompts_of_rows_that_sample_count_leaves_out_are_taken_out_too(
+    tmp_path: Path, run: Runner
+) -> None:
+    """Else a run with --redo and the planner would send the user from one to the other."""
+    rows = picture_rows(tmp_path / "media", 4)
+    annotation = write_annotation(tmp_path / "set.json", rows)
+    halves = [plan_row(annotation, tmp_path / "media", 2 * rank, 2 * rank + 2, rank) for rank in (0, 1)]
+    plan, out = write_plan(tmp_path / "plan.jsonl", *halves), tmp_path / "out"
+    run.caption(plan, out)
+    write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural", "sample_count": 1})
+    again = (tmp_path / "Metafile.json", tmp_path / "again.jsonl", "--results", out)
+    changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
+    assert run.plan(*again).status == 0
+    refused(run.caption(again[1], out, *changed, "--redo"), "Plan again with --results", "--redo first")
+    refused(run.plan(*again), "4 with other prompts")
+    assert run.plan(*again, "--redo").status == 0
+    assert not records(out)
+    assert run.caption(again[1], out, *changed).status == 0
+    assert set(records(out)) == names(1)
+
+
 def test_the_planner_takes_no_record_for_done_that_is_not_made_as_the_folder_says(tmp_path: Path, run: Runner) -> None:
     """Once a run with other prompts has been told to make again what a plan leaves out, the planner knows them."""
     out = tmp_path / "out"
@@ -397,7 +492,11 @@ def test_records_of_datasets_that_are_not_planned_are_not_taken_out(tmp_path: Pa
     more = write_plan(tmp_path / "more.jsonl", plan_row(tmp_path / "more.json", tmp_path / "more", 0, 2))
     changed = ("--prompts-dir", other_prompts(tmp_path / "prompts"))
     before = contents(out)
-    refused(run.caption(more, out, *changed, "--redo", engine_opens=False), "--redo would take out 4 records of rows")
+    refused(
+        run.caption(more, out, *changed, "--redo", engine_opens=False),
+        "--redo would take out 4 records of rows",
+        "with all datasets and rows that have records there; or name another folder",
+    )
     assert contents(out) == before
 
 

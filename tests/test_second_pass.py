@@ -196,6 +196,17 @@ def test_a_caption_that_was_made_anew_is_done_again(tmp_path: Path, run: Runner)
     assert after["set/2"]["source"]["caption_hash"] == caption_hash("Made anew.")
 
 
+def test_the_same_words_about_other_media_are_taken_anew(tmp_path: Path, run: Runner) -> None:
+    first, out, shorten = tmp_path / "first", tmp_path / "out", ("--prompts-dir", SHORTEN)
+    run.caption(small_plan(tmp_path), first)
+    run.second_pass(first, out, *shorten)
+    replace_record(first, "set/2", image="0.png")
+    engine = FakeEngine()
+    run.second_pass(first, out, *shorten, engine=engine)
+    assert engine.samples == {"set/2"}
+    assert records(out)["set/2"]["image"] == "0.png"
+
+
 def test_a_sample_whose_caption_failed_has_an_error_record_until_there_is_a_caption(
     tmp_path: Path, run: Runner
 ) -> None:

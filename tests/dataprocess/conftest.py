@@ -38,7 +38,8 @@ def score_record(index: int, name: str = "photos", **marks: int) -> Record:
     names = ("accuracy", "completeness", "hallucination", "reasoning", "fluency")
     scores = {dimension: marks.get(dimension, 4) for dimension in names}
     identity = {"sample_id": f"{name}/{index}", "data_name": name, "index": index, "status": "ok"}
-    return {**identity, "scores": scores, "overall": sum(scores.values()) / 5, "reason": f"reason {index}"}
+    media = {"image": f"{index}.png"}
+    return {**identity, **media, "scores": scores, "overall": sum(scores.values()) / 5, "reason": f"reason {index}"}
 
 
 def failed(record: Record, kind: str) -> Record:

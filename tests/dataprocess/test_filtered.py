@@ -81,11 +81,19 @@ def changed_marks(folder: Path) -> None:
     write_results(folder, {row: f"caption {row}" for row in range(6)}, {0: 5, 1: 5, 2: 1, 3: 4, 4: 2, 5: 2})
 
 
+def changed_media(folder: Path) -> None:
+    """The row is of another picture by now, of which the same is said; nobody has judged that yet."""
+    path = folder / "Rank0_node0_photos.jsonl"
+    made = [json.loads(line) for line in path.read_text().splitlines()]
+    made[1]["image"] = "other.jpg"  # the rows lie in reverse order
+    path.write_text("".join(json.dumps(record) + "\n" for record in made))
+
+
 def gone(folder: Path) -> None:
     write_results(folder, {row: f"caption {row}" for row in range(6) if row != 2}, {0: 5, 1: 5, 3: 4, 4: 2, 5: 2})
 
 
-@pytest.mark.parametrize("change", [changed_caption, changed_marks, gone])
+@pytest.mark.parametrize("change", [changed_caption, changed_marks, changed_media, gone])
 def test_what_is_out_of_date_is_refused(
     tmp_path: Path, results: Path, do_filter: Do, do_export: Do, change: Callable[[Path], None]
 ) -> None:

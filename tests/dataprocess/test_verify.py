@@ -192,6 +192,10 @@ def test_scores(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
     assert status == 1
     assert "1  captions with several scores: photos/4" in text
     assert "1  scores without a caption: photos/8" in text
+    write_lines(path, [score_record(0) | {"image": "other.jpg"}, *scores[1:], score_record(4)])
+    status, text = verify(plan, out, "--scores")
+    assert status == 1
+    assert "1  scores of other media than their captions: photos/0" in text
 
 
 def test_a_missing_folder_or_plan_is_one_line(tmp_path: Path, plan: Path) -> None:
