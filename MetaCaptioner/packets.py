@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.clip import REORDERED_FRAMES, VideoError, VideoFacts
 
-_PROMISE_THEIR_LENGTH = frozenset(("mov", "matroska", "avi", "asf", "flv"))
+_PROMISE_THEIR_LENGTH = frozenset(("mov", "matroska", "avi", "asf", "flv", "ivf", "mxf"))
 _BROADCAST = frozenset(("mpegts", "mpeg"))
 _USUAL_RATE = 25
 # Source: the defaults of FFmpeg's -dts_delta_threshold and -dts_error_threshold.
@@ -41,9 +41,10 @@ class PacketIndex:
     """The packets of a clip's video in the order of the file.
 
     `stamps` are their presentation times in units of `unit` seconds, NaN where there is none; `step` is the usual time
-    between two frames. `shown` says whose frames are shown: an edit list leaves out what a cut needs only for decoding.
-    The packets from `end` on, at most the last one, were cut off when a recording ended. `told_end` is when the video
-    ends by the header, NaN if that says nothing. A broadcast may begin anywhere, and its times may leap.
+    between two frames; `begin` is when the video begins by the header. `shown` says whose frames are shown: an edit
+    list leaves out what a cut needs only for decoding. The packets from `end` on, at most the last one, were cut off
+    when a recording ended. `told_end` is when the video ends by the header, NaN if that says nothing. A broadcast may
+    begin anywhere, and its times may leap.
     """
 
     unit: Fraction
@@ -53,19 +54,26 @@ class PacketIndex:
     shown: NDArray[np.bool_]
     corrupt: NDArray[np.bool_]
     step: float
+    begin: float
     end: int
     told_end: float
     is_broadcast: bool
 
     @classmethod
-    def of(cls, container: InputContainer, stream: VideoStream, packets: Sequence[PacketFacts]) -> "PacketIndex":
+    def of(
+        cls, container: InputContainer, stream: VideoStream, packets: Sequence[PacketFacts], begin: int | None
+    ) -> "PacketIndex":
+        """`begin` is the stream's start before its packets were read: reading them, FFmpeg may set it anew."""
         end = len(packets) - (len(packets) > 1 and packets[-1].is_corrupt)
         stamps = np.array([np.nan if packet.pts is None else packet.pts for packet in packets], np.float64)
         shown = ~np.array([packet.is_discarded for packet in packets], np.bool_)
         shown[end:] = False
         unit = stream.time_base or Fraction(1, 1000)
         rate = stream.average_rate or stream.guessed_rate or _USUAL_RATE
-        gaps = np.diff(np.unique(stamps[shown & ~np.isnan(stamps)]))
+        known = np.unique(stamps[shown & ~np.isnan(stamps)])
+        gaps = np.diff(known)
+        first = begin if begin is not None else float(known[0]) if len(known) else 0.0
+        is_broadcast = _kind(container) in _BROADCAST
         return cls(
             unit=unit,
             stamps=stamps,
@@ -74,9 +82,11 @@ class PacketIndex:
             shown=shown,
             corrupt=np.array([packet.is_corrupt for packet in packets], np.bool_),
             step=float(np.median(gaps)) if len(gaps) else float(1 / rate / unit),
+            begin=first,
             end=end,
-            told_end=(stream.start_time or 0) + stream.duration if stream.duration else np.nan,
-            is_broadcast=_kind(container) in _BROADCAST,
+            # Of a broadcast FFmpeg has guessed it, for short ones wrongly.
+            told_end=first + stream.duration if stream.duration and not is_broadcast else np.nan,
+            is_broadcast=is_broadcast,
         )
 
     @property
@@ -95,9 +105,9 @@ class PacketIndex:
         return int(np.argmax(self.keys)) if self.keys.any() else len(self.keys)
 
     def is_plain(self) -> bool:
-        """Whether the times of the packets can be those of frames: all different, nearly in order, without leaps."""
+        """Whether the times of the packets can be those of frames: known, different, nearly in order, no leaps."""
         order = self.order
-        if not len(order):
+        if not len(order) or np.isnan(self.stamps[self.shown]).any():
             return False
         gaps = np.diff(self.stamps[order])
         in_file = np.argsort(np.argsort(order))
@@ -133,15 +143,16 @@ class PacketIndex:
             return
         unit = float(self.unit)
         known = ~np.isnan(self.stamps)
-        if stream.duration:
+        if stream.duration and kind != "matroska":  # there FFmpeg takes it over from the whole file
             promised = stream.duration * unit
             if kind == "avi" and stream.average_rate:  # its duration is cut to what is there, its number of frames not
                 promised = max(promised, float(stream.frames / stream.average_rate))
             ends = (self.stamps + self.durations)[known] * unit
-            held = ends.max(initial=0.0) - (stream.start_time or 0) * unit
+            held = ends.max(initial=0.0) - self.begin * unit
         else:
             promised = (container.duration or 0) / 1e6
-            held = last_end - (container.start_time or 0) / 1e6
+            start = (container.start_time or 0) / 1e6
+            held = last_end - (0.0 if kind == "matroska" and promised > start else start)  # some count from 0
         gap = np.diff(np.unique(self.stamps[known])).max(initial=0.0) * unit
         allowed = min(_SHORT_SECONDS, _SHORT_SHARES[0] * promised)
         if promised - held > max(allowed, _SHORT_SHARES[1] * promised, _SHORT_GAPS * gap):

@@ -140,6 +140,11 @@ FORMS = {
     "cut ts": Form(".ts", (f"{_X264} -g 12 -f mpegts", "-ss 1.15 | -c copy"), is_whole=False),
     "times from 5000": Form(".ts", (f"{_X264} -g 12 -output_ts_offset 5000",)),
     "times that wrap": Form(".ts", (f"{_X264} -g 12 -output_ts_offset 95442.5",)),
+    "times from 7200 mkv": Form(".mkv", (f"{_X264} -g 12 -output_ts_offset 7200",)),
+    "stills in mkv": Form(
+        ".mkv", (f"-vf \"select='lt(n,1)+between(n,30,32)+gt(n,56)'\" -vsync vfr {_X264} -bf 2",), is_whole=False
+    ),
+    "av1 ivf": Form(".ivf", (f"{_AV1} -g 12",)),
     "sound first": Form(
         ".mp4", (f"{_X264} -g 12", "-itsoffset 0.7 | -f lavfi -i sine=d=3.2 -map 0:v -map 1:a -c:v copy -c:a aac")
     ),
