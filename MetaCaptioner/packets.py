@@ -18,6 +18,7 @@ _BROADCAST = frozenset(("mpegts", "mpeg"))
 _USUAL_RATE = 25
 # Source: the defaults of FFmpeg's -dts_delta_threshold and -dts_error_threshold.
 _LEAP_SECONDS, _NONSENSE_SECONDS = 10.0, 30.0 * 3600
+_ENDLESS_SECONDS = 1000.0 * 3600  # what stands in a header that was written to a pipe, and never completed
 # By how much a header may promise more than there is: other streams, the last frame and rounding are in it.
 _SHORT_SECONDS, _SHORT_SHARES, _SHORT_GAPS = 1.0, (0.1, 0.01), 1.5
 
@@ -118,8 +119,11 @@ class PacketIndex:
         """The facts of frames that are shown at `times`, in the stream's unit.
 
         The last one ends when the header says so, if that can be: the duration of a packet is that of its decoding.
+        Where all packets have one duration, unlike the time between them, FFmpeg has guessed it by their mean.
         """
         last = float(times[-1])
+        if len(set(self.durations)) == 1 and abs(self.durations[0] - self.step) > self.step / 2:
+            last_duration = self.step
         longest = max(last_duration, np.diff(times).max(initial=0.0), 2 * self.step)
         end = last + (last_duration if last_duration > 0 else self.step)
         end = self.told_end if last < self.told_end <= last + longest else end
@@ -155,7 +159,9 @@ class PacketIndex:
             held = last_end - (0.0 if kind == "matroska" and promised > start else start)  # some count from 0
         gap = np.diff(np.unique(self.stamps[known])).max(initial=0.0) * unit
         allowed = min(_SHORT_SECONDS, _SHORT_SHARES[0] * promised)
-        if promised - held > max(allowed, _SHORT_SHARES[1] * promised, _SHORT_GAPS * gap):
+        if promised < _ENDLESS_SECONDS and promised - held > max(
+            allowed, _SHORT_SHARES[1] * promised, _SHORT_GAPS * gap
+        ):
             raise VideoError(f"its header promises {promised:.1f} s but its data end at {held:.1f} s: was it cut off?")
 
 

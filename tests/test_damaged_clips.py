@@ -93,7 +93,8 @@ def test_short_recordings_one_after_the_other_are_one_and_none_is_squeezed(tmp_p
 
 def test_frames_whose_time_is_not_known_are_not_left_out(plain_clip: Path, tmp_path: Path) -> None:
     """Matroska has no times below 0: FFmpeg's writer leaves packets there without one."""
-    ffmpeg("-itsoffset", "-1.5", "-i", plain_clip, "-c", "copy", "-avoid_negative_ts", "disabled", tmp_path / "a.mkv")
+    plain = FORMS["h264 gop 12"].make(plain_clip, tmp_path / "a.mp4")
+    ffmpeg("-itsoffset", "-1.5", "-i", plain, "-c", "copy", "-avoid_negative_ts", "disabled", tmp_path / "a.mkv")
     whole, some = sampled(tmp_path / "a.mkv"), sampled(tmp_path / "a.mkv", 0.3, 0.8)
     assert whole.facts.frames == some.facts.frames == SECONDS * RATE
     assert (some.frames == whole.frames[list(some.wanted.indices)]).all()
