@@ -80,8 +80,13 @@ def sample(source: MediaSource, plan: Plan) -> Clip:
 @contextmanager
 def _opened(source: MediaSource) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file and its video. Nothing but the file itself can be opened, whatever it says."""
-    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"}
-    with source.open() as file, av.open(file, options=options, buffer_size=_BUFFER_BYTES, io_open=_refuse) as container:
+    how: dict[str, Any] = {
+        "options": {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
+        "metadata_errors": "replace",  # old titles are seldom in UTF-8
+        "buffer_size": _BUFFER_BYTES,
+        "io_open": _refuse,
+    }
+    with source.open() as file, av.open(file, **how) as container:
         stream = _best_stream(container)
         stream.codec_context.thread_count = 1  # a rank decodes many clips at a time
         yield container, stream

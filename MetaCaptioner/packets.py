@@ -15,6 +15,7 @@ from MetaCaptioner.clip import REORDERED_FRAMES, VideoError, VideoFacts
 
 _PROMISE_THEIR_LENGTH = frozenset(("mov", "matroska", "avi", "asf", "flv", "ivf", "mxf"))
 _BROADCAST = frozenset(("mpegts", "mpeg"))
+_COUNT_FROM_ZERO = frozenset(("matroska", "flv"))  # some writers do, whenever the first frame is shown
 _USUAL_RATE = 25
 # Source: the defaults of FFmpeg's -dts_delta_threshold and -dts_error_threshold.
 _LEAP_SECONDS, _NONSENSE_SECONDS = 10.0, 30.0 * 3600
@@ -156,7 +157,7 @@ class PacketIndex:
         else:
             promised = (container.duration or 0) / 1e6
             start = (container.start_time or 0) / 1e6
-            held = last_end - (0.0 if kind == "matroska" and promised > start else start)  # some count from 0
+            held = last_end - (0.0 if kind in _COUNT_FROM_ZERO and promised > start else start)
         gap = np.diff(np.unique(self.stamps[known])).max(initial=0.0) * unit
         allowed = min(_SHORT_SECONDS, _SHORT_SHARES[0] * promised)
         if promised < _ENDLESS_SECONDS and promised - held > max(

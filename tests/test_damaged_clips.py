@@ -100,6 +100,17 @@ def test_frames_whose_time_is_not_known_are_not_left_out(plain_clip: Path, tmp_p
     assert (some.frames == whole.frames[list(some.wanted.indices)]).all()
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mp4", ".flv"])
+def test_titles_need_not_be_in_utf_8(plain_clip: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    named = ("-metadata", "title=Caf_ in Z_rich", "-metadata:s:v", "title=Caf_ in Z_rich")
+    ffmpeg("-i", plain_clip, "-c:v", "libx264", "-frames:v", "8", *named, path)
+    content = path.read_bytes()
+    assert b"Caf_" in content
+    path.write_bytes(content.replace(b"Caf_ in Z_rich", "Café in Zürich".encode("latin-1")))
+    assert sampled(path).facts.frames == 8
+
+
 @pytest.mark.parametrize("suffix", [".avif", ".heic"])
 def test_a_picture_of_the_kind_of_an_mp4_is_no_clip(plain_clip: Path, tmp_path: Path, suffix: str) -> None:
     ffmpeg("-i", plain_clip, "-frames:v", "1", tmp_path / "a.png")
