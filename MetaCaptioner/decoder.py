@@ -140,6 +140,9 @@ def _read_packets(source: MediaSource) -> tuple[PacketIndex, tuple[int, int]]:
                     first = next(iter(stream.codec_context.decode(packet)), None)
         if not packets:
             raise VideoError("the video has no frames")
+        if first is None:  # a lone frame may come out at the end only
+            with suppress(av.FFmpegError):
+                first = next(iter(stream.codec_context.decode(None)), None)
         if first is None:
             raise VideoError("none of its frames can be decoded")
         _check_complaints(container, complaints)

@@ -16,12 +16,13 @@ from MetaCaptioner.clip import REORDERED_FRAMES, VideoError, VideoFacts
 _PROMISE_THEIR_LENGTH = frozenset(("mov", "matroska", "avi", "asf", "flv", "ivf", "mxf"))
 _BROADCAST = frozenset(("mpegts", "mpeg"))
 _COUNT_FROM_ZERO = frozenset(("matroska", "flv"))  # some writers do, whenever the first frame is shown
+_ONE_LENGTH = frozenset(("matroska", "asf"))  # it is that of the file, which FFmpeg tells of each stream
 _USUAL_RATE = 25
 # Source: the defaults of FFmpeg's -dts_delta_threshold and -dts_error_threshold.
 _LEAP_SECONDS, _NONSENSE_SECONDS = 10.0, 30.0 * 3600
 _ENDLESS_SECONDS = 1000.0 * 3600  # what stands in a header that was written to a pipe, and never completed
 # By how much a header may promise more than there is: other streams, the last frame and rounding are in it.
-_SHORT_SECONDS, _SHORT_SHARES, _SHORT_GAPS = 1.0, (0.1, 0.01), 1.5
+_LEAST_SECONDS, _SHORT_SECONDS, _SHORT_SHARES, _SHORT_GAPS = 0.1, 1.0, (0.1, 0.01), 1.5
 
 
 class PacketFacts(NamedTuple):
@@ -148,7 +149,7 @@ class PacketIndex:
             return
         unit = float(self.unit)
         known = ~np.isnan(self.stamps)
-        if stream.duration and kind != "matroska":  # there FFmpeg takes it over from the whole file
+        if stream.duration and kind not in _ONE_LENGTH:
             promised = stream.duration * unit
             if kind == "avi" and stream.average_rate:  # its duration is cut to what is there, its number of frames not
                 promised = max(promised, float(stream.frames / stream.average_rate))
@@ -157,9 +158,10 @@ class PacketIndex:
         else:
             promised = (container.duration or 0) / 1e6
             start = (container.start_time or 0) / 1e6
+            last_end = max(last_end, float(self.stamps[known].max(initial=-np.inf) + self.step) * unit)
             held = last_end - (0.0 if kind in _COUNT_FROM_ZERO and promised > start else start)
         gap = np.diff(np.unique(self.stamps[known])).max(initial=0.0) * unit
-        allowed = min(_SHORT_SECONDS, _SHORT_SHARES[0] * promised)
+        allowed = max(_LEAST_SECONDS, min(_SHORT_SECONDS, _SHORT_SHARES[0] * promised))
         if promised < _ENDLESS_SECONDS and promised - held > max(
             allowed, _SHORT_SHARES[1] * promised, _SHORT_GAPS * gap
         ):

@@ -111,6 +111,25 @@ def test_titles_need_not_be_in_utf_8(plain_clip: Path, tmp_path: Path, suffix: s
     assert sampled(path).facts.frames == 8
 
 
+SHORT = {
+    ".wmv": "-c:v wmv2 -c:a wmav2",
+    ".mpg": "-r 25 -c:v mpeg2video -c:a mp2",
+    ".flv": "-c:v flv1 -c:a libmp3lame -ar 44100",
+    ".ts": "-c:v libx264 -c:a aac",
+}
+
+
+@pytest.mark.parametrize("suffix", SHORT)
+@pytest.mark.parametrize(("frames", "sound"), [(1, 0.1), (1, 2), (5, 0.1), (5, 2)])
+def test_a_short_clip_with_sound_is_whole(
+    plain_clip: Path, tmp_path: Path, suffix: str, frames: int, sound: float
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    streams = ("-i", plain_clip, "-f", "lavfi", "-i", f"sine=d={sound}", "-map", "0", "-map", "1")
+    ffmpeg(*streams, "-frames:v", frames, *SHORT[suffix].split(), path)
+    assert sampled(path).facts.frames == frames
+
+
 @pytest.mark.parametrize("suffix", [".avif", ".heic"])
 def test_a_picture_of_the_kind_of_an_mp4_is_no_clip(plain_clip: Path, tmp_path: Path, suffix: str) -> None:
     ffmpeg("-i", plain_clip, "-frames:v", "1", tmp_path / "a.png")
