@@ -52,6 +52,13 @@ _MARKS_WHAT_NOTHING_BUILDS_UPON = frozenset(("h264",))
 _PICTURE_BRANDS = frozenset(("heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "mif2", "msf1", "avif", "avis"))
 _COMPLAINS_OF_LOSSES = frozenset(("matroska", "ogg"))
 
+# How the decoders begin that give a damaged picture without marking it as such.
+_COMPLAINTS_OF_DAMAGE = {
+    "gif": ("LZW",),
+    "mjpeg": ("error y=", "error count", "mjpeg_decode_dc"),
+    "theora": ("Coefficient index overflow",),
+}
+
 
 class _UnlikePacketsError(Exception):
     """The frames that were decoded are not those that the packets told of."""
@@ -67,10 +74,13 @@ def sample(source: MediaSource, plan: Plan) -> Clip:
     """
     try:
         index, size = _read_packets(source)
-        try:
-            return _by_packets(source, index, size, plan)
-        except (_UnlikePacketsError, av.FFmpegError):
-            return _by_decoding_all(source, index, size, plan)
+        with _complaints() as complaints:
+            try:
+                clip = _by_packets(source, index, size, plan)
+            except (_UnlikePacketsError, av.FFmpegError):
+                clip = _by_decoding_all(source, index, size, plan)
+        _check_decoder(complaints)
+        return clip
     except av.ArgumentError:  # what a format that is not on the list comes out as
         raise VideoError(f"no video can be read from it: its format is none of {', '.join(FORMATS)}") from None
     except av.FFmpegError as error:
@@ -165,6 +175,13 @@ def _check_complaints(container: InputContainer, complaints: list[tuple[int, str
         for _, name, text in complaints:
             if name == container.format.name:
                 raise VideoError(f"some of its data are damaged or missing: {text.strip():.120}")
+
+
+def _check_decoder(complaints: list[tuple[int, str, str]]) -> None:
+    """Refuse pictures of which the decoder says in its log alone that it could not read them to their end."""
+    for _, name, text in complaints:
+        if text.startswith(_COMPLAINTS_OF_DAMAGE.get(name, ())):
+            raise VideoError(f"its frames are damaged: {text.strip():.120}")
 
 
 def _check_trailer(container: InputContainer, source: MediaSource) -> None:

@@ -150,7 +150,7 @@ def test_of_an_animated_avif_the_frames_are_shown_and_not_its_cover(plain_clip: 
 
 
 @pytest.mark.parametrize(
-    "odd_clip", ["h264 gop 12", "xvid avi", "mpeg-2", "h264 ts", "theora", "av1 mp4"], indirect=True
+    "odd_clip", ["h264 gop 12", "xvid avi", "mpeg-2", "h264 ts", "theora", "av1 mp4", "gif", "mjpeg avi"], indirect=True
 )
 @pytest.mark.parametrize("place", [0.25, 0.5, 0.8])
 def test_damage_that_shows_is_not_captioned(odd_clip: Path, tmp_path: Path, place: float) -> None:
