@@ -61,8 +61,9 @@ def rising_times(stamps: Sequence[int | None], step: float, longest_gap: float) 
     """When frames that come in the order of their showing are shown, as well as their time stamps tell.
 
     Where the stamps leap back (parts that each begin at 0), or forward by more than `longest_gap`, what follows is
-    taken to go on `step` after what came before, as FFmpeg's `-dts_delta_threshold` does it. The others are put in
-    order; frames without a time of their own are spread between their neighbours. All in the same unit.
+    taken to go on `step` after what came before, as FFmpeg's `-dts_delta_threshold` does it; so it is where an earlier
+    stamp comes again, since a part may be shorter than any leap. The others are put in order; frames without a time of
+    their own are spread between their neighbours. All in the same unit.
 
     Returns:
         As many as there are stamps, from 0 and strictly rising.
@@ -85,11 +86,15 @@ def _without_leaps(stamps: Sequence[int], step: float, longest_gap: float) -> li
     """The stamps from 0 on, each part after a leap set behind the one before; in whole numbers, however large."""
     offset, top = -stamps[0], 0
     values: list[int] = []
+    had: set[int] = set()
     for stamp in stamps:
         value = stamp + offset
-        if not top - REORDERED_FRAMES * step <= value <= top + longest_gap:
+        comes_again = stamp in had and value < top
+        if comes_again or not top - REORDERED_FRAMES * step <= value <= top + longest_gap:
             offset += top + round(step) - value
             value = top + round(step)
+            had.clear()
+        had.add(stamp)
         top = max(top, value)
         values.append(value)
     return values

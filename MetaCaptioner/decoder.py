@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from MetaCaptioner.clip import Clip, Plan, VideoError, Wanted, rising_times
 from MetaCaptioner.packets import PacketFacts, PacketIndex
 from MetaCaptioner.source import MediaSource
-from MetaCaptioner.upright import upright_picture, upright_size
+from MetaCaptioner.upright import picture_within, upright_picture, upright_size
 
 FORMATS = (
     "mov",
@@ -49,7 +49,15 @@ _GIF_TAIL_BYTES = 1024
 _STARTS_ANEW_AT_KEYFRAMES = frozenset(("h264", "hevc", "libdav1d", "av1", "vp9"))
 # Of HEVC, pictures that are so marked may still be built upon by those of higher temporal layers.
 _MARKS_WHAT_NOTHING_BUILDS_UPON = frozenset(("h264",))
+_PICTURE_BRANDS = frozenset(("heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "mif2", "msf1", "avif", "avis"))
 _COMPLAINS_OF_LOSSES = frozenset(("matroska", "ogg"))
+
+# How the decoders begin that give a damaged picture without marking it as such.
+_COMPLAINTS_OF_DAMAGE = {
+    "gif": ("LZW",),
+    "mjpeg": ("error y=", "error count", "mjpeg_decode_dc"),
+    "theora": ("Coefficient index overflow",),
+}
 
 
 class _UnlikePacketsError(Exception):
@@ -66,10 +74,13 @@ def sample(source: MediaSource, plan: Plan) -> Clip:
     """
     try:
         index, size = _read_packets(source)
-        try:
-            return _by_packets(source, index, size, plan)
-        except (_UnlikePacketsError, av.FFmpegError):
-            return _by_decoding_all(source, index, size, plan)
+        with _complaints() as complaints:
+            try:
+                clip = _by_packets(source, index, size, plan)
+            except (_UnlikePacketsError, av.FFmpegError):
+                clip = _by_decoding_all(source, index, size, plan)
+        _check_decoder(complaints)
+        return clip
     except av.ArgumentError:  # what a format that is not on the list comes out as
         raise VideoError(f"no video can be read from it: its format is none of {', '.join(FORMATS)}") from None
     except av.FFmpegError as error:
@@ -79,8 +90,13 @@ def sample(source: MediaSource, plan: Plan) -> Clip:
 @contextmanager
 def _opened(source: MediaSource) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file and its video. Nothing but the file itself can be opened, whatever it says."""
-    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"}
-    with source.open() as file, av.open(file, options=options, buffer_size=_BUFFER_BYTES, io_open=_refuse) as container:
+    how: dict[str, Any] = {
+        "options": {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
+        "metadata_errors": "replace",  # old titles are seldom in UTF-8
+        "buffer_size": _BUFFER_BYTES,
+        "io_open": _refuse,
+    }
+    with source.open() as file, av.open(file, **how) as container:
         stream = _best_stream(container)
         stream.codec_context.thread_count = 1  # a rank decodes many clips at a time
         yield container, stream
@@ -94,6 +110,10 @@ def _best_stream(container: InputContainer) -> VideoStream:
     """The video that FFmpeg's command line would take: the largest, with a bonus for the default; no cover picture."""
     stills = Disposition.attached_pic | Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & stills]
+    if container.metadata.get("major_brand") in _PICTURE_BRANDS:  # their pictures, or parts of one, are no tracks
+        streams = [stream for stream in streams if stream.duration]
+        if not streams:
+            raise VideoError("is a picture (HEIC or AVIF), in a row that names a video")
     if not streams:
         what = "only a cover picture" if len(container.streams.video) else "audio only?"
         raise VideoError(f"has no video stream ({what})")
@@ -118,6 +138,7 @@ def _read_packets(source: MediaSource) -> tuple[PacketIndex, tuple[int, int]]:
     packets: list[PacketFacts] = []
     last_end = 0.0
     with _opened(source) as (container, stream), _complaints() as complaints:
+        begin = stream.start_time
         for packet in _all_packets(container):
             is_video = packet.stream_index == stream.index
             if packet.size and (is_video or packet.stream.type == "audio"):
@@ -129,13 +150,16 @@ def _read_packets(source: MediaSource) -> tuple[PacketIndex, tuple[int, int]]:
                     first = next(iter(stream.codec_context.decode(packet)), None)
         if not packets:
             raise VideoError("the video has no frames")
+        if first is None:  # a lone frame may come out at the end only
+            with suppress(av.FFmpegError):
+                first = next(iter(stream.codec_context.decode(None)), None)
         if first is None:
             raise VideoError("none of its frames can be decoded")
         _check_complaints(container, complaints)
         _check_trailer(container, source)
-        index = PacketIndex.of(container, stream, packets)
+        index = PacketIndex.of(container, stream, packets, begin)
         index.check(container, stream, last_end)
-        return index, upright_size(stream, first)
+        return index, upright_size(stream.sample_aspect_ratio, first)
 
 
 def _all_packets(container: InputContainer) -> Iterator["Packet[Any]"]:
@@ -151,6 +175,13 @@ def _check_complaints(container: InputContainer, complaints: list[tuple[int, str
         for _, name, text in complaints:
             if name == container.format.name:
                 raise VideoError(f"some of its data are damaged or missing: {text.strip():.120}")
+
+
+def _check_decoder(complaints: list[tuple[int, str, str]]) -> None:
+    """Refuse pictures of which the decoder says in its log alone that it could not read them to their end."""
+    for _, name, text in complaints:
+        if text.startswith(_COMPLAINTS_OF_DAMAGE.get(name, ())):
+            raise VideoError(f"its frames are damaged: {text.strip():.120}")
 
 
 def _check_trailer(container: InputContainer, source: MediaSource) -> None:
@@ -193,10 +224,12 @@ def _by_packets(source: MediaSource, index: PacketIndex, size: tuple[int, int], 
     stamps = index.stamps[order]
     facts = index.facts(stamps, float(index.durations[order[-1]]), size)
     wanted = plan(facts)
-    return Clip(facts, wanted, np.stack(_decode_stretches(source, index, wanted)))
+    return Clip(facts, wanted, np.stack(_decode_stretches(source, index, size, wanted)))
 
 
-def _decode_stretches(source: MediaSource, index: PacketIndex, wanted: Wanted) -> list[NDArray[np.uint8]]:
+def _decode_stretches(
+    source: MediaSource, index: PacketIndex, size: tuple[int, int], wanted: Wanted
+) -> list[NDArray[np.uint8]]:
     """The wanted frames; what none of them builds upon is passed over.
 
     Raises:
@@ -230,7 +263,7 @@ def _decode_stretches(source: MediaSource, index: PacketIndex, wanted: Wanted) -
                 if not is_known or rank > wanted.indices[len(pictures)] or frame.is_corrupt:
                     raise _UnlikePacketsError
                 last_stamp = stamp
-                pictures += _as_wanted(frame, rank, wanted)
+                pictures += _as_wanted(frame, rank, wanted, stream, size)
                 if len(pictures) == len(wanted.indices):
                     return pictures
     raise _UnlikePacketsError
@@ -253,10 +286,17 @@ def _video_packets(
     yield None
 
 
-def _as_wanted(frame: VideoFrame, rank: int, wanted: Wanted) -> list[NDArray[np.uint8]]:
-    """The frame as often as it is wanted."""
+def _as_wanted(
+    frame: VideoFrame, rank: int, wanted: Wanted, stream: VideoStream, size: tuple[int, int]
+) -> list[NDArray[np.uint8]]:
+    """The frame as often as it is wanted; `size` is the upright one of the clip's first frame."""
     times = wanted.indices.count(rank)
-    return [upright_picture(frame, wanted.width, wanted.height)] * times if times else []
+    if not times:
+        return []
+    if upright_size(stream.sample_aspect_ratio, frame) == size:
+        return [upright_picture(frame, wanted.width, wanted.height)] * times
+    own_size = upright_size(stream.codec_context.sample_aspect_ratio, frame)
+    return [picture_within(frame, own_size, size, (wanted.width, wanted.height))] * times
 
 
 def _by_decoding_all(source: MediaSource, index: PacketIndex, size: tuple[int, int], plan: Plan) -> Clip:
@@ -265,22 +305,22 @@ def _by_decoding_all(source: MediaSource, index: PacketIndex, size: tuple[int, i
     Raises:
         VideoError: something between the first frame and the last cannot be decoded.
     """
-    found = [(frame.pts, frame.duration) for frame in _shown_frames(source, index)]
+    found = [(frame.pts, frame.duration) for _, frame in _shown_frames(source, index)]
     if not found:
         raise VideoError("none of its frames can be decoded")
     times = rising_times([stamp for stamp, _ in found], index.step, index.longest_gap)
     facts = index.facts(times, found[-1][1] or 0, size)
     wanted = plan(facts)
     pictures: list[NDArray[np.uint8]] = []
-    for rank, frame in enumerate(_shown_frames(source, index)):
-        pictures += _as_wanted(frame, rank, wanted)
+    for rank, (stream, frame) in enumerate(_shown_frames(source, index)):
+        pictures += _as_wanted(frame, rank, wanted, stream, size)
         if len(pictures) == len(wanted.indices):
             break
     return Clip(facts, wanted, np.stack(pictures))
 
 
-def _shown_frames(source: MediaSource, index: PacketIndex) -> Iterator[VideoFrame]:
-    """All frames in the order of their showing.
+def _shown_frames(source: MediaSource, index: PacketIndex) -> Iterator[tuple[VideoStream, VideoFrame]]:
+    """All frames in the order of their showing, each with the stream that it is of.
 
     What a recording that began between two keyframes cannot show is left out, as is a last packet that was cut off.
 
@@ -306,4 +346,4 @@ def _shown_frames(source: MediaSource, index: PacketIndex) -> Iterator[VideoFram
                 if frame.is_corrupt:
                     raise VideoError(f"its frames are damaged from video packet {number} on")
                 is_first = False
-                yield frame
+                yield stream, frame

@@ -11,11 +11,15 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from MetaCaptioner import picture_bytes
+
 Values = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 _DEEPEST_SHALLOW = 8
 _COLOURS = 3
 _MOST_EXTRA = 13
+_HEAD_BYTES = 4096
+_IN_YCC = b"colr\x01\0\0\0\0\0\x12"  # the box that names sYCC; source: ITU-T T.800, annex I
 _ORIENTATION_TAG, _NO_DATA_TAG = 274, 42113  # the second is GDAL's
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # of damaged files it tells in the log what is checked here
@@ -41,15 +45,15 @@ class Layers:
     note: str | None = None
 
 
-def read_tiff(content: bytes, check_size: Callable[[int, int], None]) -> Layers:
-    """The first page of a TIFF. `check_size` is given width and height before anything is decoded.
+def read_tiff(content: bytes, check_size: Callable[[int, int], None], number: int = 0) -> Layers:
+    """The page `number` of a TIFF. `check_size` is given width and height before anything is decoded.
 
     Raises:
         NotShownError: it is not grey or RGB.
         Exception: of many kinds, where the file is damaged.
     """
     with tifffile.TiffFile(io.BytesIO(content)) as file:
-        page = file.pages.first
+        page: Any = file.pages[number] if number else file.pages.first
         check_size(page.imagewidth, page.imagelength)
         if page.is_tiled:
             check_size(page.tilewidth, page.tilelength)
@@ -61,15 +65,34 @@ def read_tiff(content: bytes, check_size: Callable[[int, int], None]) -> Layers:
         if page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
             values = np.moveaxis(values, 0, -1)
         values = values.reshape(page.imagelength, page.imagewidth, page.samplesperpixel)
-        note = "the first of several pages" if _has_second_page(file) else None
+        alpha = values[..., colours] if has_alpha else None
+        shown = values[..., :colours] if colours > 1 else values[..., 0]
+        if alpha is not None and page.extrasamples[0] == tifffile.EXTRASAMPLE.ASSOCALPHA:
+            shown = _before_alpha(shown, alpha)
+        note = which_page(number) if number or _has_second_page(file) else None
         return Layers(
-            colours=values[..., :colours] if colours > 1 else values[..., 0],
-            alpha=values[..., colours] if has_alpha else None,
+            colours=shown,
+            alpha=alpha,
             no_data=_no_data(page),
             low_is_white=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
             orientation=int(page.tags.valueof(_ORIENTATION_TAG, 1)),
             note=note,
         )
+
+
+def which_page(number: int) -> str:
+    """What the record should tell of the page, from 0, that is shown of several."""
+    return "the first of several pages" if number == 0 else f"page {number + 1}: those before are smaller copies"
+
+
+def _before_alpha(colours: Values, alpha: Values) -> Values:
+    """The colours as they were before they were multiplied by the alpha."""
+    whole = float(np.iinfo(alpha.dtype.str).max) if alpha.dtype.kind in "ui" else 1.0
+    share = alpha if colours.ndim == alpha.ndim else alpha[..., None]
+    factor = np.divide(whole, share, out=np.zeros(share.shape, np.float64), where=share > 0)
+    undone = colours * factor
+    exact: Values = (np.rint(np.minimum(undone, whole)) if alpha.dtype.kind in "ui" else undone).astype(colours.dtype)
+    return exact
 
 
 def is_deep(bits: tuple[int, ...], formats: tuple[int, ...]) -> bool:
@@ -124,6 +147,22 @@ def read_png(content: bytes) -> Layers:
         Exception: of many kinds, where the file is damaged.
     """
     return _by_channels(imagecodecs.png_decode(content))
+
+
+def read_jpeg2000(content: bytes) -> Layers:
+    """A JPEG 2000 picture of colours of over 8 bit, its values raised to 16; Pillow turns the whitest of them black.
+
+    Raises:
+        NotShownError: its colours are kept as brightness and hues.
+        Exception: of many kinds, where the file is damaged.
+    """
+    if _IN_YCC in content[:_HEAD_BYTES]:
+        raise NotShownError("a JPEG 2000 picture of over 8 bit that is kept as YCC: write it as PNG")
+    bits = picture_bytes.jpeg2000_bits(content)
+    values = imagecodecs.jpeg2k_decode(content, numthreads=1)
+    if values.dtype != np.uint16:
+        raise NotShownError(f"a JPEG 2000 picture of {bits} bit: write it as PNG")
+    return _by_channels(values << (16 - bits))
 
 
 def read_jxl(content: bytes) -> Layers:

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.clip import REORDERED_FRAMES, VideoError, VideoFacts
 
-_PROMISE_THEIR_LENGTH = frozenset(("mov", "matroska", "avi", "asf", "flv"))
+_PROMISE_THEIR_LENGTH = frozenset(("mov", "matroska", "avi", "asf", "flv", "ivf", "mxf"))
 _BROADCAST = frozenset(("mpegts", "mpeg"))
+_COUNT_FROM_ZERO = frozenset(("matroska", "flv"))  # some writers do, whenever the first frame is shown
+_ONE_LENGTH = frozenset(("matroska", "asf"))  # it is that of the file, which FFmpeg tells of each stream
 _USUAL_RATE = 25
 # Source: the defaults of FFmpeg's -dts_delta_threshold and -dts_error_threshold.
 _LEAP_SECONDS, _NONSENSE_SECONDS = 10.0, 30.0 * 3600
+_ENDLESS_SECONDS = 1000.0 * 3600  # what stands in a header that was written to a pipe, and never completed
 # By how much a header may promise more than there is: other streams, the last frame and rounding are in it.
-_SHORT_SECONDS, _SHORT_SHARES, _SHORT_GAPS = 1.0, (0.1, 0.01), 1.5
+_LEAST_SECONDS, _SHORT_SECONDS, _SHORT_SHARES, _SHORT_GAPS = 0.1, 1.0, (0.1, 0.01), 1.5
 
 
 class PacketFacts(NamedTuple):
@@ -41,9 +44,10 @@ class PacketIndex:
     """The packets of a clip's video in the order of the file.
 
     `stamps` are their presentation times in units of `unit` seconds, NaN where there is none; `step` is the usual time
-    between two frames. `shown` says whose frames are shown: an edit list leaves out what a cut needs only for decoding.
-    The packets from `end` on, at most the last one, were cut off when a recording ended. `told_end` is when the video
-    ends by the header, NaN if that says nothing. A broadcast may begin anywhere, and its times may leap.
+    between two frames; `begin` is when the video begins by the header. `shown` says whose frames are shown: an edit
+    list leaves out what a cut needs only for decoding. The packets from `end` on, at most the last one, were cut off
+    when a recording ended. `told_end` is when the video ends by the header, NaN if that says nothing. A broadcast may
+    begin anywhere, and its times may leap.
     """
 
     unit: Fraction
@@ -53,19 +57,26 @@ class PacketIndex:
     shown: NDArray[np.bool_]
     corrupt: NDArray[np.bool_]
     step: float
+    begin: float
     end: int
     told_end: float
     is_broadcast: bool
 
     @classmethod
-    def of(cls, container: InputContainer, stream: VideoStream, packets: Sequence[PacketFacts]) -> "PacketIndex":
+    def of(
+        cls, container: InputContainer, stream: VideoStream, packets: Sequence[PacketFacts], begin: int | None
+    ) -> "PacketIndex":
+        """`begin` is the stream's start before its packets were read: reading them, FFmpeg may set it anew."""
         end = len(packets) - (len(packets) > 1 and packets[-1].is_corrupt)
         stamps = np.array([np.nan if packet.pts is None else packet.pts for packet in packets], np.float64)
         shown = ~np.array([packet.is_discarded for packet in packets], np.bool_)
         shown[end:] = False
         unit = stream.time_base or Fraction(1, 1000)
         rate = stream.average_rate or stream.guessed_rate or _USUAL_RATE
-        gaps = np.diff(np.unique(stamps[shown & ~np.isnan(stamps)]))
+        known = np.unique(stamps[shown & ~np.isnan(stamps)])
+        gaps = np.diff(known)
+        first = begin if begin is not None else float(known[0]) if len(known) else 0.0
+        is_broadcast = _kind(container) in _BROADCAST
         return cls(
             unit=unit,
             stamps=stamps,
@@ -74,9 +85,11 @@ class PacketIndex:
             shown=shown,
             corrupt=np.array([packet.is_corrupt for packet in packets], np.bool_),
             step=float(np.median(gaps)) if len(gaps) else float(1 / rate / unit),
+            begin=first,
             end=end,
-            told_end=(stream.start_time or 0) + stream.duration if stream.duration else np.nan,
-            is_broadcast=_kind(container) in _BROADCAST,
+            # Of a broadcast FFmpeg has guessed it, for short ones wrongly.
+            told_end=first + stream.duration if stream.duration and not is_broadcast else np.nan,
+            is_broadcast=is_broadcast,
         )
 
     @property
@@ -95,9 +108,9 @@ class PacketIndex:
         return int(np.argmax(self.keys)) if self.keys.any() else len(self.keys)
 
     def is_plain(self) -> bool:
-        """Whether the times of the packets can be those of frames: all different, nearly in order, without leaps."""
+        """Whether the times of the packets can be those of frames: known, different, nearly in order, no leaps."""
         order = self.order
-        if not len(order):
+        if not len(order) or np.isnan(self.stamps[self.shown]).any():
             return False
         gaps = np.diff(self.stamps[order])
         in_file = np.argsort(np.argsort(order))
@@ -108,8 +121,11 @@ class PacketIndex:
         """The facts of frames that are shown at `times`, in the stream's unit.
 
         The last one ends when the header says so, if that can be: the duration of a packet is that of its decoding.
+        Where all packets have one duration, unlike the time between them, FFmpeg has guessed it by their mean.
         """
         last = float(times[-1])
+        if len(set(self.durations)) == 1 and abs(self.durations[0] - self.step) > self.step / 2:
+            last_duration = self.step
         longest = max(last_duration, np.diff(times).max(initial=0.0), 2 * self.step)
         end = last + (last_duration if last_duration > 0 else self.step)
         end = self.told_end if last < self.told_end <= last + longest else end
@@ -133,18 +149,22 @@ class PacketIndex:
             return
         unit = float(self.unit)
         known = ~np.isnan(self.stamps)
-        if stream.duration:
+        if stream.duration and kind not in _ONE_LENGTH:
             promised = stream.duration * unit
             if kind == "avi" and stream.average_rate:  # its duration is cut to what is there, its number of frames not
                 promised = max(promised, float(stream.frames / stream.average_rate))
             ends = (self.stamps + self.durations)[known] * unit
-            held = ends.max(initial=0.0) - (stream.start_time or 0) * unit
+            held = ends.max(initial=0.0) - self.begin * unit
         else:
             promised = (container.duration or 0) / 1e6
-            held = last_end - (container.start_time or 0) / 1e6
+            start = (container.start_time or 0) / 1e6
+            last_end = max(last_end, float(self.stamps[known].max(initial=-np.inf) + self.step) * unit)
+            held = last_end - (0.0 if kind in _COUNT_FROM_ZERO and promised > start else start)
         gap = np.diff(np.unique(self.stamps[known])).max(initial=0.0) * unit
-        allowed = min(_SHORT_SECONDS, _SHORT_SHARES[0] * promised)
-        if promised - held > max(allowed, _SHORT_SHARES[1] * promised, _SHORT_GAPS * gap):
+        allowed = max(_LEAST_SECONDS, min(_SHORT_SECONDS, _SHORT_SHARES[0] * promised))
+        if promised < _ENDLESS_SECONDS and promised - held > max(
+            allowed, _SHORT_SHARES[1] * promised, _SHORT_GAPS * gap
+        ):
             raise VideoError(f"its header promises {promised:.1f} s but its data end at {held:.1f} s: was it cut off?")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+import imagecodecs
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -25,9 +26,12 @@ _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _FRAMES_LOOKED_AT = 100
 _PNG_COLOURS = (2, 4, 6)  # with colours or alpha
 _ORIENTATION_TAG, _BITS_TAG, _FORMAT_TAG = 274, 258, 339
+_SUBFILE_TAG, _SUBFILES_TAG, _REDUCED = 254, 330, 1
 _SEEN_ALPHA, _STANDS_OUT, _GROUND_PIXELS = 64, 32, 1_000_000
 _GROUNDS = {"white": 255, "black": 0, "grey": 128}
+_SHALLOW = 8
 _GREY = 128  # what libjpeg shows where data are missing
+_TOO_FEW_ROWS = "Not enough image data"  # libpng's words
 _CUT_OFF_SIGNS = ("premature end", "instead of RST")
 
 # What a decoder may answer to odd bytes.
@@ -96,16 +100,21 @@ def _decoded(content: bytes, most_pixels: int, fit: Fit) -> Picture:
         content = picture_bytes.mended_jpeg(content)
     try:
         with Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS) as image:
+            page = _seek_full_page(image) if image.format == "TIFF" else 0
             check_size(image.width, image.height)
             if not _is_deep(image, content):
                 return _of_pillow(image, content, most_pixels, fit)
             if image.format == "PNG":
                 orientation = image.getexif().get(_ORIENTATION_TAG, 1)
                 return _of_layers(replace(deep_files.read_png(content), orientation=orientation))
+            if image.format == "JPEG2000":
+                image.load()  # of a file that breaks off Pillow tells, the other reader does not
+                return _of_layers(deep_files.read_jpeg2000(content))
     except UnidentifiedImageError:
         if not picture_bytes.is_tiff(content):
             raise
-    return _of_layers(deep_files.read_tiff(content, check_size))
+        page = 0
+    return _of_layers(deep_files.read_tiff(content, check_size, page))
 
 
 def size_by_header(file: BinaryIO) -> tuple[int, int]:
@@ -138,7 +147,10 @@ def _of_pillow(image: ImageFile.ImageFile, content: bytes, most_pixels: int, fit
     elif image.format in _ANIMATED and getattr(image, "is_animated", False):
         notes.append(_seek_first_to_see(image, most_pixels))
     elif image.format == "TIFF" and getattr(image, "is_animated", False):
-        notes.append("the first of several pages")
+        notes.append(deep_files.which_page(image.tell()))
+    elif image.format == "PNG":
+        image.load()
+        _check_png(image, content)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
         return _of_layers(Layers(np.asarray(image), orientation=orientation))
@@ -153,6 +165,38 @@ def _check_jpeg(image: Image.Image, content: bytes) -> None:
         problem = picture_bytes.jpeg_problem(content)
         if problem is not None and any(sign in problem for sign in _CUT_OFF_SIGNS):
             raise picture_bytes.CutOffError(f"it is cut off in its data ({problem})")
+
+
+def _check_png(image: Image.Image, content: bytes) -> None:
+    """Refuse a picture of which too few rows were packed: Pillow shows the others as zeros.
+
+    An interlaced one may lack every second row, so that one of the last two is looked at.
+    """
+    last_rows = [image.crop((0, row, image.width, row + 1)) for row in range(max(0, image.height - 2), image.height)]
+    if any(row.getbbox(alpha_only=False) is None for row in last_rows):
+        try:
+            imagecodecs.png_decode(content)
+        except imagecodecs.PngError as error:
+            if _TOO_FEW_ROWS in str(error):
+                raise picture_bytes.CutOffError("it holds fewer rows than its header promises") from error
+
+
+def _seek_full_page(image: ImageFile.ImageFile) -> int:
+    """Go to the first page of a TIFF that does not call itself a smaller copy of another one.
+
+    Raises:
+        NotShownError: there are smaller copies alone, beside values that are no page, as in a camera's raw files.
+    """
+    pages, first = 0, getattr(image, "tag_v2", {})
+    try:
+        while getattr(image, "tag_v2", {}).get(_SUBFILE_TAG, 0) & _REDUCED:
+            pages += 1
+            image.seek(pages)
+    except EOFError:
+        if _SUBFILES_TAG in first:
+            raise NotShownError("only a thumbnail can be read of it (a camera's raw file?): write it as PNG") from None
+        image.seek(0)
+    return image.tell()
 
 
 def _seek_first_to_see(image: Image.Image, most_pixels: int) -> str:
@@ -178,9 +222,11 @@ def _is_empty(frame: Image.Image) -> bool:
 
 
 def _is_deep(image: Image.Image, content: bytes) -> bool:
-    """Whether a PNG or TIFF has colours of over 8 bit, or other values that Pillow does not take as they are."""
+    """Whether a file has colours of over 8 bit, or other values that Pillow does not take as they are."""
     if image.format == "PNG":
-        return content[24] == 16 and content[25] in _PNG_COLOURS
+        return content[24] == 16 and (content[25] in _PNG_COLOURS or "transparency" in image.info)
+    if image.format == "JPEG2000":
+        return not image.mode.startswith(("I", "L;")) and picture_bytes.jpeg2000_bits(content) > _SHALLOW
     tags = getattr(image, "tag_v2", {})
     has_colours = image.mode != "CMYK"
     return (

@@ -11,6 +11,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _JXL_BOX = b"\0\0\0\x0cJXL \r\n\x87\n"
 _JXL_CODESTREAM = b"\xff\x0a"
+_JPEG2000_HEAD = b"\xff\x4f\xff\x51"
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # Texts and colour profiles of a PNG: no pixels depend on them, and Pillow refuses large ones. Only these texts are of
@@ -183,6 +184,20 @@ def _are_complete(frame: _Frame, spare_bits: int = 0) -> bool:
     return all(0 in left[one] and max(left[one].values()) <= spare_bits for one in frame.components)
 
 
+# --- JPEG 2000
+
+
+def jpeg2000_bits(content: bytes) -> int:
+    """The most bits of a value, by the head of the codestream; 0 where there is none.
+
+    Source: ITU-T T.800, annex A, marker SIZ.
+    """
+    begin = content.find(_JPEG2000_HEAD) + len(_JPEG2000_HEAD)
+    count = int.from_bytes(content[begin + 36 : begin + 38])
+    sizes = content[begin + 38 : begin + 38 + 3 * count : 3] if begin >= len(_JPEG2000_HEAD) else b""
+    return max((1 + (size & 0x7F) for size in sizes), default=0)
+
+
 # --- JPEG XL
 
 
@@ -256,6 +271,7 @@ _OTHER_KINDS = (
     (rb"\x1f\x8b", "packed by gzip"),
     (rb"(?s)....ftyp|\x1aE\xdf\xa3|(?s:RIFF....AVI )", "a video, in a row that names an image"),
 )
+_ISO_PICTURE = rb"(?s)....ftyp(avi[fs]|mif1|msf1|he[iv][cxms])"
 _TGA_END = b"TRUEVISION-XFILE.\0"
 
 
@@ -273,6 +289,8 @@ def what_it_is(content: bytes, formats: str) -> str:
         return "is a JPEG picture with something written before its first byte: was it fetched as text?"
     if content.startswith(JPEG_START):
         return "is a JPEG picture of a kind that is not read (of 12 bit, without loss, or damaged): write it as PNG"
+    if re.match(_ISO_PICTURE, content[:16]):
+        return "is an AVIF or HEIC picture that is damaged or cut off"
     names = [name for start, name in _OTHER_KINDS if re.match(start, content[:256])]
     if names or content.endswith(_TGA_END):
         kind = (*names, "a TGA picture")[0]

@@ -1,13 +1,13 @@
 """From a frame as it is stored to the picture that is shown: upright, with square pixels, in RGB."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 _WHITE = 255
@@ -26,10 +26,12 @@ class _Turn:
     mirrors_y: bool = False
 
 
-def upright_size(stream: VideoStream, frame: VideoFrame) -> tuple[int, int]:
-    """The (width, height) of what is shown, with square pixels: the longer side of a pixel is what counts."""
+def upright_size(aspect: Fraction | None, frame: VideoFrame) -> tuple[int, int]:
+    """The (width, height) of what is shown, with square pixels: the longer side of a pixel is what counts.
+
+    `aspect` is the width of a stored pixel by its height, None or 0 where that is not known.
+    """
     width, height = float(frame.width), float(frame.height)
-    aspect = stream.sample_aspect_ratio
     if aspect is not None and aspect > 0:
         width, height = width * max(1.0, float(aspect)), height * max(1.0, float(1 / aspect))
     size = round(width), round(height)
@@ -50,6 +52,21 @@ def upright_picture(frame: VideoFrame, width: int, height: int) -> NDArray[np.ui
         picture = picture.swapaxes(0, 1)
     steps = (-1 if turn.mirrors_y else 1, -1 if turn.mirrors_x else 1)
     return picture[:: steps[0], :: steps[1]]
+
+
+def picture_within(
+    frame: VideoFrame, own_size: tuple[int, int], size: tuple[int, int], wanted: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The picture of a frame of another shape than the first of its clip: whole and undistorted, on black.
+
+    All are (width, height): the frame's upright size, that of the first frame, and the one that this is given.
+    """
+    scale = min(size[0] / own_size[0], size[1] / own_size[1])
+    inner = [max(1, round(full * own * scale / first)) for full, own, first in zip(wanted, own_size, size, strict=True)]
+    picture = np.zeros((wanted[1], wanted[0], 3), np.uint8)
+    left, top = ((full - part) // 2 for full, part in zip(wanted, inner, strict=True))
+    picture[top : top + inner[1], left : left + inner[0]] = upright_picture(frame, *inner)
+    return picture
 
 
 def _turn(frame: VideoFrame) -> _Turn:

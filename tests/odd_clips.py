@@ -7,6 +7,7 @@ from pathlib import Path
 
 _X264 = "-c:v libx264 -preset veryfast -crf 8 -pix_fmt yuv420p"
 _X265 = "-c:v libx265 -preset veryfast -crf 8 -pix_fmt yuv420p -x265-params log-level=none:pools=1:frame-threads=1"
+_SEEKS_NOT = "-seekable 0"
 _OPEN = "-g 12 -bf 3 -x264-params open-gop=1:b-pyramid=normal:scenecut=0"
 _OPEN_265 = f"{_X265}:open-gop=1:keyint=12:min-keyint=12:bframes=3:scenecut=0"
 _AV1 = "-c:v libsvtav1 -preset 10 -crf 12 -svtav1-params lp=1"
@@ -73,6 +74,8 @@ FORMS = {
     "h264 avi": Form(".avi", (f"{_X264} -g 12 -bf 2",)),
     "h264 flv": Form(".flv", (f"{_X264} -g 12 -bf 2",)),
     "h264 mkv through a pipe": Form(".mkv", (f"{_X264} -g 12 -f matroska -live 1",)),
+    "mjpeg avi through a pipe": Form(".avi", (f"-c:v mjpeg -q:v 2 {_SEEKS_NOT}",)),
+    "av1 ivf through a pipe": Form(".ivf", (f"{_AV1} -g 12 {_SEEKS_NOT}",)),
     "h264 10 bit": Form(".mp4", (f"{_X264} -pix_fmt yuv420p10le -g 12",)),
     "h264 444": Form(".mp4", (f"{_X264} -pix_fmt yuv444p -g 12",)),
     "h264 full range": Form(".mp4", (f"-vf scale=out_range=full {_X264} -pix_fmt yuvj420p -g 12",)),
@@ -140,6 +143,11 @@ FORMS = {
     "cut ts": Form(".ts", (f"{_X264} -g 12 -f mpegts", "-ss 1.15 | -c copy"), is_whole=False),
     "times from 5000": Form(".ts", (f"{_X264} -g 12 -output_ts_offset 5000",)),
     "times that wrap": Form(".ts", (f"{_X264} -g 12 -output_ts_offset 95442.5",)),
+    "times from 7200 mkv": Form(".mkv", (f"{_X264} -g 12 -output_ts_offset 7200",)),
+    "stills in mkv": Form(
+        ".mkv", (f"-vf \"select='lt(n,1)+gt(n,52)'\" -vsync vfr {_X264} -bf 2", "-c copy"), is_whole=False
+    ),
+    "av1 ivf": Form(".ivf", (f"{_AV1} -g 12",)),
     "sound first": Form(
         ".mp4", (f"{_X264} -g 12", "-itsoffset 0.7 | -f lavfi -i sine=d=3.2 -map 0:v -map 1:a -c:v copy -c:a aac")
     ),

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
+from PIL import Image
 
 from MetaCaptioner.clip import VideoError
 from tests.odd_clips import FORMS, ffmpeg
-from tests.shown_clips import RATE, SIZE, likeness, needs_ffmpeg, sampled, shown_by_ffmpeg
+from tests.shown_clips import RATE, SECONDS, SIZE, likeness, needs_ffmpeg, sampled, shown_by_ffmpeg
 
 pytestmark = needs_ffmpeg
+pillow_heif.register_heif_opener()
 
 
 def refusal(path: Path) -> str:
@@ -31,6 +34,7 @@ def part_of(path: Path, target: Path, begin: float, end: float) -> Path:
 PROMISING = (
     *("h264 open gop mkv", "hevc open gop mkv", "xvid avi", "mpeg-4 avi", "h264 avi", "mjpeg avi", "h264 flv"),
     *("h264 fragmented", "vp9 webm", "h264 mkv through a pipe", "gif", "wmv", "h264 gop 12"),
+    *("av1 ivf", "mpeg-2 mxf"),
 )
 
 
@@ -72,8 +76,81 @@ def test_recordings_one_after_the_other_are_one(form: str, plain_clip: Path, tmp
         assert np.diag(likeness(half, alone.frames)).min() > 40
 
 
+def test_short_recordings_one_after_the_other_are_one_and_none_is_squeezed(tmp_path: Path) -> None:
+    """Their times begin anew, and their pictures have another shape: what is upright is seen whole, between black."""
+    parts = [tmp_path / name for name in ("wide.ts", "large.ts", "upright.ts")]
+    for path, size in zip(parts, ("160x120", "320x240", "120x160"), strict=True):
+        ffmpeg("-f", "lavfi", "-i", f"color=white:s={size}:r=20:d=0.5", "-c:v", "libx264", path)
+    (tmp_path / "all.ts").write_bytes(b"".join(path.read_bytes() for path in parts))
+    found = sampled(tmp_path / "all.ts", size=(160, 120))
+    assert found.times == pytest.approx(np.arange(30) / 20, abs=0.001)
+    assert found.facts.duration == pytest.approx(1.5, abs=0.001)
+    assert found.frames[:20].min() > 250
+    shown = found.frames[20:]
+    assert shown[:, :, 40:-40].min() > 240
+    assert max(shown[:, :, :30].max(), shown[:, :, -30:].max()) == 0
+
+
+def test_frames_whose_time_is_not_known_are_not_left_out(plain_clip: Path, tmp_path: Path) -> None:
+    """Matroska has no times below 0: FFmpeg's writer leaves packets there without one."""
+    plain = FORMS["h264 gop 12"].make(plain_clip, tmp_path / "a.mp4")
+    ffmpeg("-itsoffset", "-1.5", "-i", plain, "-c", "copy", "-avoid_negative_ts", "disabled", tmp_path / "a.mkv")
+    whole, some = sampled(tmp_path / "a.mkv"), sampled(tmp_path / "a.mkv", 0.3, 0.8)
+    assert whole.facts.frames == some.facts.frames == SECONDS * RATE
+    assert (some.frames == whole.frames[list(some.wanted.indices)]).all()
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".mp4", ".flv"])
+def test_titles_need_not_be_in_utf_8(plain_clip: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    named = ("-metadata", "title=Caf_ in Z_rich", "-metadata:s:v", "title=Caf_ in Z_rich")
+    ffmpeg("-i", plain_clip, "-c:v", "libx264", "-frames:v", "8", *named, path)
+    content = path.read_bytes()
+    assert b"Caf_" in content
+    path.write_bytes(content.replace(b"Caf_ in Z_rich", "Café in Zürich".encode("latin-1")))
+    assert sampled(path).facts.frames == 8
+
+
+SHORT = {
+    ".wmv": "-c:v wmv2 -c:a wmav2",
+    ".mpg": "-r 25 -c:v mpeg2video -c:a mp2",
+    ".flv": "-c:v flv1 -c:a libmp3lame -ar 44100",
+    ".ts": "-c:v libx264 -c:a aac",
+}
+
+
+@pytest.mark.parametrize("suffix", SHORT)
+@pytest.mark.parametrize(("frames", "sound"), [(1, 0.1), (1, 2), (5, 0.1), (5, 2)])
+def test_a_short_clip_with_sound_is_whole(
+    plain_clip: Path, tmp_path: Path, suffix: str, frames: int, sound: float
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    streams = ("-i", plain_clip, "-f", "lavfi", "-i", f"sine=d={sound}", "-map", "0", "-map", "1")
+    ffmpeg(*streams, "-frames:v", frames, *SHORT[suffix].split(), path)
+    assert sampled(path).facts.frames == frames
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".heic"])
+def test_a_picture_of_the_kind_of_an_mp4_is_no_clip(plain_clip: Path, tmp_path: Path, suffix: str) -> None:
+    ffmpeg("-i", plain_clip, "-frames:v", "1", tmp_path / "a.png")
+    Image.open(tmp_path / "a.png").save(tmp_path / f"a{suffix}")
+    assert "is a picture" in refusal(tmp_path / f"a{suffix}")
+
+
+def test_of_an_animated_avif_the_frames_are_shown_and_not_its_cover(plain_clip: Path, tmp_path: Path) -> None:
+    ffmpeg("-i", plain_clip, "-frames:v", "5", tmp_path / "%d.png")
+    first, *others = (Image.open(tmp_path / f"{number}.png") for number in range(1, 6))
+    path = tmp_path / "a.avif"
+    first.save(path, save_all=True, append_images=others, duration=[100, 500, 100, 200, 100], quality=90)
+    found = sampled(path)
+    assert found.times == pytest.approx([0, 0.1, 0.6, 0.7, 0.9], abs=0.001)
+    assert found.facts.duration == pytest.approx(1.0, abs=0.001)
+    expected = shown_by_ffmpeg(plain_clip, *SIZE).frames[:5]
+    assert (likeness(found.frames, expected).argmax(axis=1) == np.arange(5)).all()
+
+
 @pytest.mark.parametrize(
-    "odd_clip", ["h264 gop 12", "xvid avi", "mpeg-2", "h264 ts", "theora", "av1 mp4"], indirect=True
+    "odd_clip", ["h264 gop 12", "xvid avi", "mpeg-2", "h264 ts", "theora", "av1 mp4", "gif", "mjpeg avi"], indirect=True
 )
 @pytest.mark.parametrize("place", [0.25, 0.5, 0.8])
 def test_damage_that_shows_is_not_captioned(odd_clip: Path, tmp_path: Path, place: float) -> None:

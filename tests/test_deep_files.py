@@ -1,4 +1,5 @@
 import io
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from MetaCaptioner.picture import PictureError, decode
-from tests.pictures import encoded, load, pixels, refused, saved, tiff, unlike
+from tests.pictures import encoded, load, pixels, png_chunk, refused, saved, tiff, unlike, with_chunks
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
@@ -186,6 +187,38 @@ def test_deep_colours_with_alpha(small: Image.Image) -> None:
         assert np.abs(found[10:].astype(int) - np.asarray(small)[10:]).max() <= 1
     near_infrared = tiff(deep, photometric="rgb", extrasamples=["unspecified"])
     assert unlike(load(near_infrared), small) == 0
+
+
+def test_colours_that_were_multiplied_by_their_alpha(small: Image.Image) -> None:
+    """On white each is the mean of itself and white, as for an alpha that stands beside whole colours."""
+    half = np.full((*small.size[::-1], 1), 32768)
+    colours = np.asarray(small).astype(float) * 257 * (32768 / 65535)
+    content = tiff(
+        np.dstack([np.rint(colours), half]).astype(np.uint16), photometric="rgb", extrasamples=["assocalpha"]
+    )
+    assert unlike(load(content), (np.asarray(small) + 255.0) / 2) < 1
+
+
+def test_one_grey_of_sixteen_bit_may_stand_for_transparent(grey: NDArray[np.uint8]) -> None:
+    values = grey.astype(np.uint16) * 257
+    values[:, :30] = 1800
+    content = with_chunks(grey_png(values), png_chunk(b"tRNS", struct.pack(">H", 1800)))
+    found = pixels(load(content))[..., 0]
+    assert (found[:, :30] == 255).all()
+    assert (found[:, 30:] == grey[:, 30:]).all()
+
+
+@pytest.mark.parametrize("bits", [9, 12, 16])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("codecformat", ["jp2", "j2k"])
+def test_the_white_of_deep_jpeg_2000_is_white(small: Image.Image, bits: int, alpha: bool, codecformat: str) -> None:
+    colours = np.asarray(small).copy()
+    colours[:30] = 255
+    values = np.rint(colours.astype(float) * ((2**bits - 1) / 255)).astype(np.uint16)
+    if alpha:
+        values = np.dstack([values, np.full(values.shape[:2], 2**bits - 1, np.uint16)])
+    options: dict[str, Any] = {"level": 0, "codecformat": codecformat, "bitspersample": bits}
+    assert unlike(load(bytes(imagecodecs.jpeg2k_encode(values, **options))), colours) < 1
 
 
 @pytest.mark.parametrize("channels", [2, 5, 100])

@@ -11,6 +11,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from inputs.found import IMAGE_SUFFIXES
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, PngImagePlugin
@@ -100,6 +101,26 @@ def test_of_several_pages_the_first_is_shown_and_that_is_told(small: Image.Image
     shown = load(content)
     assert unlike(shown, small) == 0
     assert shown.note == "the first of several pages"
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_page_that_calls_itself_a_thumbnail_is_not_taken_for_the_picture(small: Image.Image, kind: type) -> None:
+    scale = 257 if kind is np.uint16 else 1
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as file:
+        for image, options in ((small.resize((16, 12)), {"subfiletype": 1}), (small, {})):
+            file.write(np.asarray(image).astype(kind) * scale, photometric="rgb", **options)
+    shown = load(out.getvalue())
+    assert unlike(shown, small) < 1
+    assert shown.note == "page 2: those before are smaller copies"
+
+
+def test_a_raw_file_is_not_shown_as_its_thumbnail(small: Image.Image) -> None:
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as file:
+        file.write(np.asarray(small.resize((16, 12))), photometric="rgb", subfiletype=1, subifds=1)
+        file.write(np.asarray(small.convert("L")).astype(np.uint16), photometric="cfa")
+    assert "only a thumbnail" in str(refused(out.getvalue()))
 
 
 def logo(colour: tuple[int, int, int], ground: tuple[int, int, int] = WHITE, dot: object = None) -> Image.Image:

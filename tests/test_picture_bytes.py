@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from MetaCaptioner.picture import PictureError, size_by_header
+from MetaCaptioner.picture_bytes import PNG_SIGNATURE
 from tests.pictures import ORIENTATION, SIDEWAYS, encoded, load, pixels, png_chunk, refused, unlike, with_chunks
 
 # --- PNG with much beside its pixels
@@ -42,6 +44,41 @@ def test_texts_that_unpack_to_gigabytes_are_not_unpacked(small: Image.Image, nam
     begin = time.monotonic()
     assert unlike(load(with_chunks(encoded(small, "PNG"), *chunks)), small) == 0
     assert time.monotonic() - begin < 1
+
+
+def few_rows(values: NDArray[Any], colour_type: int, interlaced: bool) -> bytes:
+    """A PNG that promises all rows and holds the upper half of them, or, interlaced, all but the last pass."""
+    depth = 8 * values.dtype.itemsize
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], depth, colour_type, 0, 0, interlaced)
+    big = values.astype(values.dtype.newbyteorder(">"))
+    passes = [big[y::dy, x::dx] for x, y, dx, dy in ADAM7[:-1]] if interlaced else [big[: len(big) // 2]]
+    rows = b"".join(b"\0" + np.ascontiguousarray(row).tobytes() for part in passes for row in part)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return PNG_SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("colours", ["RGB", "L"])
+def test_a_png_of_too_few_rows_is_never_shown(small: Image.Image, colours: str, kind: type, interlaced: bool) -> None:
+    values = np.asarray(small.convert(colours)).astype(kind)
+    refused(few_rows(values, 2 if colours == "RGB" else 0, interlaced))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1", "LA"])
+def test_a_png_whose_last_rows_are_black_is_whole(mode: str) -> None:
+    image = Image.new("RGB", (40, 30), "black")
+    image.paste("white", (0, 0, 40, 10))
+    assert unlike(load(encoded(image.convert(mode), "PNG")), image) == 0
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_a_picture_of_the_kind_of_an_mp4_that_is_cut_off_is_not_called_a_video(small: Image.Image, kind: str) -> None:
+    content = encoded(small, kind)
+    assert "video" not in str(refused(content[: len(content) // 2]))
 
 
 # --- JPEG without its end

@@ -44,7 +44,7 @@ def first_picture(path: Path) -> tuple[tuple[int, int], NDArray[np.uint8]]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frame = next(container.decode(stream))
-        size = upright_size(stream, frame)
+        size = upright_size(stream.sample_aspect_ratio, frame)
         return size, upright_picture(frame, *size)
 
 
