@@ -21,7 +21,7 @@ import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.annotation_row import as_it_was, named_medium
-from MetaCaptioner.candidates import resample_folders
+from MetaCaptioner.candidates import is_score, resample_folders
 from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
@@ -216,6 +216,8 @@ def check_scores(captions: Path, findings: Findings) -> None:
         for number, _, record in read_lines(path):
             if record is None:
                 findings.add("torn or broken lines", f"score/{path.name}:{number}")
+            elif not is_error(record) and not is_score(record):
+                findings.add("records in the score folder that are no scores", f"{record['sample_id']} in {path.name}")
             else:
                 makings.add(told_of(record))
                 scored[record["sample_id"]] += 1

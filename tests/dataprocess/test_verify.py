@@ -194,6 +194,16 @@ def test_scores(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
     assert "1  scores without a caption: photos/8" in text
 
 
+def test_captions_in_the_score_folder_are_no_scores(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    for folder in (out, out / "score"):
+        write_lines(folder / "Rank0_node0_photos.jsonl", [caption_record(index) for index in range(6)])
+    status, text = verify(plan, out, "--scores")
+    assert status == 1
+    assert "6  records in the score folder that are no scores: photos/0 in Rank0_node0_photos.jsonl" in text
+    assert "6  captions without a score" in text
+
+
 def test_a_missing_folder_or_plan_is_one_line(tmp_path: Path, plan: Path) -> None:
     for bad_plan, folder in ((plan, tmp_path / "nowhere"), (tmp_path / "no.jsonl", tmp_path)):
         status, text = verify(bad_plan, folder)
