@@ -16,6 +16,11 @@ OTHER_MEDIA = "of other media than their rows name now"
 GONE = "of rows that are not there any more"
 
 
+def of_renamed(before: str, now: str) -> str:
+    """Why records do not fit whose dataset has another name now. They are of no row of it, whoever keeps them."""
+    return f"of the dataset '{before}', which is '{now}' now (its old name in the Metafile makes them fit again)"
+
+
 def named(name: str | None, tar_file: str | None) -> str | None:
     """The media of a row or record in words: a name below the root, of a tar member behind its file's; None: none."""
     return (f"{tar_file}[{name}]" if tar_file else name) if name else None

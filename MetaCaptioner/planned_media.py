@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
-from MetaCaptioner.named_media import RowMedia, of_record, other_media
+from MetaCaptioner.named_media import RowMedia, of_record, of_renamed, other_media
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.provenance import Rows
 from MetaCaptioner.record import Told
@@ -54,7 +54,7 @@ class PlannedMedia(Rows):
     def differences(self, told: Told) -> dict[str, str]:
         """Why a record is not of what its row names now, with the record as an example; empty if it is."""
         if (now := self.renamed(told)) is not None:
-            return {f"of the dataset '{told.data_name}', which is '{now}' now": told.sample_id}
+            return {of_renamed(str(told.data_name), now): told.sample_id}
         row = self._rows.get(str(told.data_name))
         media = None if row is None else self._annotations.media(row)
         if told.index is None or not isinstance(media, RowMedia):

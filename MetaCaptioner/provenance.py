@@ -163,7 +163,7 @@ class Expected:
                 f"output folder {folder}: --redo would take out {lost} records of rows that the plan leaves out as done"
                 f": {found}. Plan again with --results {folder} --redo first"
             )
-        what = "count as done" if self.others == "keep" else "are taken out and made again"
+        what = "are kept" if self.others == "keep" else "are taken out and made again"
         return f"{folder}: {found.records} of {total} records {what}: {found}"
 
     def _check_stage(self, folder: Path, told: Told) -> None:

@@ -129,7 +129,7 @@ def test_what_is_kept_counts_as_done_and_verify_tells_of_the_mixture(tmp_path: P
     run.caption(plan, out, "--max-samples", 3)
     outcome = run.caption(plan, out, *changed, "--keep")
     assert outcome.status == 0
-    assert "3 of 3 records count as done: 3 with other prompts" in outcome.said
+    assert "3 of 3 records are kept: 3 with other prompts" in outcome.said
     assert len({record["prompts"] for record in records(out).values()}) == 2
     told = run.main(verify, "--plan", plan, "--data-folder", out)
     assert told.status == 1
@@ -296,10 +296,13 @@ def test_a_renamed_dataset_is_recognised(tmp_path: Path, run: Runner) -> None:
     plan, out = small_plan(tmp_path), tmp_path / "out"
     run.caption(plan, out, "--max-samples", 3)
     small_plan(tmp_path, data_name="better")
-    refused(run.caption(plan, out, engine_opens=False), "3 of the dataset 'set', which is 'better' now, such as set/")
+    refused(run.caption(plan, out, engine_opens=False), "3 of the dataset 'set', which is 'better' now (its old name")
     told = run.main(verify, "--plan", plan, "--data-folder", out)
     assert "3  records of a dataset that has another name now: set/" in told.said
     assert told.status == 1
+    small_plan(tmp_path)
+    assert run.caption(plan, out, "--max-samples", 1).status == 0  # its old name, as the message says
+    small_plan(tmp_path, data_name="better")
     assert run.caption(plan, out, "--redo").status == 0
     assert set(records(out)) == names(4, "better")
 
@@ -345,7 +348,7 @@ def test_the_planner_recognises_a_renamed_dataset(tmp_path: Path, run: Runner) -
     run.caption(small_plan(tmp_path), tmp_path / "out")
     write_metafile(tmp_path, better={"root": "media", "annotation": "set.json", "task": "Natural"})
     again = (tmp_path / "Metafile.json", tmp_path / "again.jsonl", "--results", tmp_path / "out")
-    refused(run.plan(*again), "of the dataset 'set', which is 'better' now, such as set/")
+    refused(run.plan(*again), "4 of the dataset 'set', which is 'better' now (its old name")
     outcome = run.plan(*again, "--redo")
     assert outcome.status == 0
     assert "4 records are taken out" in outcome.said
