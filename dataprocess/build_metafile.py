@@ -152,6 +152,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             raise BadArguments(f"--{flag.replace('_', '-')} says nothing to --format {options.format}")
     if options.shard_megabytes is not None and options.shard_megabytes < 1:
         raise BadArguments("--shard-megabytes must be at least 1")
+    if options.root is not None and not options.root.is_dir():
+        raise UserError(f"--root {options.root}: there is no such folder")
     if options.update and options.replace:
         raise BadArguments("--update keeps the rows that --replace makes anew; say one of the two")
     if options.update and not FORMATS[options.format].can_update:
