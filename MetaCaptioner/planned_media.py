@@ -74,6 +74,11 @@ class PlannedMedia(Rows):
         """The name that the dataset of a record has now, where the plan knows it by another."""
         return self._renamed.get(str(told.data_name))
 
+    def is_below_another_root(self, told: Told) -> bool:
+        """Whether the medium of a record was found below another root than its dataset has now."""
+        row = self._rows.get(str(told.data_name))
+        return row is not None and told.root is not None and Path(told.root) != Path(row.root)
+
     def unreadable(self) -> Iterator[str]:
         """What is wrong with each annotation file that cannot be used."""
         media = (self._annotations.media(row) for row in self._rows.values())

@@ -180,7 +180,7 @@ def _check_task(options: argparse.Namespace) -> None:
 def _name(options: argparse.Namespace) -> tuple[str, str]:
     """The dataset's name, and the beginning of the names of its files."""
     place = Path(options.input).absolute()
-    beginning = place.name if place.is_dir() else place.name.partition("{")[0].removesuffix(place.suffix)
+    beginning = place.name if place.is_dir() else re.split(r"[{*?]", place.name)[0].removesuffix(place.suffix)
     name = options.name or beginning.rstrip("-_")
     stem = re.sub(r"[^\w.-]+", "_", name).strip("._-")
     if not stem:

@@ -130,6 +130,24 @@ def test_media_are_the_rows_however_the_row_names_them(tmp_path: Path, captioned
     assert "1  records of another medium than their row names: photos/0: 0.png, now ['0.png', '1.png']" in text
 
 
+def test_another_root_is_told_and_its_files_are_looked_at(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+    plan, out = captioned
+    told = (
+        "5  records of files below another root than now (no fault if they were moved: --check-media looks): photos/0"
+    )
+    results = out / "Rank0_node0_photos.jsonl"
+    results.write_text(results.read_text().replace('"/media"', json.dumps(str(tmp_path / "media"))))
+    assert told not in verify(plan, out)[1]
+    (tmp_path / "media").rename(tmp_path / "moved")
+    plan.write_text(plan.read_text().replace('"root": "media"', '"root": "moved"'))
+    status, text = verify(plan, out, "--check-media", "9")
+    assert (status, told in text) == (0, True)
+    for path in (tmp_path / "moved").iterdir():
+        path.write_bytes(b"of the same name")
+    status, text = verify(plan, out, "--check-media", "9")
+    assert (status, "5  records of other content than their media have" in text) == (1, True)
+
+
 def test_swapped_files_are_found(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
     media = tmp_path / "media"
     (media / "1.png").write_bytes(MEDIA[2])
