@@ -14,6 +14,7 @@ _OF_NO_MEDIA = ("bad_row", NO_MEDIA)
 """Errors of rows that name no media, or none that could be made out."""
 OTHER_MEDIA = "of other media than their rows name now"
 GONE = "of rows that are not there any more"
+_SHOWN = 200  # characters of a name, which in a row may be anything
 
 
 def of_renamed(before: str, now: str) -> str:
@@ -94,4 +95,4 @@ def other_media(told: Told, media: RowMedia) -> dict[str, str]:
     was, now = of_record(told), media.of(told.index)
     if was is None or was == now:
         return {}
-    return {OTHER_MEDIA: f"{told.sample_id} (of {was}, the row names {now or 'none'})"}
+    return {OTHER_MEDIA: f"{told.sample_id} (of {was:.{_SHOWN}}, the row names {now or 'none':.{_SHOWN}})"}

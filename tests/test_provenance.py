@@ -218,6 +218,16 @@ def test_a_stage_that_made_nothing_binds_no_other(tmp_path: Path, run: Runner) -
     assert run.caption(plan, out).status == 0
 
 
+def test_nothing_but_scores_goes_into_the_score_folder(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    for make in (run.caption, run.route):
+        for word in ((), ("--keep",), ("--redo",)):
+            refused(make(plan, out / "score", *word, engine_opens=False), f"is for the scores of the results in {out}")
+    assert run.score(out).status == 0
+    assert run.caption(plan, tmp_path / "score").status == 0
+
+
 def test_a_rank_without_records_does_not_begin_beside_another_stage(tmp_path: Path, run: Runner) -> None:
     rows = picture_rows(tmp_path / "media", 4)
     annotation = write_annotation(tmp_path / "set.json", rows)
@@ -290,6 +300,15 @@ def test_failed_rows_that_named_no_media_are_no_other_media(tmp_path: Path, run:
     plan, out = small_plan(tmp_path, rows), tmp_path / "out"
     run.caption(plan, out, "--max-error-rate", 1)
     assert run.caption(plan, out, engine_opens=False).status == 0
+
+
+def test_names_without_end_are_cut_in_messages(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    write_annotation(tmp_path / "set.json", [{"image": 900 * "long"}] * 4)
+    outcome = run.caption(plan, out, engine_opens=False)
+    refused(outcome, "4 of other media than their rows name now", "the row names longlong")
+    assert len(outcome.said) < 1000
 
 
 def test_a_renamed_dataset_is_recognised(tmp_path: Path, run: Runner) -> None:
