@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         entry["sample_count"] = old.get("sample_count") if is_limited else written.rows
     add_entry(options.metafile, name, entry, options.replace or options.update)
     if is_replaced:
-        notes.tell(f"'{name}' was made anew: results so far are of other rows; start again in another --output-dir")
+        notes.tell(f"'{name}' was made anew: results so far are of other rows: --redo makes those again")
     for line in (*notes.lines(), *(f"error: {problem}" for problem in notes.problems)):
         say(line)
     kinds = ", ".join(f"{count} {kind}s" for kind, count in written.modalities.items())
