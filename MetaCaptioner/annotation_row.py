@@ -56,6 +56,8 @@ def named_medium(row: Mapping[str, object], modality: Modality) -> str | None:
 
 def without_media(row: Mapping[str, object]) -> str:
     """Why a row that names no media is of no use; it tells what the row has."""
+    if row.get("removed") is True:
+        return "was removed from the dataset, and keeps its place"
     keys = ", ".join(f"'{key:.20}'" for key in list(row)[:_SHOWN_KEYS]) + (" …" if len(row) > _SHOWN_KEYS else "")
     return f"has neither 'image' nor 'video', so no stage can use it (it has {keys or 'no keys'})"
 

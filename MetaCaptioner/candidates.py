@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS, Thresholds, why_unmarked
 from MetaCaptioner.named_media import same_media
 from MetaCaptioner.record import Record, is_error
@@ -120,8 +121,33 @@ def read_best(folder: Path, scores: Path) -> Read:
     return read
 
 
+def check_are_scores(scores: Path) -> None:
+    """Refuse a score folder in which another stage has written, such as captions that were sent there.
+
+    Raises:
+        UserError: that; it names the file.
+    """
+    for path, _ in result_files(scores):
+        first = next((record for record in read_records(path) if not is_error(record)), None)
+        if first is not None and not is_score(first):
+            raise UserError(
+                f"score folder {scores}: {path.name} holds no scores ({first['sample_id']} has none, and is of "
+                f"{first.get('stage', 'another stage')}): take away what does not belong there, and score again"
+            )
+
+
+def is_score(record: Record) -> bool:
+    """Whether a record that is no failure has the marks of a judge."""
+    return isinstance(record.get("scores"), dict)
+
+
 def all_candidates(captions: Path, scores: Path) -> Iterator[list[Candidate]]:
-    """The candidates of every caption record of a folder, a rank after the other."""
+    """The candidates of every caption record of a folder, a rank after the other.
+
+    Raises:
+        UserError: the score folder holds no scores.
+    """
+    check_are_scores(scores)
     read = read_first(captions)
     for rank in dict.fromkeys(name.rank for _, name in result_files(captions)):
         candidates = Candidates(scores, rank)

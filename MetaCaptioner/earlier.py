@@ -223,6 +223,17 @@ def some_records(folder: Path, read: Read) -> list[Record]:
     return list(islice(records, _PROBED_CAPTIONS))
 
 
+def check_are_captions(folder: Path, read: Read) -> None:
+    """Refuse a folder of another stage: none of its first records has a caption, though not all have failed.
+
+    Raises:
+        UserError: that, or there are no records.
+    """
+    made = [record for record in some_records(folder, read) if not is_error(record)]
+    if made and not any(map(is_caption, made)):
+        raise UserError(f"data folder {folder}: {made[0]['sample_id']} has no caption: is it of the caption stage?")
+
+
 def caption_ranks(folder: Path) -> list[int]:
     """The ranks that have captions in a folder.
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from MetaCaptioner import resample
 from MetaCaptioner.candidates import read_first
-from MetaCaptioner.earlier import Earlier, is_caption, sample_from_record
+from MetaCaptioner.earlier import Earlier, check_are_captions, is_caption, sample_from_record
+from MetaCaptioner.errors import SampleError
 from MetaCaptioner.judge import Judge, add_threshold_arguments
 from MetaCaptioner.media import Media
 from MetaCaptioner.metafile import Sample
@@ -27,12 +28,17 @@ from MetaCaptioner.supervise import run_supervised
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Generate, base_texts
 
+MEDIA_CHANGED = "media_changed"
+"""The kind of error of a caption whose picture or clip is another by now: marks of that would tell nothing of it."""
+
 
 def run_sample(prompts: Prompts) -> RunSample:
     """The score stage: one agent that is given the caption."""
     judge = Judge(prompts)
 
     async def run(sample: Sample, media: Media, generate: Generate) -> Record:
+        if sample.carried.get("media_hash") not in (None, media.content_hash):
+            raise SampleError(MEDIA_CHANGED, f"{sample.source}: is another than the caption was made from")
         return await judge.mark(base_texts(sample, media, None), generate)
 
     return run
@@ -51,7 +57,8 @@ def to_score(rank: int, record: Record) -> Sample | None:
     """The sample of a caption; there is nothing to score where that failed."""
     if not is_caption(record):
         return None
-    return replace(sample_from_record(record), carried={"caption_hash": caption_hash(record["caption"])})
+    told = {"media_hash": record["media_hash"]} if "media_hash" in record else {}
+    return replace(sample_from_record(record), carried={"caption_hash": caption_hash(record["caption"]), **told})
 
 
 def open_work(
@@ -65,7 +72,9 @@ def open_work(
     """The captions that fall to this process."""
     resample.check(arguments, prompts)
     captions = arguments.data_folder
-    work = Earlier(captions, read_first(captions), expected, resample.score_folder(arguments))
+    read = read_first(captions)
+    check_are_captions(captions, read)
+    work = Earlier(captions, read, expected, resample.score_folder(arguments))
     return work.open(rank, options.retry_errors, stack, to_score)
 
 

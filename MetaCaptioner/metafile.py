@@ -24,7 +24,7 @@ from MetaCaptioner.annotation_row import (
 )
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import BAD_ROW, NO_MEDIA, UserError
-from MetaCaptioner.source import MediaSource, TarPlace
+from MetaCaptioner.source import MediaSource, TarPlace, is_content
 from MetaCaptioner.source import media_source as media_source
 from MetaCaptioner.spelling import find, local_name
 
@@ -175,12 +175,12 @@ def _problems_of_entry(name: str, entry: object, domains: Sequence[Domain]) -> l
     problems: list[str] = []
     if not _is_text(name):
         problems.append("the name of a dataset must be text that is not blank")
+    if not isinstance(entry, dict):
+        return [*problems, f'must be an object such as {{"root": …, "annotation": …}} (got {entry!r:.60})']
     try:
         Dataset.model_validate(entry)
     except ValidationError as error:
         problems += _problems(error)
-    if not isinstance(entry, dict):
-        return problems
     if isinstance(task := entry.get("task", ""), str) and task.strip().casefold() not in ROUTED_TASKS:
         try:
             find_domain(task, domains)
@@ -308,7 +308,7 @@ def glance(texts: Sequence[bytes]) -> list[PlainRow] | None:
     names = [name for row in rows if (name := row.image or row.video)]
     joined = "\n".join(names)
     is_odd = "file:" in joined or "://" in joined or "\0" in joined or not all(map(str.strip, names))
-    return None if is_odd else rows
+    return None if is_odd or any(map(is_content, names)) else rows
 
 
 def sample_from_row(
@@ -360,7 +360,8 @@ def sample_from_row(
 def _name_of_bad(row: Mapping[str, object]) -> str:
     """The one medium that a bad row names, if that can be told."""
     with suppress(ValueError):
-        return named_medium(row, "image") or named_medium(row, "video") or ""
+        name = named_medium(row, "image") or named_medium(row, "video") or ""
+        return "" if is_content(name) else name
     return ""
 
 
@@ -374,4 +375,6 @@ def _no_object(row: object) -> str:
     except (ValueError, RecursionError) as error:
         why = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
         return f"{told} ({why}: {row[:40]!r})"
+    if "\ufffd" in row:  # it would be JSON, but for the bytes in whose place these are
+        return "is no UTF-8 text (is the file Windows text? `iconv -f CP1252 -t UTF-8 IN > OUT` makes it so)"
     return told

@@ -17,6 +17,12 @@ _ROWS = 2048
 """Kept of a file, in blocks: records lie in the order in which samples ended, so that those of some are mixed."""
 OTHER_MEDIA = "of other media than their rows name now"
 GONE = "of rows that are not there any more"
+_SHOWN = 200  # characters of a name, which in a row may be anything
+
+
+def of_renamed(before: str, now: str) -> str:
+    """Why records do not fit whose dataset has another name now. They are of no row of it, whoever keeps them."""
+    return f"of the dataset '{before}', which is '{now}' now (its old name in the Metafile makes them fit again)"
 
 
 def named(name: str | None, tar_file: str | None) -> str | None:
@@ -104,4 +110,4 @@ def other_media(told: Told, media: RowMedia) -> dict[str, str]:
     was, now = of_record(told), media.of(told.index)
     if was is None or was == now:
         return {}
-    return {OTHER_MEDIA: f"{told.sample_id} (of {was}, the row names {now or 'none'})"}
+    return {OTHER_MEDIA: f"{told.sample_id} (of {was:.{_SHOWN}}, the row names {now or 'none':.{_SHOWN}})"}

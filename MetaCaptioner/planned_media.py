@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
-from MetaCaptioner.named_media import RowMedia, of_record, other_media
+from MetaCaptioner.named_media import RowMedia, of_record, of_renamed, other_media
 from MetaCaptioner.plan import PlanRow
 from MetaCaptioner.provenance import Rows
 from MetaCaptioner.record import Told
@@ -54,7 +54,7 @@ class PlannedMedia(Rows):
     def differences(self, told: Told) -> dict[str, str]:
         """Why a record is not of what its row names now, with the record as an example; empty if it is."""
         if (now := self.renamed(told)) is not None:
-            return {f"of the dataset '{told.data_name}', which is '{now}' now": told.sample_id}
+            return {of_renamed(str(told.data_name), now): told.sample_id}
         row = self._rows.get(str(told.data_name))
         media = None if row is None else self._annotations.media(row)
         if told.index is None or not isinstance(media, RowMedia):
@@ -73,6 +73,11 @@ class PlannedMedia(Rows):
     def renamed(self, told: Told) -> str | None:
         """The name that the dataset of a record has now, where the plan knows it by another."""
         return self._renamed.get(str(told.data_name))
+
+    def is_below_another_root(self, told: Told) -> bool:
+        """Whether the medium of a record was found below another root than its dataset has now."""
+        row = self._rows.get(str(told.data_name))
+        return row is not None and told.root is not None and Path(told.root) != Path(row.root)
 
     def unreadable(self) -> Iterator[str]:
         """What is wrong with each annotation file that cannot be used."""

@@ -27,6 +27,7 @@ FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]
 """What is to become of records that were made otherwise: the run is refused, they count as done, or are made again."""
 _PROBED_FILES = 64
+_WITHOUT_SCORES = ("inferdomain", "captionpipeline")
 
 
 def add_others_arguments(parser: argparse._ActionsContainer) -> None:
@@ -150,6 +151,7 @@ class Expected:
             UserError: that, or they are of another stage, which no word of the user's makes right.
         """
         folder, found, total, lost = own.folder, Misfits(), 0, 0
+        self._check_place(folder)
         for _, line, told in chain.from_iterable(map(read_glances, own.files())):
             if told is None:
                 continue
@@ -173,8 +175,15 @@ class Expected:
                 f": {found}. Plan again with --results {folder} --redo first, and with all datasets and rows that have "
                 "records there; or name another folder"
             )
-        what = "count as done" if self.others == "keep" else "are taken out and made again"
+        what = "are kept" if self.others == "keep" else "are taken out and made again"
         return f"{folder}: {found.records} of {total} records {what}: {found}"
+
+    def _check_place(self, folder: Path) -> None:
+        """Scores lie in a folder within that of their captions, which no other results may fill."""
+        if folder.name == "score" and self.made.stage in _WITHOUT_SCORES and result_files(folder.parent):
+            raise UserError(
+                f"output folder {folder}: is for the scores of the results in {folder.parent}; name another"
+            )
 
     def _check_stage(self, folder: Path, stage: str | None) -> None:
         if stage not in (None, self.made.stage):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.named_media import GONE, OTHER_MEDIA, mark, of_record
+from MetaCaptioner.named_media import GONE, OTHER_MEDIA, mark, of_record, of_renamed
 from MetaCaptioner.provenance import Misfits, Others, Provenance, made_otherwise, stated
 from MetaCaptioner.record import Record, is_without_media, may_yet_succeed, told_of
 from MetaCaptioner.results import RankResults, ResultError, ResultName, ranks_at_work, read_glances, result_files
@@ -68,6 +68,7 @@ class _Read:
     otherwise: Misfits = field(default_factory=Misfits)
     beyond: dict[str, "array[int]"] = field(default_factory=dict)
     unknown: dict[str, list[_FirstRecord]] = field(default_factory=dict)
+    unknown_records: Counter[str] = field(default_factory=Counter)
     torn: int = 0
 
 
@@ -81,6 +82,7 @@ def _read_file(task: tuple[Path, Mapping[str, int], Sequence[Provenance]]) -> _R
         elif told.data_name is not None and told.index is not None and told.index >= 0:
             length, media = lengths.get(told.data_name), mark(of_record(told))
             if length is None:
+                read.unknown_records[told.data_name] += 1
                 first = read.unknown.setdefault(told.data_name, [])
                 if media and len(first) < _PROBED_RECORDS:
                     first.append(_FirstRecord(told.root, told.index, media))
@@ -139,8 +141,8 @@ class _Results:
             now = self._renamed_to(records, name.stem)
             if now is not None:
                 self._renamed[data_name] = now
-                reason = f"of the dataset '{data_name}', which is '{now}' now"
-                self._found.add({reason: f"{data_name}/{records[0].row}"})
+                reason, count = of_renamed(data_name, now), read.unknown_records[data_name]
+                self._found.include(Misfits(count, Counter({reason: count}), {reason: f"{data_name}/{records[0].row}"}))
         for data_name, rows in read.beyond.items():
             gone = [row for row in rows if row >= self._works[data_name].length]
             for row in gone:
@@ -181,7 +183,7 @@ class _Results:
                     dropped += files.drop(self._is_misfit)
             say(f"{dropped} records are taken out, and their samples planned again: {self._found}")
         elif self._found.records:
-            say(f"{self._found.records} records count as done: {self._found}")
+            say(f"{self._found.records} records are kept: {self._found}")
 
     def _is_misfit(self, record: Record) -> bool:
         told = told_of(record)

@@ -18,16 +18,28 @@ if TYPE_CHECKING:
 _BLOCK = tarfile.BLOCKSIZE
 _LONGEST_PLAIN_NAME = tarfile.LENGTH_NAME - 1
 _HASH_BLOCK_BYTES = 2**20
+LONGEST_PATH = 4095
+"""Characters of the longest path that Linux opens (PATH_MAX, with its end)."""
+
+
+def is_content(name: str) -> bool:
+    """Whether what should name a file is longer than any path can be, or says that it is data itself."""
+    return len(name) > LONGEST_PATH or name.lstrip()[:5].lower() == "data:"
 
 
 def check_name(name: str, what: str) -> None:
     """Refuse a file name that cannot be one; `what` names it in the message.
 
     Raises:
-        ValueError: it is blank, an address of no file here, or holds a NUL character.
+        ValueError: it is blank, content instead of a name, an address of no file here, or holds a NUL character.
     """
     if not name.strip():
         raise ValueError(f"'{what}' is empty")
+    if is_content(name):
+        raise ValueError(
+            f"'{what}' is no file name but {len(name)} characters, such as a picture as base64 text: write it out as "
+            f"a file first ({name[:40]}…)"
+        )
     try:
         local = local_name(name)
     except ValueError as error:

@@ -152,6 +152,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             raise BadArguments(f"--{flag.replace('_', '-')} says nothing to --format {options.format}")
     if options.shard_megabytes is not None and options.shard_megabytes < 1:
         raise BadArguments("--shard-megabytes must be at least 1")
+    if options.root is not None and not options.root.is_dir():
+        raise UserError(f"--root {options.root}: there is no such folder")
     if options.update and options.replace:
         raise BadArguments("--update keeps the rows that --replace makes anew; say one of the two")
     if options.update and not FORMATS[options.format].can_update:
@@ -178,7 +180,7 @@ def _check_task(options: argparse.Namespace) -> None:
 def _name(options: argparse.Namespace) -> tuple[str, str]:
     """The dataset's name, and the beginning of the names of its files."""
     place = Path(options.input).absolute()
-    beginning = place.name if place.is_dir() else place.name.partition("{")[0].removesuffix(place.suffix)
+    beginning = place.name if place.is_dir() else re.split(r"[{*?]", place.name)[0].removesuffix(place.suffix)
     name = options.name or beginning.rstrip("-_")
     stem = re.sub(r"[^\w.-]+", "_", name).strip("._-")
     if not stem:
@@ -259,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         entry["sample_count"] = old.get("sample_count") if is_limited else written.rows
     add_entry(options.metafile, name, entry, options.replace or options.update)
     if is_replaced:
-        notes.tell(f"'{name}' was made anew: results so far are of other rows; start again in another --output-dir")
+        notes.tell(f"'{name}' was made anew: results so far are of other rows: --redo makes those again")
     for line in (*notes.lines(), *(f"error: {problem}" for problem in notes.problems)):
         say(line)
     kinds = ", ".join(f"{count} {kind}s" for kind, count in written.modalities.items())

@@ -19,13 +19,14 @@ import _repository  # noqa: F401
 from filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
 
 from MetaCaptioner.accounting import Figures, Run, cost_of, describe_rates, figures, runs_of
-from MetaCaptioner.candidates import Candidate, all_candidates, best, resample_folders
+from MetaCaptioner.candidates import Candidate, all_candidates, best, check_are_scores, resample_folders
 from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
 from MetaCaptioner.record import Record, is_without_media
-from MetaCaptioner.results import result_files
+from MetaCaptioner.results import DoneSamples, result_files
+from MetaCaptioner.rows import row_of
 from MetaCaptioner.terminal import run_main, say
 
 
@@ -40,9 +41,16 @@ class Summary:
     resampled: Counter[str] = field(default_factory=Counter)
     without_media: int = 0
     """Rows that no stage can use: neither kept nor rejected."""
+    seen: DoneSamples = field(default_factory=DoneSamples)
+    duplicates: int = 0
+    """Records of samples that have another record, each kept or rejected by itself."""
 
     def add(self, record: Record, reasons: Sequence[str]) -> None:
         """Count one caption."""
+        row = row_of(record)
+        if row is not None:
+            self.duplicates += self.seen.has(*row)
+            self.seen.mark(*row)
         for group in ("all", f"domain: {record.get('task') or 'none'}", f"dataset: {record['data_name']}"):
             self.total[group] += 1
             self.kept[group] += not reasons
@@ -77,6 +85,7 @@ class Summary:
             "kept": self.kept["all"],
             "rejected": self.total["all"] - self.kept["all"],
             "without_media": self.without_media,
+            "duplicates": self.duplicates,
             "reasons": dict(self.reasons.most_common()),
             "domains": group("domain: "),
             "datasets": group("dataset: "),
@@ -100,12 +109,13 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
         The content of summary.json.
 
     Raises:
-        UserError: there are no captions, or a file cannot be written.
+        UserError: there are no captions, the scores are none, or a file cannot be written.
     """
     if not result_files(captions):
         raise UserError(f"data folder {captions}: holds no caption results (Rank*_node*_*.jsonl)")
     if not result_files(scores):
         raise UserError(f"score folder {scores}: holds no scores; score first (script/run_filter.sh)")
+    check_are_scores(scores)
     summary = Summary()
     kept_path, rejected_path = output / KEPT, output / REJECTED
     try:
@@ -199,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say(f"{output}: kept {content['kept']} of {content['total']} captions")
     if content["without_media"]:
         say(f"{content['without_media']} rows without media are left out")
+    if content["duplicates"]:
+        say(f"note: {content['duplicates']} of them are of samples that have another one (verify.py names them)")
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
     for line in (*describe_resampled(content), *describe_cost(content)):

@@ -21,7 +21,7 @@ import numpy as np
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.annotation_row import as_it_was, named_medium
-from MetaCaptioner.candidates import resample_folders
+from MetaCaptioner.candidates import is_score, resample_folders
 from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
@@ -38,6 +38,7 @@ from MetaCaptioner.terminal import run_main, say
 _EXAMPLES = 5
 # Legal: results of an earlier plan, and samples that one rank took over from another.
 _ELSEWHERE = "records in the file of another rank than the plan's (no fault)"
+_MOVED = "records of files below another root than now (no fault if they were moved: --check-media looks)"
 _NOT_COMPARED = "datasets whose annotation file cannot be read, so that media are not compared (no fault)"
 _MIXTURE = "records made otherwise than most"
 _RENAMED = "records of a dataset that has another name now"
@@ -128,6 +129,8 @@ def check_records(
                 findings.add(_UNUSABLE if kind == NO_MEDIA else _FAILED, f"{told.sample_id}: {kind}")
                 continue
             sound += 1
+            if media.is_below_another_root(told):
+                findings.add(_MOVED, f"{told.sample_id} ({told.root})")
             if canary is not None:
                 canary.offer(line)
     makings.check(findings)
@@ -222,6 +225,8 @@ def check_scores(captions: Path, findings: Findings) -> None:
         for number, _, record in read_lines(path):
             if record is None:
                 findings.add("torn or broken lines", f"score/{path.name}:{number}")
+            elif not is_error(record) and not is_score(record):
+                findings.add("records in the score folder that are no scores", f"{record['sample_id']} in {path.name}")
             else:
                 told = told_of(record)
                 makings.add(told)
@@ -297,7 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if canary is not None:
         canary.check(rows, findings)
     total = sum(int(of.recorded.sum()) for of in expected.values())
-    tolerated = {_ELSEWHERE, _UNUSABLE, _NOT_COMPARED}
+    tolerated = {_ELSEWHERE, _MOVED, _UNUSABLE, _NOT_COMPARED}
     tolerated |= set() if options.fail_on_errors else {_FAILED}
     tolerated |= _MIXTURES if options.keep else set()
     complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)

@@ -8,6 +8,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 WORK=(--plan "${PLAN:-$ROOT/data/split_plan.jsonl}")
 if [ -n "${INPUT:-}" ]; then
   WORK=(--input "$INPUT")
-  OUTPUT=${OUTPUT:?OUTPUT: the folder of the second pass, beside that of the first}
+  OUTPUT=${OUTPUT:?the folder of the second pass, beside that of the first}
 fi
 run_stage MetaCaptioner.captionpipeline "${WORK[@]}" --output-dir "${OUTPUT:-$ROOT/Output/Caption}" "$@"

@@ -237,3 +237,21 @@ def test_a_caption_that_was_made_again_is_scored_again(tmp_path: Path, run: Runn
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {made[1]["sample_id"]}
     assert len(all_records(score)) == 3
+
+
+def test_a_folder_of_another_stage_is_refused(tmp_path: Path, run: Runner) -> None:
+    run.route(small_plan(tmp_path), tmp_path / "Domain")
+    outcome = run.score(tmp_path / "Domain")
+    assert (outcome.status, outcome.said.count("\n")) == (1, 1)
+    assert "has no caption: is it of the caption stage?" in outcome.said
+    assert not (tmp_path / "Domain" / "score").exists()
+
+
+def test_a_caption_is_not_judged_by_another_picture(tmp_path: Path, run: Runner) -> None:
+    run.caption(small_plan(tmp_path), tmp_path / "out")
+    media = tmp_path / "media"
+    (media / "2.png").write_bytes((media / "1.png").read_bytes())
+    assert run.score(tmp_path / "out").status == 0
+    scores = tmp_path / "out" / "score"
+    assert error_kinds(scores) == {"set/2": "media_changed"}
+    assert "another than the caption was made from" in records(scores)["set/2"]["error"]["message"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from MetaCaptioner.annotation import parse_row
+from MetaCaptioner.annotation import AnnotationFile, parse_row
 from MetaCaptioner.domains import DOMAINS
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample, glance, read_metafile, sample_from_row
@@ -124,8 +124,8 @@ def test_tasks_that_are_known(tmp_path: Path, task: str) -> None:
         (ENTRY | {"modality": "audio"}, "modality: Input should be 'image' or 'video' (got 'audio')"),
         (ENTRY | {"task": "Naturel"}, "task 'Naturel' is no domain; did you mean 'Natural'?"),
         (ENTRY | {"task": 3}, "task: "),
-        ([], "valid dictionary"),
-        (None, "valid dictionary"),
+        ([], "must be an object such as"),
+        (None, "must be an object such as"),
     ],
 )
 def test_a_broken_dataset_costs_one_line_that_names_it_and_leaves_the_others(
@@ -391,3 +391,23 @@ def test_a_glance_at_many_rows_sees_all_or_nothing() -> None:
     assert rows is not None
     assert [[row] for row in rows] == [glance([text]) for text in PLAIN_ROWS]
     assert glance([*PLAIN_ROWS, b'{"image": "a"', *PLAIN_ROWS]) is None
+
+
+@pytest.mark.parametrize("name", ["data:image/png;base64,iVBORw0KGgo=", "/9j/" + 2000 * "4AAQ"])
+def test_content_in_place_of_a_name_is_told_and_not_kept(name: str) -> None:
+    made = sample({"id": 7, "image": name})
+    assert "'image' is no file name but " in str(made.problem)
+    assert "write it out as a file first" in str(made.problem)
+    assert (made.media_name, made.row_id, len(str(made.problem)) < 300) == ("", 7, True)
+    assert glance([json.dumps({"image": name}).encode()]) is None
+
+
+def test_a_row_that_is_no_utf8_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes('[{"image": "café.jpg"}]'.encode("latin-1"))
+    assert "is no UTF-8 text (is the file Windows text? `iconv" in str(sample(AnnotationFile(path).row(0)).problem)
+
+
+def test_a_row_that_was_removed_is_told_so() -> None:
+    row = {"id": 1, "removed": True, "was": {"image": "a.jpg"}}
+    assert sample(row).problem == "row 7: was removed from the dataset, and keeps its place"

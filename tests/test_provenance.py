@@ -149,7 +149,7 @@ def test_what_is_kept_counts_as_done_and_verify_tells_of_the_mixture(tmp_path: P
     run.caption(plan, out, "--max-samples", 3)
     outcome = run.caption(plan, out, *changed, "--keep")
     assert outcome.status == 0
-    assert "3 of 3 records count as done: 3 with other prompts" in outcome.said
+    assert "3 of 3 records are kept: 3 with other prompts" in outcome.said
     assert len({record["prompts"] for record in records(out).values()}) == 2
     told = run.main(verify, "--plan", plan, "--data-folder", out)
     assert told.status == 1
@@ -292,6 +292,16 @@ def test_a_stage_that_made_nothing_binds_no_other(tmp_path: Path, run: Runner) -
     assert run.caption(plan, out).status == 0
 
 
+def test_nothing_but_scores_goes_into_the_score_folder(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    for make in (run.caption, run.route):
+        for word in ((), ("--keep",), ("--redo",)):
+            refused(make(plan, out / "score", *word, engine_opens=False), f"is for the scores of the results in {out}")
+    assert run.score(out).status == 0
+    assert run.caption(plan, tmp_path / "score").status == 0
+
+
 def test_a_rank_without_records_does_not_begin_beside_another_stage(tmp_path: Path, run: Runner) -> None:
     rows = picture_rows(tmp_path / "media", 4)
     annotation = write_annotation(tmp_path / "set.json", rows)
@@ -366,14 +376,26 @@ def test_failed_rows_that_named_no_media_are_no_other_media(tmp_path: Path, run:
     assert run.caption(plan, out, engine_opens=False).status == 0
 
 
+def test_names_without_end_are_cut_in_messages(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    run.caption(plan, out)
+    write_annotation(tmp_path / "set.json", [{"image": 900 * "long"}] * 4)
+    outcome = run.caption(plan, out, engine_opens=False)
+    refused(outcome, "4 of other media than their rows name now", "the row names longlong")
+    assert len(outcome.said) < 1000
+
+
 def test_a_renamed_dataset_is_recognised(tmp_path: Path, run: Runner) -> None:
     plan, out = small_plan(tmp_path), tmp_path / "out"
     run.caption(plan, out, "--max-samples", 3)
     small_plan(tmp_path, data_name="better")
-    refused(run.caption(plan, out, engine_opens=False), "3 of the dataset 'set', which is 'better' now, such as set/")
+    refused(run.caption(plan, out, engine_opens=False), "3 of the dataset 'set', which is 'better' now (its old name")
     told = run.main(verify, "--plan", plan, "--data-folder", out)
     assert "3  records of a dataset that has another name now: set/" in told.said
     assert told.status == 1
+    small_plan(tmp_path)
+    assert run.caption(plan, out, "--max-samples", 1).status == 0  # its old name, as the message says
+    small_plan(tmp_path, data_name="better")
     assert run.caption(plan, out, "--redo").status == 0
     assert set(records(out)) == names(4, "better")
 
@@ -419,7 +441,7 @@ def test_the_planner_recognises_a_renamed_dataset(tmp_path: Path, run: Runner) -
     run.caption(small_plan(tmp_path), tmp_path / "out")
     write_metafile(tmp_path, better={"root": "media", "annotation": "set.json", "task": "Natural"})
     again = (tmp_path / "Metafile.json", tmp_path / "again.jsonl", "--results", tmp_path / "out")
-    refused(run.plan(*again), "of the dataset 'set', which is 'better' now, such as set/")
+    refused(run.plan(*again), "4 of the dataset 'set', which is 'better' now (its old name")
     outcome = run.plan(*again, "--redo")
     assert outcome.status == 0
     assert "4 records are taken out" in outcome.said

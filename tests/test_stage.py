@@ -192,7 +192,7 @@ def test_a_second_pass_leaves_scores_as_they_are(tmp_path: Path, run: Runner) ->
     outcome = run.second_pass(
         captions, captions / "score", "--prompts-dir", PROMPTS_FOLDER / "shorten", engine_opens=False
     )
-    assert "holds results of inferscore, not of captionpipeline" in outcome.said
+    assert "is for the scores of the results in" in outcome.said
     assert {path: path.read_bytes() for path in (captions / "score").glob("Rank*")} == before
 
 

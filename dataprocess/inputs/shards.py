@@ -22,7 +22,8 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.bz2", ".tar.xz")
 
 
 def open_shards(given: Given, notes: Notes) -> Input:
-    """The media of one tar file, of all below a folder, or of those that a pattern such as `a-{000..099}.tar` names.
+    """The media of one tar file, of all below a folder, or of those that a pattern such as `a-{000..099}.tar`
+    or `a-*.tar` names.
 
     Raises:
         UserError: there are none.
@@ -48,12 +49,20 @@ def _shards(place: str, notes: Notes) -> list[Path]:
         hint = f" ({packed[0].name} is compressed: unpack it to .tar, which is read in place)" if packed else ""
         raise UserError(f"input {folder}: holds no .tar files{hint}")
     try:
-        paths = [Path(name).absolute() for name in braceexpand(place)]
+        paths = [path for name in braceexpand(place) for path in _matching(name)]
     except ValueError as error:  # of braces that do not close
         raise UserError(f"input {place}: {error}") from error
     if missing := [path for path in paths if not path.is_file()]:
         raise UserError(f"input {place}: {len(missing)} of {len(paths)} shards are missing (first: {missing[0]})")
     return paths
+
+
+def _matching(name: str) -> list[Path]:
+    """The files that a name with `*` or `?` in it is a pattern of, if there are any; else the file of that name."""
+    path = Path(name).absolute()
+    is_pattern = ("*" in name or "?" in name) and not path.exists()
+    root = Path(path.anchor)
+    return (sorted(root.glob(str(path.relative_to(root)))) if is_pattern else []) or [path]
 
 
 @dataclass(frozen=True)

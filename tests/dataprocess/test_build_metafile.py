@@ -85,3 +85,10 @@ def test_bad_arguments(build: Build, tmp_path: Path, photos: Path, flags: tuple[
     built = build(tmp_path / "Metafile.json", "folder", photos, *flags)
     assert (built.status, built.said.count("\n")) == (2, 1)
     assert complaint in built.said
+
+
+def test_a_root_that_is_not_there_is_refused(build: Build, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("image,caption\na.jpg,x\n")
+    built = build(tmp_path / "Metafile.json", "table", tmp_path / "rows.csv", "--root", tmp_path / "phtos")
+    assert (built.status, built.said.count("\n")) == (1, 1)
+    assert f"--root {tmp_path / 'phtos'}: there is no such folder" in built.said

@@ -106,3 +106,21 @@ def test_what_is_not_known_of_the_cost_is_said(tmp_path: Path, write_lines: Writ
     said = succeed([*command, "--min-overall", "5"])
     assert "cost: 1.00 GPU hours, and no caption was kept" in said
     assert "1 without a GPU" in said
+
+
+def test_captions_in_the_score_folder_are_refused(tmp_path: Path, write_lines: WriteLines) -> None:
+    for folder in (tmp_path, tmp_path / "score"):
+        write_lines(folder / "Rank0_node0_photos.jsonl", [caption_record(0)])
+    for tool in ("filterd_by_score", "report"):
+        done = run(script(tool, "--data-folder", tmp_path))
+        assert (done.returncode, done.stdout.count("\n")) == (1, 1)
+        assert "Rank0_node0_photos.jsonl holds no scores (photos/0 has none" in done.stdout
+    assert not (tmp_path / "filtered" / "kept.jsonl").exists()
+
+
+def test_samples_with_two_captions_are_told(tmp_path: Path, write_lines: WriteLines) -> None:
+    make_results(tmp_path, write_lines)
+    write_lines(tmp_path / "Rank2_node0_photos.jsonl", [caption_record(0)])
+    said = succeed(script("filterd_by_score", "--data-folder", tmp_path))
+    assert "note: 1 of them are of samples that have another one" in said
+    assert json.loads((tmp_path / "filtered" / "summary.json").read_text())["duplicates"] == 1

@@ -130,6 +130,24 @@ def test_media_are_the_rows_however_the_row_names_them(tmp_path: Path, captioned
     assert "1  records of another medium than their row names: photos/0: 0.png, now ['0.png', '1.png']" in text
 
 
+def test_another_root_is_told_and_its_files_are_looked_at(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+    plan, out = captioned
+    told = (
+        "5  records of files below another root than now (no fault if they were moved: --check-media looks): photos/0"
+    )
+    results = out / "Rank0_node0_photos.jsonl"
+    results.write_text(results.read_text().replace('"/media"', json.dumps(str(tmp_path / "media"))))
+    assert told not in verify(plan, out)[1]
+    (tmp_path / "media").rename(tmp_path / "moved")
+    plan.write_text(plan.read_text().replace('"root": "media"', '"root": "moved"'))
+    status, text = verify(plan, out, "--check-media", "9")
+    assert (status, told in text) == (0, True)
+    for path in (tmp_path / "moved").iterdir():
+        path.write_bytes(b"of the same name")
+    status, text = verify(plan, out, "--check-media", "9")
+    assert (status, "5  records of other content than their media have" in text) == (1, True)
+
+
 def test_swapped_files_are_found(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
     media = tmp_path / "media"
     (media / "1.png").write_bytes(MEDIA[2])
@@ -196,6 +214,16 @@ def test_scores(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
     status, text = verify(plan, out, "--scores")
     assert status == 1
     assert "1  scores of other media than their captions: photos/0" in text
+
+
+def test_captions_in_the_score_folder_are_no_scores(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
+    out = tmp_path / "out"
+    for folder in (out, out / "score"):
+        write_lines(folder / "Rank0_node0_photos.jsonl", [caption_record(index) for index in range(6)])
+    status, text = verify(plan, out, "--scores")
+    assert status == 1
+    assert "6  records in the score folder that are no scores: photos/0 in Rank0_node0_photos.jsonl" in text
+    assert "6  captions without a score" in text
 
 
 def test_a_missing_folder_or_plan_is_one_line(tmp_path: Path, plan: Path) -> None:

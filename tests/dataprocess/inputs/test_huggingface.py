@@ -1,4 +1,5 @@
 import io
+import re
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -25,6 +26,12 @@ def pngs(tmp_path: Path) -> list[bytes]:
     return [(tmp_path / "pictures" / f"{number}.png").read_bytes() for number in range(3)]
 
 
+def numbered(name: str) -> str:
+    """The name of a packed file without what it tells of the content."""
+    number, _, suffix = re.fullmatch(r"(\d{9})-([0-9a-f]{12})(\.\w+)", name).groups()  # type: ignore[union-attr]
+    return f"{number}{suffix}"
+
+
 def dataset(pngs: list[bytes], **columns: list[Any]) -> datasets.Dataset:
     """Pictures as they are mostly kept, inside the file; the last row has none."""
     images = [{"bytes": png, "path": None if number else "a.png"} for number, png in enumerate(pngs)] + [None]
@@ -49,6 +56,18 @@ def test_pictures_are_packed_byte_for_byte(build: Build, tmp_path: Path, pngs: l
     packed = [media_source(root, row["image"], tar_place(row["tar"])).read() for row in built.rows]
     assert packed == pngs
     assert "left out: 1 rows without anything in the column 'image' (first: 'row 3')" in built.said
+
+
+def test_another_picture_in_a_row_has_another_name(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
+    """So that results of the dataset as it was are not taken for those of what is in its rows now."""
+    names = []
+    for number, content in enumerate((pngs, [pngs[1], pngs[0], pngs[2]])):
+        place = tmp_path / f"{number}" / "hub"
+        dataset(content).save_to_disk(place)
+        names.append(
+            [row["image"] for row in build(tmp_path / "Metafile.json", "huggingface", place, "--replace").rows]
+        )
+    assert [one == other for one, other in zip(*names, strict=True)] == [False, False, True]
 
 
 def test_splits_and_columns_are_chosen(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
@@ -80,7 +99,7 @@ def test_clips_are_packed_without_a_decoder(build: Build, tmp_path: Path) -> Non
     made = datasets.Dataset.from_dict({"clip": [{"bytes": None, "path": str(clip)}, {"bytes": b"x", "path": "b.webm"}]})
     made.cast_column("clip", datasets.Video(decode=False)).save_to_disk(tmp_path / "clips")
     built = build(tmp_path / "out" / "Metafile.json", "huggingface", tmp_path / "clips")
-    assert [row["video"] for row in built.rows] == ["000000000.mp4", "000000001.webm"]
+    assert [numbered(row["video"]) for row in built.rows] == ["000000000.mp4", "000000001.webm"]
     source = media_source(tmp_path / "out" / "clips", built.rows[0]["video"], tar_place(built.rows[0]["tar"]))
     assert source.read() == clip.read_bytes()
 
@@ -123,7 +142,7 @@ def test_pictures_without_the_librarys_own_types(build: Build, tmp_path: Path, p
         built = build(tmp_path / f"{name}.json", "huggingface", place, "--name", name, *flags)
         assert built.status == 0, built.said
         assert packed(tmp_path, built) == pngs
-        assert [(row["image"], answer(row)) for row in built.rows] == [
+        assert [(numbered(row["image"]), answer(row)) for row in built.rows] == [
             (f"00000000{number}.png", text) for number, text in enumerate("abc")
         ]
 
@@ -133,7 +152,8 @@ def test_what_a_cell_holds_tells_what_it_is(build: Build, tmp_path: Path, pngs: 
     Image.open(io.BytesIO(pngs[0])).save(webp, "WEBP")
     cells = [{"bytes": b"a clip", "path": "x/a.mp4"}, {"bytes": webp.getvalue(), "path": None}]
     built = build(tmp_path / "out" / "M.json", "huggingface", parquet(tmp_path / "p", {"media": cells}))
-    assert [row.get("video") or row["image"] for row in built.rows] == ["000000000.mp4", "000000001.webp"]
+    names = [numbered(row.get("video") or row["image"]) for row in built.rows]
+    assert names == ["000000000.mp4", "000000001.webp"]
     assert packed(tmp_path / "out", built) == [b"a clip", webp.getvalue()]
 
 

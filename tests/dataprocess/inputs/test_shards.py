@@ -63,6 +63,10 @@ def test_a_pattern_names_shards_and_the_dataset(build: Build, tmp_path: Path, pn
     done = build(tmp_path / "Metafile.json", "webdataset", tmp_path / "train-{001..004}.tar", "--name", "more")
     assert done.status == 1
     assert "2 of 4 shards are missing (first: " in done.said
+    built = build(tmp_path / "Metafile.json", "webdataset", tmp_path / "train-*.tar")
+    assert (list(built.entries), [row["id"] for row in built.rows]) == (["some", "train"], ["0", "1", "2"])
+    done = build(tmp_path / "Metafile.json", "webdataset", tmp_path / "test-*.tar", "--name", "none")
+    assert (done.status, "1 of 1 shards are missing" in done.said) == (1, True)
 
 
 def tar(path: Path, *members: tuple[str, bytes], kind: int = tarfile.PAX_FORMAT) -> Path:
