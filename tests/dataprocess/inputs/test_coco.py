@@ -18,6 +18,7 @@ def test_images_with_their_captions(build: Build, tmp_path: Path) -> None:
     annotations.append({"image_id": 1, "bbox": [1, 2, 3, 4]})
     path = tmp_path / "captions.json"
     path.write_text(json.dumps({"info": {}, "images": images, "annotations": annotations}), encoding="utf-8-sig")
+    (tmp_path / "train").mkdir()
     built = build(tmp_path / "Metafile.json", "coco", path, "--root", tmp_path / "train")
     assert [(row["id"], row["image"], answer(row)) for row in built.rows] == [
         *((9, "b.jpg", None), ("x", "sub/a.jpg", "Two."), (1, "c.jpg", None), (9, "e.jpg", None))

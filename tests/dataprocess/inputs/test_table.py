@@ -27,11 +27,11 @@ def test_a_parquet_of_paths_with_columns_of_other_names(build: Build, tmp_path: 
     built = build(metafile, "table", tmp_path / "p.parquet")
     assert built.status == 1
     assert "Say --media-column (has: where, what, number)" in built.said
-    named = ("--media-column", "where", "--caption-column", "what", "--id-column", "number", "--root", "/data")
+    named = ("--media-column", "where", "--caption-column", "what", "--id-column", "number", "--root", "/usr")
     built = build(metafile, "table", tmp_path / "p.parquet", *named, "--instruction", "What is it?")
     assert [(row["id"], row["image"], answer(row)) for row in built.rows] == [(5, "a.jpg", "A"), (8, "b", None)]
     assert built.rows[0]["conversations"][0]["value"] == "<image>\nWhat is it?"
-    assert built.entries["p"]["root"] == "/data"
+    assert built.entries["p"]["root"] == "/usr"
     assert "left out: 1 rows without a path (first: 'row 1')" in built.said
     assert "left out: 1 rows whose path is none (first: \"row 2: 'where' is an address" in built.said
 
