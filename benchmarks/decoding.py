@@ -45,12 +45,13 @@ class Measured:
         return self.decord / self.ours
 
 
-def make_clip(folder: Path, seconds: int, gop: int, size: str = "1920x1080") -> Path:
-    """The clip, made unless it is there."""
-    path = folder / f"{seconds}s-gop{gop}-{size}.mp4"
+def make_clip(folder: Path, seconds: int, gop: int, size: str = "1920x1080", b_frames: int = 3) -> Path:
+    """The clip, made unless it is there; `b_frames` are the most between two frames that others build upon."""
+    path = folder / f"{seconds}s-gop{gop}-b{b_frames}-{size}.mp4"
     if not path.exists():
         source = f"testsrc2=s={size}:r={RATE}:d={seconds},noise=alls=6:allf=t"
-        codec = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-g", str(gop), "-pix_fmt", "yuv420p"]
+        codec = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-g", str(gop)]
+        codec += ["-bf", str(b_frames), "-pix_fmt", "yuv420p"]
         partly = path.with_suffix(".part.mp4")
         command = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", source, *codec, str(partly)]
         subprocess.run(command, check=True)
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for the clips, which stay there")
     parser.add_argument("--seconds", type=int, nargs="+", default=[10, 60], help="lengths of the clips")
     parser.add_argument("--gops", type=int, nargs="+", default=[30, 250], help="frames between keyframes")
+    parser.add_argument("--b-frames", type=int, default=3, help="frames in a row that no others build upon")
     parser.add_argument("--frames", type=int, nargs="+", default=[16, 32], help="most frames to take")
     parser.add_argument("--times", type=int, default=3, help="runs of each, of which the shortest counts")
     options = parser.parse_args(arguments)
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for seconds in options.seconds:
         for gop in options.gops:
-            path = make_clip(options.work, seconds, gop)
+            path = make_clip(options.work, seconds, gop, b_frames=options.b_frames)
             for frames in options.frames:
                 row = measure(path, frames, options.times)
                 figures = f"{row.ours:.2f} | {row.decord:.2f} | {row.decord_twice:.2f} | {row.share:.2f}"

@@ -18,7 +18,7 @@ from verify import main as verify
 
 from tests.helpers import FakeEngine, Outcome, Row, Runner, all_records, picture_rows, write_prompts
 
-ROUNDS = int(os.environ.get("MISTAKE_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("MISTAKE_ROUNDS", "40"))
 STEPS = 12
 PICTURES = 14
 WORDS: tuple[str | None, ...] = (None, None, None, "--keep", "--redo")
