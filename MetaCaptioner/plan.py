@@ -20,6 +20,7 @@ from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import first_problem, read_metafile
+from MetaCaptioner.opening import add_outside_argument, read_file
 from MetaCaptioner.provenance import add_others_arguments
 from MetaCaptioner.remaining import take_off_results
 from MetaCaptioner.spelling import local_name
@@ -70,7 +71,7 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
         UserError: the plan is missing or holds no sound row.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_file(path).decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"plan {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     folder = path.resolve().parent
@@ -181,6 +182,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--retry-errors", action="store_true", help="with --results: take failed samples out and plan them again"
     )
     add_others_arguments(parser)
+    add_outside_argument(parser)
     parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
     options = parser.parse_args(arguments)
     if options.num_ranks < 1:
@@ -203,7 +205,8 @@ def _survey_metafile(options: argparse.Namespace) -> tuple[list[DatasetWork], li
     prompts = Prompt.load_prompts(options.prompts_dir)
     datasets, problems = read_metafile(options.metafile, prompts.domains)
     works: list[DatasetWork] = []
-    for name, found in zip(datasets, survey_all(datasets, prompts, MediaBudget()), strict=True):
+    surveyed = survey_all(datasets, prompts, MediaBudget(), options.allow_outside_root)
+    for name, found in zip(datasets, surveyed, strict=True):
         if isinstance(found, str):
             problems.append(f"Metafile {options.metafile}: dataset '{name}': {found}")
             continue
