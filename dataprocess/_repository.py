@@ -9,3 +9,7 @@ if importlib.util.find_spec("pydantic") is None or importlib.util.find_spec("PIL
     sys.exit("error: this Python lacks the program's packages; use .venv/bin/python (bash script/setup.sh makes it)")
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+from MetaCaptioner.import_path import leave_out_current_folder  # noqa: E402
+
+leave_out_current_folder()

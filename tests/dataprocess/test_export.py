@@ -7,6 +7,8 @@ import pytest
 from tests.dataprocess.conftest import WriteLines, caption_record, failed, score_record
 from tests.pipeline.commands import module, run, script, succeed
 
+FLAG = "--allow-outside-root"
+
 
 @pytest.fixture
 def results(tmp_path: Path, write_lines: WriteLines) -> Path:
@@ -30,9 +32,21 @@ def export(results: Path, *flags: str | Path) -> str:
     return succeed(script("export", "--data-folder", results, *flags))
 
 
+@pytest.mark.parametrize("kind", ["conversations", "jsonl", "parquet", "txt", "webdataset", "huggingface"])
+def test_captions_of_media_outside_their_root_are_left_out_unless_that_is_allowed(results: Path, kind: str) -> None:
+    (results.parent / "escape.png").write_bytes(b"media")
+    command = script("export", "--data-folder", results, "--format", kind, "--output", results.parent / "out")
+    done = run(command)
+    assert done.returncode == 1
+    told = "left out: 1 captions of media outside their root (--allow-outside-root takes them) (first: photos/1)"
+    assert told in done.stdout
+    assert "2 captions written" in done.stdout
+    assert "3 captions written" in succeed([*command, "--overwrite", FLAG])
+
+
 def test_conversations_are_annotation_files_again(tmp_path: Path, results: Path) -> None:
     out = tmp_path / "out"
-    assert "3 captions written" in export(results, "--format", "conversations", "--output", out)
+    assert "3 captions written" in export(results, "--format", "conversations", "--output", out, FLAG)
     [first, _] = json.loads((out / "photos.json").read_text())
     assert first["conversations"] == [
         {"from": "human", "value": "<image>\nDescribe this in detail."},
@@ -43,13 +57,13 @@ def test_conversations_are_annotation_files_again(tmp_path: Path, results: Path)
     assert clip["video"] == "a.mp4"
     assert clip["conversations"][0]["value"].startswith("<video>\n")
     plan = tmp_path / "plan.jsonl"
-    succeed(module("plan", "--metafile", out / "Metafile.json", "--num-ranks", "1", "--output", plan))
+    succeed(module("plan", "--metafile", out / "Metafile.json", "--num-ranks", "1", "--output", plan, FLAG))
     assert sum(json.loads(line)["total"] for line in plan.read_text().splitlines()) == 3
 
 
 def test_texts_stay_under_the_output_folder(tmp_path: Path, results: Path) -> None:
     out = tmp_path / "out"
-    export(results, "--format", "txt", "--output", out)
+    export(results, "--format", "txt", "--output", out, FLAG)
     written = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*.txt")}
     assert written == {
         "out/photos/0.txt": "caption 0\n",
