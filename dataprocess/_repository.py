@@ -12,4 +12,5 @@ if str(ROOT) not in sys.path:
 
 from MetaCaptioner.import_path import leave_out_current_folder  # noqa: E402
 
-leave_out_current_folder()
+if Path(sys.argv[0]).resolve().parent == ROOT / "dataprocess":  # not where another program imports what is here
+    leave_out_current_folder()

@@ -29,6 +29,7 @@ from MetaCaptioner.domains import ROUTED_TASKS, Modality, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone
 from MetaCaptioner.metafile import read_json
+from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.Prompt import load_prompts
 from MetaCaptioner.terminal import run_main, say
 
@@ -145,6 +146,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", help="huggingface: (default: the only one)")
     parser.add_argument("--subset", help="huggingface: its configuration")
     parser.add_argument("--shard-megabytes", type=int, help="huggingface: size of a shard that it is packed into")
+    add_outside_argument(parser)
     options = parser.parse_args(arguments)
     own = {field.name for field in fields(Given) if field.default is None or field.name == "shard_megabytes"}
     for flag in sorted(own - FORMATS[options.format].flags):
