@@ -44,6 +44,15 @@ def open_file(path: Path, root: Path | None = None) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
+def open_descriptor(path: Path, root: Path | None = None) -> int:
+    """The same as a descriptor, which the caller closes.
+
+    Raises:
+        OSError, ValueError: as `open_file`.
+    """
+    return _open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC, root)
+
+
 def read_file(path: Path) -> bytes:
     """All of a file.
 
