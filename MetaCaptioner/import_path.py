@@ -1,4 +1,4 @@
-"""Where Python modules are taken from: never from the current folder, which may be a dataset's."""
+"""Where modules and shared libraries are taken from: never from the current folder, which may be a dataset's."""
 
 import os
 import sys
@@ -14,9 +14,7 @@ def leave_out_current_folder() -> None:
 
     Source: Python's manual, "Command line and environment", -P and PYTHONSAFEPATH.
     """
-    given = os.environ.get("PYTHONPATH")
-    entries = given.split(os.pathsep) if given else []
-    absolute = [entry for entry in entries if os.path.isabs(entry)]  # noqa: PTH117
+    entries, absolute = _entries("PYTHONPATH")
     relative = {os.path.abspath(entry) for entry in entries} - set(absolute)  # noqa: PTH100 (Python has made them so)
     if is_being_run() and not sys.flags.safe_path and sys.path[0] != _ROOT:
         del sys.path[0]
@@ -24,8 +22,30 @@ def leave_out_current_folder() -> None:
     if sys.path[0] == _ROOT and _ROOT not in absolute:
         absolute.insert(0, _ROOT)
     os.environ |= {"PYTHONPATH": os.pathsep.join(absolute), "PYTHONSAFEPATH": "1"}
+    keep_libraries_absolute()
+
+
+def keep_libraries_absolute() -> None:
+    """Have no process that is started from here look for shared libraries in its current folder.
+
+    That is what an empty entry of LD_LIBRARY_PATH means, such as that behind the last colon of `/usr/local/lib:`.
+
+    Source: ld.so(8).
+    """
+    _, absolute = _entries("LD_LIBRARY_PATH")
+    if absolute:
+        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(absolute)
+    else:
+        os.environ.pop("LD_LIBRARY_PATH", None)
 
 
 def is_being_run() -> bool:
     """Whether Python still looks for the module that `python -m` named, and imports the packages that it is in."""
     return sys.argv[:1] == ["-m"]
+
+
+def _entries(name: str) -> tuple[list[str], list[str]]:
+    """(all entries, the absolute ones) of a search path in the environment."""
+    given = os.environ.get(name)
+    entries = given.split(os.pathsep) if given else []
+    return entries, [entry for entry in entries if os.path.isabs(entry)]  # noqa: PTH117

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from MetaCaptioner.import_path import keep_libraries_absolute
 from tests.helpers import make_clip, picture_rows, write_annotation, write_metafile
 from tests.pipeline.commands import environment, module, script, succeed
 from tests.random_model import ROOT
@@ -157,6 +158,36 @@ def test_a_program_that_uses_the_package_keeps_its_path(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import MetaCaptioner, mine, os; print(os.environ.get('PYTHONSAFEPATH'))"]
     done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.stdout == "None\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "left"), [("", None), (":", None), ("/a:", "/a"), (":/a:.:/b", "/a:/b"), (".", None), ("/a", "/a")]
+)
+def test_shared_libraries_are_looked_for_in_absolute_folders(
+    monkeypatch: pytest.MonkeyPatch, given: str, left: str | None
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", given)
+    keep_libraries_absolute()
+    assert os.environ.get("LD_LIBRARY_PATH") == left
+    told = f'source {ROOT}/script/safe_paths.sh; echo "${{LD_LIBRARY_PATH-unset}}"'
+    done = subprocess.run(
+        ["bash", "-euc", told], env={"LD_LIBRARY_PATH": given}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{left or 'unset'}\n"
+
+
+@pytest.mark.engine
+def test_the_engines_processes_take_no_libraries_from_there(tmp_path: Path) -> None:
+    """OpenCV, which vLLM loads, has them look there."""
+    program = (
+        "import os; from MetaCaptioner.engine.vllm import _load_opencv; _load_opencv(); "
+        "import vllm.multimodal.video; print('LD_LIBRARY_PATH', os.environ.get('LD_LIBRARY_PATH'))"
+    )
+    here = hostile(tmp_path / "here")
+    (here / "libc.so.6").write_text("")  # a process that took it would end at once
+    said = started_in(here, [sys.executable, "-P", "-c", program], LD_LIBRARY_PATH="")
+    [entries] = [line.split()[-1].split(":") for line in said.splitlines() if line.startswith("LD_LIBRARY_PATH")]
+    assert all(entry.startswith("/") for entry in entries)
 
 
 def test_every_script_cleans_its_search_paths_first() -> None:
