@@ -18,6 +18,7 @@ from MetaCaptioner.domains import DOMAINS, Domain, Modality
 from MetaCaptioner.engine import SYSTEM_MESSAGE, Sampling
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import first_problem
+from MetaCaptioner.opening import read_file
 from MetaCaptioner.workflow import (
     MEDIA_FIELDS,
     SAMPLE_FIELDS,
@@ -207,7 +208,7 @@ class _Loader(yaml.CSafeLoader):  # ten times faster than that of safe_load
 
 def _read_yaml(path: Path) -> object:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        return yaml.load(read_file(path).decode(), Loader=_Loader)
     except OSError as error:
         raise PromptError(f"prompt file {path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -253,7 +254,7 @@ def _read_opening(path: Path) -> str:
     therefore shared with nobody, and the picture has to be encoded again for its last few tokens.
     """
     try:
-        opening = " ".join(path.read_text(encoding="utf-8").split())
+        opening = " ".join(read_file(path).decode().split())
         if placeholders(opening):
             raise ValueError("holds a placeholder; it must be the same for every sample")
     except (OSError, ValueError) as error:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from MetaCaptioner.annotation_kind import large_object, only_object, other_kind
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone
+from MetaCaptioner.opening import open_file
 
 INDEXED_FROM_BYTES = 32 * 2**20
 _BLOCK_BYTES = 64 * 2**10
@@ -56,7 +57,7 @@ class AnnotationFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = path.open("rb")
+            self._file = open_file(path)
             status = os.fstat(self._file.fileno())
         except (OSError, ValueError) as error:  # a ValueError: the name can be no file's
             reason = str(error.strerror if isinstance(error, OSError) else error)
@@ -207,7 +208,8 @@ def _load_index(place: Path, fingerprint: tuple[int, int]) -> NDArray[np.int64] 
     None if it does not fit the file, or this version.
     """
     try:
-        stored: NDArray[np.int64] = np.load(place, allow_pickle=False)
+        with open_file(place) as file:
+            stored: NDArray[np.int64] = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
     if stored.ndim != 2 or stored[:2].tolist() != [[_INDEX_VERSION, len(stored) - 2], list(fingerprint)]:

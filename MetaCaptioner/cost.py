@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.domains import Modality
+from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.picture import size_by_header
 from MetaCaptioner.Prompt import Prompts
@@ -24,6 +25,8 @@ BAD_ROW = ""
 """In place of a domain: a row that ends as a `bad_row` record."""
 NO_MEDIA_ROW = "\0"
 """In place of a domain: a row with neither picture nor clip, which costs nothing."""
+OUTSIDE_ROW = "\1"
+"""In place of a domain: a row that ends as a `media_outside_root` record."""
 _FREE = -1.0
 Pixels = TypeVar("Pixels", float, NDArray[np.float64])
 
@@ -43,8 +46,9 @@ class Estimator:
     every n-th header is read and their mean stands for the others.
     """
 
-    def __init__(self, prompts: Prompts, budget: MediaBudget, root: Path) -> None:
+    def __init__(self, prompts: Prompts, budget: MediaBudget, root: Path, allow_outside_root: bool = False) -> None:
         self._budget = budget
+        self._allow_outside_root = allow_outside_root
         self._root = root
         # The length of a clip is not known without opening it: a full one is assumed.
         self._clip = self._pixels_cost(budget.video_pixels * budget.video_frames / _FRAMES_PER_TOKEN_GROUP)
@@ -54,7 +58,7 @@ class Estimator:
         image_domains = [domain.name for domain in prompts.domains if domain.modality == "image"]
         routing = _prompt_tokens(prompts.router.prompt) * PREFILL
         unrouted = routing + sum(by_domain[name] for name in image_domains) / len(image_domains)
-        self._text_by_domain = {**by_domain, None: unrouted, BAD_ROW: 0.0, NO_MEDIA_ROW: _FREE}
+        self._text_by_domain = {**by_domain, None: unrouted, BAD_ROW: 0.0, NO_MEDIA_ROW: _FREE, OUTSIDE_ROW: 0.0}
         self._count = 0
         self._media: list[NDArray[np.float32]] = []
         self._text: list[NDArray[np.float32]] = []
@@ -114,9 +118,9 @@ class Estimator:
     def _from_header(self, media_name: str, tar: TarPlace | None) -> float:
         """The cost by the picture's own size; 0 where it cannot be read, which the caption stage will report."""
         try:
-            with media_source(self._root, media_name, tar).open() as file:
+            with media_source(self._root, media_name, tar, self._allow_outside_root).open() as file:
                 width, height = size_by_header(file)
-        except (OSError, ValueError):
+        except (OSError, ValueError, SampleError):
             return 0.0
         pixels = width * height
         return self._pixels_cost(float(min(max(pixels, self._budget.min_pixels), self._budget.max_pixels)))

@@ -190,6 +190,7 @@ class Earlier:
     read: Read
     expected: Expected
     output: Path
+    allow_outside_root: bool
 
     def open(self, rank: Rank, retry_errors: bool, stack: ExitStack, sample_of: SampleOf) -> EarlierWork:
         """The records that fall to this process. What was made from captions that have since changed is taken out.
@@ -210,7 +211,12 @@ class Earlier:
             )
             for number, share in shares.items()
         }
-        return EarlierWork(self.read, sample_of, shares, files, self.output)
+
+        def permitted(number: int, record: Record) -> Sample | None:
+            sample = sample_of(number, record)
+            return sample and replace(sample, allow_outside_root=self.allow_outside_root)
+
+        return EarlierWork(self.read, permitted, shares, files, self.output)
 
 
 def some_records(folder: Path, read: Read) -> list[Record]:

@@ -4,6 +4,8 @@ BAD_ROW = "bad_row"
 """The kind of error of a row that is wrong."""
 NO_MEDIA = "no_media"
 """The kind of error of a row with neither picture nor clip, such as one of text alone: there is nothing to be done."""
+MEDIA_OUTSIDE_ROOT = "media_outside_root"
+"""The kind of error of media that a name, or a link, finds outside the dataset's root: nothing of them is read."""
 KNOWN_BEFOREHAND = frozenset({BAD_ROW, NO_MEDIA})
 """What is known of a row before any of its media are opened; it says nothing of how a run goes."""
 

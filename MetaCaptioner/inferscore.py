@@ -74,7 +74,7 @@ def open_work(
     captions = arguments.data_folder
     read = read_first(captions)
     check_are_captions(captions, read)
-    work = Earlier(captions, read, expected, resample.score_folder(arguments))
+    work = Earlier(captions, read, expected, resample.score_folder(arguments), options.allow_outside_root)
     return work.open(rank, options.retry_errors, stack, to_score)
 
 

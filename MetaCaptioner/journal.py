@@ -17,6 +17,7 @@ import numpy as np
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write, write_whole
+from MetaCaptioner.opening import open_file
 from MetaCaptioner.rows import Row, RowNumbers, row_of
 
 CRASHES_BEFORE_ALONE = 2
@@ -142,7 +143,7 @@ class Journal:
 def _read(path: Path) -> Iterator[tuple[Row, Past, bool]]:
     """(sample, its past, whether it is in flight) of every whole line; a torn one has not happened."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             for line in file:
                 with suppress(ValueError, KeyError, TypeError, AttributeError):
                     fields = json.loads(line)

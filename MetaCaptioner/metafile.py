@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
@@ -24,8 +24,9 @@ from MetaCaptioner.annotation_row import (
     without_media,
 )
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
-from MetaCaptioner.errors import BAD_ROW, NO_MEDIA, UserError
-from MetaCaptioner.source import MediaSource, TarPlace, is_content
+from MetaCaptioner.errors import BAD_ROW, MEDIA_OUTSIDE_ROOT, NO_MEDIA, UserError
+from MetaCaptioner.opening import leads_out, read_file
+from MetaCaptioner.source import WHAT_TO_DO, MediaSource, TarPlace, is_content, name_outside
 from MetaCaptioner.source import media_source as media_source
 from MetaCaptioner.spelling import find, local_name
 
@@ -132,7 +133,7 @@ def read_json(path: Path, what: str) -> Any:
         UserError: it is missing, unreadable or no JSON (the message gives line and column). UTF-16 is read too.
     """
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=_without_duplicates)
+        return json.loads(read_file(path), object_pairs_hook=_without_duplicates)
     except _DuplicateKeyError as error:
         raise UserError(f"{what} {path}: the name '{error}' is there twice") from error
     except OSError as error:
@@ -249,7 +250,7 @@ class Sample:
 
     `task` is the name of a domain, or None where the router decides. `problem` says what is wrong with the row; such
     a sample ends as an error record of the kind `problem_kind`. `tar` is for media that are members of a tar file;
-    `media_name` is then the member's name.
+    `media_name` is then the member's name. Media outside `root` are read only if `allow_outside_root`.
 
     Of a sample with an earlier result `fields` are the texts that prompts may use by name, such as the earlier caption,
     and `carried` is what its record takes over, such as where that came from. `unseen` is set where nobody will look at
@@ -272,6 +273,7 @@ class Sample:
     fields: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, object] = field(default_factory=dict)
     unseen: str | None = None
+    allow_outside_root: bool = False
 
     @property
     def sample_id(self) -> str:
@@ -280,7 +282,7 @@ class Sample:
 
     @property
     def source(self) -> MediaSource:
-        return media_source(self.root, self.media_name, self.tar)
+        return media_source(self.root, self.media_name, self.tar, self.allow_outside_root)
 
 
 _WHOLE = msgspec.Meta(ge=0, le=MOST_PIXELS_A_SIDE, multiple_of=1)
@@ -308,8 +310,10 @@ class PlainRow(msgspec.Struct, gc=False):
 _PLAIN_ROW = msgspec.json.Decoder(PlainRow)
 
 
-def glance(texts: Sequence[bytes]) -> list[PlainRow] | None:
+def glance(texts: Sequence[bytes], root: Path | None = None) -> list[PlainRow] | None:
     """The rows in `texts` if all are plainly sound (but for `task`, which is not looked at); else None.
+
+    With `root` a row that names media outside it is not sound.
 
     It is some twenty times faster than parsing each and making a `Sample` of it, which decides where this says None.
     """
@@ -323,13 +327,24 @@ def glance(texts: Sequence[bytes]) -> list[PlainRow] | None:
     if any(row.image and row.video for row in rows):
         return None
     names = [name for row in rows if (name := row.image or row.video)]
+    names += [row.tar.file for row in rows if row.tar is not None]
     joined = "\n".join(names)
     is_odd = "file:" in joined or "://" in joined or "\0" in joined or not all(map(str.strip, names))
-    return None if is_odd or any(map(is_content, names)) else rows
+    if is_odd or any(map(is_content, names)):
+        return None
+    may_lead_out = root is not None and (".." in joined or joined.startswith("/") or "\n/" in joined)
+    return None if may_lead_out and any(leads_out(cast(Path, root), name) for name in names) else rows
 
 
 def sample_from_row(
-    row: object, data_name: str, index: int, root: Path, modality: Modality, task: str, domains: Iterable[Domain]
+    row: object,
+    data_name: str,
+    index: int,
+    root: Path,
+    modality: Modality,
+    task: str,
+    domains: Iterable[Domain],
+    allow_outside_root: bool = False,
 ) -> Sample:
     """Make the `Sample` of one parsed row; whatever is wrong with the row ends up in `problem`."""
     kind = BAD_ROW
@@ -348,6 +363,7 @@ def sample_from_row(
     except ValueError as error:
         problem = str(error)
     else:
+        outside = None if allow_outside_root else name_outside(root, parsed.media_name, parsed.tar)
         return Sample(
             data_name=data_name,
             index=index,
@@ -360,6 +376,11 @@ def sample_from_row(
             width=parsed.width,
             height=parsed.height,
             tar=parsed.tar,
+            problem=None
+            if outside is None
+            else f"row {index}: {outside:.200} leads out of the root {root}; {WHAT_TO_DO}",
+            problem_kind=BAD_ROW if outside is None else MEDIA_OUTSIDE_ROOT,
+            allow_outside_root=allow_outside_root,
         )
     named = row if isinstance(row, dict) else {}
     return Sample(

@@ -69,7 +69,7 @@ def of_rows(texts: Sequence[bytes]) -> list[str | None]:
 def _of_row(text: bytes) -> str | None:
     row = as_it_was(parse_row(text))
     without_task = {**row, "task": None} if isinstance(row, dict) else row  # which may be one of other prompts
-    return of_sample(sample_from_row(without_task, "", 0, Path(), "image", "", ()))
+    return of_sample(sample_from_row(without_task, "", 0, Path(), "image", "", (), allow_outside_root=True))
 
 
 def mark(media: str | None) -> int:

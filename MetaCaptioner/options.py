@@ -9,6 +9,7 @@ from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.media import MediaBudget
+from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.provenance import Others, add_others_arguments
 
 ENGINES = ("vllm", "scripted")
@@ -38,6 +39,7 @@ class StageOptions:
 
     engine: EngineOptions
     budget: MediaBudget
+    allow_outside_root: bool
     prompts_dir: Path | None
     max_samples: int | None
     max_output_tokens: int | None
@@ -56,7 +58,9 @@ class StageOptions:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the shared flags to a stage's parser."""
     _add_model_arguments(parser.add_argument_group("model").add_argument)
-    _add_media_arguments(parser.add_argument_group("media").add_argument)
+    media = parser.add_argument_group("media")
+    _add_media_arguments(media.add_argument)
+    add_outside_argument(media)
     run = parser.add_argument_group("run")
     _add_run_arguments(run.add_argument)
     add_others_arguments(run)
@@ -160,6 +164,7 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
             video_fps=arguments.video_fps,
             max_source_pixels=arguments.max_source_pixels,
         ),
+        allow_outside_root=arguments.allow_outside_root,
         prompts_dir=arguments.prompts_dir,
         max_samples=arguments.max_samples,
         max_output_tokens=arguments.max_output_tokens,

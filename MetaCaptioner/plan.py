@@ -15,6 +15,7 @@ from MetaCaptioner import Prompt
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import metafile_digest, read_metafile
+from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.plan_file import PlanRow, read_plan, write_plan
 from MetaCaptioner.planned_by import handed_over, refuse_to_replace
 from MetaCaptioner.provenance import add_others_arguments
@@ -104,6 +105,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_others_arguments(parser)
     kept = "keep a plan that is there already, if it was made from this Metafile as it is now"
     parser.add_argument("--if-missing", action="store_true", help=kept)
+    add_outside_argument(parser)
     parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
     options = parser.parse_args(arguments)
     if options.num_ranks < 1:
@@ -126,7 +128,8 @@ def _survey_metafile(options: argparse.Namespace) -> tuple[list[DatasetWork], li
     prompts = Prompt.load_prompts(options.prompts_dir)
     datasets, problems = read_metafile(options.metafile, prompts.domains)
     works: list[DatasetWork] = []
-    for name, found in zip(datasets, survey_all(datasets, prompts, MediaBudget()), strict=True):
+    surveyed = survey_all(datasets, prompts, MediaBudget(), options.allow_outside_root)
+    for name, found in zip(datasets, surveyed, strict=True):
         if isinstance(found, str):
             problems.append(f"Metafile {options.metafile}: dataset '{name}': {found}")
             continue

@@ -13,6 +13,7 @@ from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.metafile import first_problem
+from MetaCaptioner.opening import read_file
 from MetaCaptioner.spelling import local_name
 
 
@@ -61,7 +62,7 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
         UserError: the plan is missing or holds no sound row.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = read_file(path).decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"plan {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     folder = path.resolve().parent

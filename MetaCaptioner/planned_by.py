@@ -23,6 +23,7 @@ from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.expected import expected_rows
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone, restated
+from MetaCaptioner.opening import read_file
 from MetaCaptioner.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
 from MetaCaptioner.results import (
     RankResults,
@@ -118,7 +119,7 @@ def described(plan: Path, rows: Sequence[PlanRow]) -> FolderPlan:
 def stated_plan(folder: Path) -> FolderPlan | None:
     """The plan that a folder says its results are made by; None where it says nothing that makes sense."""
     try:
-        return msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=FolderPlan)
+        return msgspec.json.decode(read_file(folder / FILE_NAME), type=FolderPlan)
     except (OSError, msgspec.MsgspecError, RecursionError):
         return None
 
@@ -306,7 +307,7 @@ def _list_of_folders(plan: Path) -> Path:
 
 def _noted_folders(plan: Path) -> list[Path]:
     try:
-        return [Path(name) for name in msgspec.json.decode(_list_of_folders(plan).read_bytes(), type=list[str])]
+        return [Path(name) for name in msgspec.json.decode(read_file(_list_of_folders(plan)), type=list[str])]
     except (OSError, msgspec.MsgspecError):
         return []
 

@@ -19,6 +19,7 @@ import msgspec
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import held_alone, restated
+from MetaCaptioner.opening import read_file
 from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
 from MetaCaptioner.results import RankResults, ResultError, Word, read_glances, result_files
@@ -269,7 +270,7 @@ def _stage_by_fields(record: Record) -> str | None:
 def stated(folder: Path) -> list[Provenance]:
     """What a folder says that its records are made with; nothing where it says nothing that makes sense."""
     try:
-        return msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=list[Provenance])
+        return msgspec.json.decode(read_file(folder / FILE_NAME), type=list[Provenance])
     except (OSError, msgspec.MsgspecError):
         return []
 

@@ -145,7 +145,9 @@ def open_work(
 ) -> Work:
     """The rejected captions that fall to this process."""
     captions, scores, rounds = arguments.data_folder, score_folder(arguments), arguments.resample
-    earlier = Earlier(captions, read_first(captions), expected, resample_folder(scores, rounds))
+    earlier = Earlier(
+        captions, read_first(captions), expected, resample_folder(scores, rounds), options.allow_outside_root
+    )
     sample_of = to_resample(scores, rounds, thresholds_from(arguments))
     return earlier.open(rank, options.retry_errors, stack, sample_of)
 

@@ -18,6 +18,7 @@ import numpy as np
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
+from MetaCaptioner.opening import open_file
 from MetaCaptioner.record import Record, Told, glance, parse_record
 from MetaCaptioner.rows import Row, RowNumbers, row_of
 
@@ -78,7 +79,7 @@ def file_sizes(folder: Path) -> dict[str, int]:
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             yield from enumerate(file, start=1)
     except OSError as error:
         raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
@@ -127,7 +128,7 @@ def read_at(path: Path, offset: int) -> Record | None:
         ResultError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             file.seek(offset)
             return parse_record(file.readline())
     except OSError as error:
@@ -201,7 +202,7 @@ def _held_locks(folder: Path) -> Iterator[tuple[int, Path]]:
     """(rank, lock file) of each lock that a process holds alone."""
     for path in folder.glob(".Rank*.lock"):
         if match := _LOCK_NAME.match(path.name):
-            with suppress(OSError), path.open("rb") as file:
+            with suppress(OSError), open_file(path) as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -262,7 +263,7 @@ class RankResults:
         """What other processes that work in the folder now tell, as far as the file system knows locks."""
         own, told = os.fstat(self._locks[-1]).st_ino, []
         for _, path in _held_locks(self.folder):
-            with suppress(OSError, msgspec.MsgspecError), path.open("rb") as file:
+            with suppress(OSError, msgspec.MsgspecError), open_file(path) as file:
                 if os.fstat(file.fileno()).st_ino != own:
                     told.append(msgspec.json.decode(file.read(), type=Word))
         return told

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from MetaCaptioner.files import write_whole
+from MetaCaptioner.opening import read_file
 from MetaCaptioner.record import Record
 from MetaCaptioner.results import ResultError
 
@@ -60,7 +61,7 @@ def read_run_log(path: Path) -> Iterator[Record]:
         ResultError: it cannot be read.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_file(path).splitlines()
     except OSError as error:
         raise ResultError(f"run log {path}: cannot be read: {error.strerror}") from error
     for line in lines:

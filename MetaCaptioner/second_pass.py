@@ -51,7 +51,7 @@ def open_second_pass(
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
     check_uses_earlier(prompts, options.prompts_dir)
-    earlier = Earlier(folder, read, expected, arguments.output_dir)
+    earlier = Earlier(folder, read, expected, arguments.output_dir, options.allow_outside_root)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
     show_those_of(folder, arguments.output_dir)
     return work

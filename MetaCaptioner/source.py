@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import MEDIA_OUTSIDE_ROOT, SampleError
+from MetaCaptioner.opening import OutsideRoot, is_below, leads_out, open_file
 from MetaCaptioner.spelling import find, hint, local_name
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ _LONGEST_PLAIN_NAME = tarfile.LENGTH_NAME - 1
 _HASH_BLOCK_BYTES = 2**20
 LONGEST_PATH = 4095
 """Characters of the longest path that Linux opens (PATH_MAX, with its end)."""
+WHAT_TO_DO = "name a root that it is below, or say --allow-outside-root"
+"""About media outside their root."""
+_IS_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 def is_content(name: str) -> bool:
@@ -86,13 +91,15 @@ def tar_place(value: object) -> TarPlace | None:
 class MediaSource:
     """The content of one picture or clip: the file `path`, or its member `name` if `tar` says where that lies.
 
-    `given` is the root, and the name of the file below it as the row spells it.
+    `given` is the root, and the name of the file below it as the row spells it. A file that lies outside the root is
+    not opened, unless `allow_outside_root`.
     """
 
     path: Path
     name: str = ""
     tar: TarPlace | None = None
     given: tuple[Path, str] | None = None
+    allow_outside_root: bool = False
 
     def __str__(self) -> str:
         return str(self.path) if self.tar is None else f"{self.path}[{self.name}]"
@@ -101,19 +108,26 @@ class MediaSource:
         """The number of bytes, after a look whether they are there.
 
         Raises:
-            SampleError: `media_missing`; `media_corrupt`, it is empty or not what the tar file holds at this place.
+            SampleError: `media_missing`; `media_corrupt`, it is empty or not what the tar file holds at this place;
+                `media_outside_root`.
             OSError: it cannot be read.
         """
-        if not self.path.is_file():
-            reason = "is a folder" if self.path.is_dir() else "there is no such file"
-            raise SampleError("media_missing", f"{self.path}: {reason}{self.hint()}")
-        size = self.path.stat().st_size
-        if self.tar is not None:
-            self._check_member(self.tar, size)
-            size = self.tar.size
+        try:
+            with self._open_file() as file:
+                size = os.fstat(file.fileno()).st_size
+                if self.tar is not None:
+                    self._check_member(file, self.tar, size)
+                    size = self.tar.size
+        except (*_IS_NOT_THERE, ValueError) as error:
+            reason = "is a folder" if isinstance(error, IsADirectoryError) else "there is no such file"
+            raise SampleError("media_missing", f"{self.path}: {reason}{self.hint()}") from error
         if size == 0:
             raise SampleError("media_corrupt", f"{self}: the file is empty")
         return size
+
+    def leaves_root(self) -> bool:
+        """Whether the file lies where it may not be read."""
+        return self._root is not None and not is_below(self._root, self.path)
 
     def hint(self) -> str:
         """Where the file is not there: what may have been meant, to be put behind that."""
@@ -123,9 +137,10 @@ class MediaSource:
         """The content as a file that can be read and moved about in.
 
         Raises:
-            OSError: it cannot be read.
+            SampleError: `media_outside_root`; nothing is opened.
+            OSError: it cannot be read, or is no file.
         """
-        file = self.path.open("rb")
+        file = self._open_file()
         if self.tar is None:
             return file
         return cast(BinaryIO, io.BufferedReader(_Window(file, self.tar.offset, self.tar.size)))
@@ -134,7 +149,7 @@ class MediaSource:
         """All of the content.
 
         Raises:
-            OSError: it cannot be read.
+            SampleError, OSError: as `open`.
         """
         with self.open() as file:
             return file.read()
@@ -143,7 +158,7 @@ class MediaSource:
         """SHA-256 of the content, in hexadecimal digits; a record's `media_hash`.
 
         Raises:
-            OSError: it cannot be read.
+            SampleError, OSError: as `open`.
         """
         digest = hashlib.sha256()
         with self.open() as file:
@@ -151,16 +166,27 @@ class MediaSource:
                 digest.update(block)
         return digest.hexdigest()
 
-    def _check_member(self, place: TarPlace, whole: int) -> None:
+    @property
+    def _root(self) -> Path | None:
+        """Where the file has to be; None: anywhere."""
+        return None if self.given is None or self.allow_outside_root else self.given[0]
+
+    def _open_file(self) -> BinaryIO:
+        """The file as a whole; the only place where media are opened."""
+        try:
+            return open_file(self.path, self._root)
+        except OutsideRoot as error:
+            raise SampleError(MEDIA_OUTSIDE_ROOT, f"{self.path}: {error.strerror}; {WHAT_TO_DO}") from error
+
+    def _check_member(self, file: BinaryIO, place: TarPlace, whole: int) -> None:
         """Refuse bytes that are not the member of this name: the tar file was cut off, or packed anew since.
 
         The header before the content tells. It holds the whole name only if that is plain and short.
         """
         if place.offset + place.size > whole:
             raise SampleError("media_corrupt", f"{self}: the tar file ends before the end of this member")
-        with self.path.open("rb") as file:
-            file.seek(place.offset - _BLOCK)
-            header = file.read(_BLOCK)
+        file.seek(place.offset - _BLOCK)
+        header = file.read(_BLOCK)
         try:
             told = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape")
         except tarfile.HeaderError:
@@ -173,10 +199,16 @@ class MediaSource:
             )
 
 
-def media_source(root: Path, media_name: str, tar: TarPlace | None) -> MediaSource:
+def media_source(root: Path, media_name: str, tar: TarPlace | None, allow_outside_root: bool = False) -> MediaSource:
     """Where the media lie that a row names so, however it spells the name (see `spelling`)."""
     name = media_name if tar is None else tar.file
-    return MediaSource(find(root, name), "" if tar is None else media_name, tar, (root, name))
+    return MediaSource(find(root, name), "" if tar is None else media_name, tar, (root, name), allow_outside_root)
+
+
+def name_outside(root: Path, media_name: str, tar: TarPlace | None) -> str | None:
+    """The name of a row that leads out of `root`, that of the tar file or of its member, where there is one."""
+    names = (media_name,) if tar is None else (tar.file, media_name)
+    return next((name for name in names if leads_out(root, name)), None)
 
 
 class _Window(io.RawIOBase):

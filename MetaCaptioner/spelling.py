@@ -35,9 +35,17 @@ def local_name(name: str) -> str:
     return _decoded(address["path"])
 
 
+def local_or_itself(name: str) -> str:
+    """The same, where a name that is another address stays as it is."""
+    try:
+        return local_name(name)
+    except ValueError:
+        return name
+
+
 def find(root: Path, name: str) -> Path:
     """The file below `root` (or at an absolute place) that `name` means; where there is none, the one it spells."""
-    own = root / _or_itself(name)
+    own = root / local_or_itself(name)
     if os.path.lexists(own):
         return own
     return next((path for path in _same_names(root, name) if os.path.lexists(path)), own)
@@ -45,14 +53,14 @@ def find(root: Path, name: str) -> Path:
 
 def hint(root: Path, name: str) -> str:
     """Where a file is not there: what is there that may have been meant, as `: …`; empty where that is nothing."""
-    for path, advice in _near_names(root, _or_itself(name)):
+    for path, advice in _near_names(root, local_or_itself(name)):
         if os.path.isfile(path):  # noqa: PTH113 Path.is_file fails on odd names
             return f": {advice} ({path} is there)"
     return ""
 
 
 def _same_names(root: Path, name: str) -> Iterator[Path]:
-    local = _or_itself(name)
+    local = local_or_itself(name)
     address = _FILE.fullmatch(name)
     written = [local] if address is None else [local, address["path"]]
     if "\\" in local and _leads_down(slashed := local.replace("\\", "/")):
@@ -84,13 +92,6 @@ def _near_names(root: Path, name: str) -> Iterator[tuple[Path, str]]:
 
 def _other_cases(suffix: str) -> tuple[str, ...]:
     return (suffix.lower(), suffix.upper()) if suffix else ()
-
-
-def _or_itself(name: str) -> str:
-    try:
-        return local_name(name)
-    except ValueError:
-        return name
 
 
 def _decoded(text: str) -> str:

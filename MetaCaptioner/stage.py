@@ -118,7 +118,8 @@ def open_plan_work(
         claims.agree_on(options.takeover_chunk)
         if not claims.size:
             say(f"note: {arguments.output_dir}: the file system has no symbolic links: each rank keeps to the plan")
-    return PlanWork(own, prompts.domains, files, arguments.output_dir, problems, claims, takes_over, annotations)
+    folder, anywhere = arguments.output_dir, options.allow_outside_root
+    return PlanWork(own, prompts.domains, files, folder, problems, claims, takes_over, annotations, anywhere)
 
 
 def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:

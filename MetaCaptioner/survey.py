@@ -9,17 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation, parse_row
-from MetaCaptioner.cost import BAD_ROW, NO_MEDIA_ROW, Estimator
+from MetaCaptioner.cost import BAD_ROW, NO_MEDIA_ROW, OUTSIDE_ROW, Estimator
 from MetaCaptioner.domains import ROUTED_TASKS, find_domain
-from MetaCaptioner.errors import NO_MEDIA, UserError
+from MetaCaptioner.errors import BAD_ROW as BAD_ROW_KIND
+from MetaCaptioner.errors import MEDIA_OUTSIDE_ROOT, NO_MEDIA, UserError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Dataset, PlainRow, Sample, glance, is_folder, sample_from_row
 from MetaCaptioner.named_media import mark, of_plain, of_rows
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.side_by_side import side_by_side
 
-_UNUSABLE = (NO_MEDIA_ROW, BAD_ROW)
-_BAD_TASK = "\0"  # no domain has this name
+_UNUSABLE = (NO_MEDIA_ROW, BAD_ROW, OUTSIDE_ROW)
+# No domain has these names.
+_BAD_TASK = "\0"
+_OUTSIDE_TASK = "\1"
+_OF_PROBLEMS = (_BAD_TASK, _OUTSIDE_TASK)
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,24 @@ class DatasetWork:
     notes: tuple[str, ...] = ()
 
 
-def survey_all(datasets: Mapping[str, Dataset], prompts: Prompts, budget: MediaBudget) -> Iterator[DatasetWork | str]:
+def survey_all(
+    datasets: Mapping[str, Dataset], prompts: Prompts, budget: MediaBudget, allow_outside_root: bool = False
+) -> Iterator[DatasetWork | str]:
     """Every dataset's work in their order, or what is wrong with the dataset."""
-    tasks = [(name, dataset, prompts, budget) for name, dataset in datasets.items()]
+    tasks = [(name, dataset, prompts, budget, allow_outside_root) for name, dataset in datasets.items()]
     return side_by_side(_survey_or_problem, tasks, [dataset.annotation for dataset in datasets.values()])
 
 
-def _survey_or_problem(task: tuple[str, Dataset, Prompts, MediaBudget]) -> DatasetWork | str:
+def _survey_or_problem(task: tuple[str, Dataset, Prompts, MediaBudget, bool]) -> DatasetWork | str:
     try:
         return survey(*task)
     except UserError as error:
         return str(error)
 
 
-def survey(name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget) -> DatasetWork:
+def survey(
+    name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget, allow_outside_root: bool = False
+) -> DatasetWork:
     """Read a dataset's annotation file and estimate what each selected row costs.
 
     Raises:
@@ -69,7 +77,7 @@ def survey(name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget) -
         if dataset.length is not None and dataset.length != length:
             notes.append(f"length says {dataset.length}, the annotation file has {length} rows")
         selected = length if dataset.sample_count is None else min(dataset.sample_count, length)
-        rows = _Rows(name, dataset, prompts, budget, selected)
+        rows = _Rows(name, dataset, prompts, budget, selected, allow_outside_root)
         for first, texts in annotation.blocks(0, selected):
             rows.add(first, texts)
     if selected and rows.unusable() == selected:
@@ -108,8 +116,12 @@ class _Unusable:
 class _Rows:
     """Takes in the rows of one dataset, in order."""
 
-    def __init__(self, name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget, count: int) -> None:
-        self.estimate = Estimator(prompts, budget, dataset.root)
+    def __init__(
+        self, name: str, dataset: Dataset, prompts: Prompts, budget: MediaBudget, count: int, allow_outside_root: bool
+    ) -> None:
+        self.estimate = Estimator(prompts, budget, dataset.root, allow_outside_root)
+        self._allow_outside_root = allow_outside_root
+        self._bound = None if allow_outside_root else dataset.root
         self.media = np.zeros(count, dtype=np.uint32)
         self._name = name
         self._dataset = dataset
@@ -121,7 +133,7 @@ class _Rows:
 
     def add(self, first: int, texts: Sequence[bytes]) -> None:
         """Take in the rows in `texts`, of which the first has the index `first`."""
-        rows = glance(texts) or [self._row(first + place, text) for place, text in enumerate(texts)]
+        rows = glance(texts, self._bound) or [self._row(first + place, text) for place, text in enumerate(texts)]
         domains = [self._domain_of(row.task) if _is_for_a_stage(row) else NO_MEDIA_ROW for row in rows]
         for kind in _UNUSABLE:
             if count := domains.count(kind):
@@ -137,7 +149,7 @@ class _Rows:
             tars=[row.tar for row in rows],
         )
         media = (
-            (of_plain(row) if row.task != _BAD_TASK else None) or of_rows([text])[0]
+            (of_plain(row) if row.task not in _OF_PROBLEMS else None) or of_rows([text])[0]
             for row, text in zip(rows, texts, strict=True)
         )
         self.media[first : first + len(rows)] = list(map(mark, media))
@@ -154,7 +166,7 @@ class _Rows:
         return min(self._unusable.values(), key=lambda one: one.first).problem
 
     def _row(self, index: int, text: bytes) -> PlainRow:
-        plain = glance([text])
+        plain = glance([text], self._bound)
         return plain[0] if plain else self._plain(index, text)
 
     def _plain(self, index: int, text: bytes) -> PlainRow:
@@ -164,16 +176,22 @@ class _Rows:
         if sample.problem_kind == NO_MEDIA:
             return PlainRow(row_id)
         if sample.problem is not None:
-            return PlainRow(row_id, image=sample.media_name or None, task=_BAD_TASK)
+            task = _OUTSIDE_TASK if sample.problem_kind == MEDIA_OUTSIDE_ROOT else _BAD_TASK
+            return PlainRow(row_id, image=sample.media_name or None, task=task)
         image, video = (sample.media_name if sample.modality == kind else None for kind in ("image", "video"))
         return PlainRow(row_id, image, video, sample.task or "auto", sample.width, sample.height, sample.tar)
 
     def _sample(self, index: int, text: bytes) -> Sample:
         of = self._dataset
-        return sample_from_row(parse_row(text), self._name, index, of.root, of.modality, of.task, self._domains)
+        anywhere = self._allow_outside_root
+        return sample_from_row(
+            parse_row(text), self._name, index, of.root, of.modality, of.task, self._domains, anywhere
+        )
 
     def _find_domain(self, task: str | None) -> str | None:
         """The domain of a row with this `task`, None where the router decides, `BAD_ROW` where there is no such."""
+        if task == _OUTSIDE_TASK:
+            return OUTSIDE_ROW
         wanted = self._dataset.task if task is None else task
         if wanted.strip().casefold() in ROUTED_TASKS:
             return None
@@ -189,8 +207,9 @@ class _Rows:
                 f"{without.count:,} rows have neither image nor video and are left out: no stage can use them "
                 f"(first: {without.problem})"
             )
-        if (bad := self._unusable.get(BAD_ROW)) is not None:
-            yield f"{bad.count} rows will end as bad_row records (first: {bad.problem})"
+        for row, kind in ((BAD_ROW, BAD_ROW_KIND), (OUTSIDE_ROW, MEDIA_OUTSIDE_ROOT)):
+            if (bad := self._unusable.get(row)) is not None:
+                yield f"{bad.count} rows will end as {kind} records (first: {bad.problem})"
         ids = np.sort(self._ids[self._has_id])
         doubled = np.unique(ids[1:][ids[1:] == ids[:-1]])
         if len(doubled):  # harmless here, since a sample is its row, but often a sign of a bad merge
@@ -200,4 +219,4 @@ class _Rows:
 
 def _is_for_a_stage(row: PlainRow) -> bool:
     """Whether a row names media, or something else is wrong with it."""
-    return bool(row.image or row.video) or row.task == _BAD_TASK
+    return bool(row.image or row.video) or row.task in _OF_PROBLEMS

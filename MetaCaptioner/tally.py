@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from MetaCaptioner.opening import open_descriptor
 from MetaCaptioner.record import glance, parse_record
 from MetaCaptioner.results import ResultError, ResultName, result_files
 from MetaCaptioner.side_by_side import side_by_side
@@ -158,7 +159,7 @@ def read_on(task: tuple[Path, Place | None]) -> Reading | None:
     """
     path, earlier = task
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_descriptor(path)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESTALE):
             return None if earlier is None else Reading(Found(), None, anew=True)

@@ -22,6 +22,7 @@ from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.record import Record, is_error, may_yet_succeed
 from MetaCaptioner.results import DoneSamples, RankResults, done_samples, result_files
+from MetaCaptioner.source import WHAT_TO_DO
 from MetaCaptioner.terminal import say
 
 _PROBED_SAMPLES = 20
@@ -203,6 +204,7 @@ class PlanWork:
     claims: Claims
     takes_over: bool
     annotations: Annotations = field(default_factory=Annotations)
+    allow_outside_root: bool = False
     taken_over: int = 0
 
     def __post_init__(self) -> None:
@@ -298,7 +300,14 @@ class PlanWork:
 
     def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:
         return sample_from_row(
-            annotation.row(index), row.data_name, index, Path(row.root), row.modality, row.task, self.domains
+            annotation.row(index),
+            row.data_name,
+            index,
+            Path(row.root),
+            row.modality,
+            row.task,
+            self.domains,
+            self.allow_outside_root,
         )
 
     def _check_roots(self) -> None:
@@ -314,13 +323,20 @@ class PlanWork:
 
 
 def check_root(data_name: str, root: str | Path, samples: Iterable[Sample]) -> None:
-    """Refuse a root under which none of some samples is found.
+    """Refuse a root under which none of some samples is found, or none that may be read.
 
     Raises:
-        UserError: the root is no folder, or there are two samples or more and no file of them is there.
+        UserError: the root is no folder, or there are two samples or more and no file of them is there, or all that are
+            there are links out of it.
     """
     sources = [sample.source for sample in samples if sample.problem is None]
-    if not sources or any(os.path.exists(source.path) for source in sources):  # noqa: PTH110 Path.exists fails on odd names
+    there = [source for source in sources if os.path.exists(source.path)]  # noqa: PTH110 Path.exists fails on odd names
+    if len(there) > 1 and all(source.leaves_root() for source in there):
+        raise UserError(
+            f"dataset '{data_name}': all of {len(there)} files looked at lie outside the root {root}, behind links "
+            f"(such as {there[0].path}, which is {os.path.realpath(there[0].path)}): {WHAT_TO_DO}"
+        )
+    if not sources or there:
         return
     if not Path(root).is_dir():
         raise UserError(f"dataset '{data_name}': root {root} is not a folder")

@@ -9,3 +9,8 @@ if importlib.util.find_spec("pydantic") is None or importlib.util.find_spec("PIL
     sys.exit("error: this Python lacks the program's packages; use .venv/bin/python (bash script/setup.sh makes it)")
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+from MetaCaptioner.import_path import leave_out_current_folder  # noqa: E402
+
+if Path(sys.argv[0]).resolve().parent == ROOT / "dataprocess":  # not where another program imports what is here
+    leave_out_current_folder()

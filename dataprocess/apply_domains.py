@@ -9,11 +9,13 @@ were (the caption stage routes rows without a task itself), or are left out with
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import _repository  # noqa: F401
+from exporting.names import file_names
 
 from MetaCaptioner.annotation import AnnotationFile
 from MetaCaptioner.errors import BadArguments, UserError
@@ -111,13 +113,13 @@ def _check_media(media: RowMedia, routes: Mapping[int, Route]) -> None:
 
 def output_names(datasets: Mapping[str, Dataset]) -> dict[str, str]:
     """A file name for every dataset: that of its annotation file, with the dataset's name where two would clash."""
-    stems = [dataset.annotation.stem for dataset in datasets.values()]
-    return {
-        name: f"{dataset.annotation.stem}.json"
-        if stems.count(dataset.annotation.stem) == 1
-        else f"{name.replace('/', '_')}_{dataset.annotation.stem}.json"
+    stems = Counter(dataset.annotation.stem for dataset in datasets.values())
+    wanted = {
+        name: dataset.annotation.stem if stems[dataset.annotation.stem] == 1 else f"{name}\0{dataset.annotation.stem}"
         for name, dataset in datasets.items()
     }
+    made = file_names(wanted.values())
+    return {name: f"{made[label]}.json" for name, label in wanted.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import _repository  # noqa: F401
 from conversation import INSTRUCTION
+from exporting.names import shortened
 from inputs.formats import FORMATS
 from inputs.found import Found, Given, Input, Notes, Row, nothing_found
 from tqdm import tqdm
@@ -29,8 +30,11 @@ from MetaCaptioner.domains import ROUTED_TASKS, Modality, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone
 from MetaCaptioner.metafile import read_json
+from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.Prompt import load_prompts
 from MetaCaptioner.terminal import run_main, say
+
+_LONGEST_STEM = 150  # in bytes, of a file name, before and behind which more may stand
 
 
 @dataclass
@@ -145,6 +149,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", help="huggingface: (default: the only one)")
     parser.add_argument("--subset", help="huggingface: its configuration")
     parser.add_argument("--shard-megabytes", type=int, help="huggingface: size of a shard that it is packed into")
+    add_outside_argument(parser)
     options = parser.parse_args(arguments)
     own = {field.name for field in fields(Given) if field.default is None or field.name == "shard_megabytes"}
     for flag in sorted(own - FORMATS[options.format].flags):
@@ -182,7 +187,7 @@ def _name(options: argparse.Namespace) -> tuple[str, str]:
     place = Path(options.input).absolute()
     beginning = place.name if place.is_dir() else re.split(r"[{*?]", place.name)[0].removesuffix(place.suffix)
     name = options.name or beginning.rstrip("-_")
-    stem = re.sub(r"[^\w.-]+", "_", name).strip("._-")
+    stem = shortened(re.sub(r"[^\w.-]+", "_", name).strip("._-"), _LONGEST_STEM)
     if not stem:
         raise BadArguments("give the dataset a --name with a letter or digit in it")
     return name, stem

@@ -20,6 +20,7 @@ from exporting.job import Job
 from filtered import KEPT, REJECTED, SUMMARY, Comparison, find_place, read_summary, score_folder
 
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.record import Record, is_error
 from MetaCaptioner.results import read_records, result_files
 from MetaCaptioner.terminal import run_main, say
@@ -46,6 +47,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--instruction", help="conversations, jsonl: what the human turn asks")
     parser.add_argument("--shard-megabytes", type=int, help="webdataset, huggingface: size of a shard (1000)")
     parser.add_argument("--without-media", action="store_true", help="huggingface: the captions alone")
+    add_outside_argument(parser)
     options = parser.parse_args(arguments)
     _check(options)
     return options
@@ -85,7 +87,7 @@ def _filtered(options: argparse.Namespace, account: Account) -> tuple[Captions, 
     if folder.absolute() != (data_folder / "filtered").absolute():
         say(f"takes {kept}")
     compared = Comparison(folder, data_folder, score_folder(summary, data_folder))
-    captions = kept_captions(kept, account, compared.look)
+    captions = kept_captions(kept, account, compared.look, options.allow_outside_root)
     if not compared.possible():
         say(f"note: {data_folder} holds no results: whether {kept} is up to date is not known")
         return captions, folder
@@ -120,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     account, filtered = Account(), None
     with ExitStack() as stack:
         if options.all:
-            captions = all_captions(options.data_folder, account, stack.enter_context(scratch_file()))
+            scratch = stack.enter_context(scratch_file())
+            captions = all_captions(options.data_folder, account, scratch, options.allow_outside_root)
         else:
             captions, filtered = _filtered(options, account)
         stack.enter_context(captions)
@@ -135,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             not options.without_media,
             one_line=options.one_line,
             own_texts=options.own_texts,
+            allow_outside_root=options.allow_outside_root,
             **own,
         )
         kind = FORMATS[options.format]

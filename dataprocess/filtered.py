@@ -14,6 +14,7 @@ from MetaCaptioner.candidates import Candidate, all_candidates
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write
 from MetaCaptioner.named_media import named_in
+from MetaCaptioner.opening import read_file
 from MetaCaptioner.record import Record, told_of
 from MetaCaptioner.results import DoneSamples, read_records, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
@@ -44,7 +45,7 @@ def find_place(data_folder: Path) -> Path:
     """
     pointer = data_folder / _POINTER
     try:
-        return Path(os.path.normpath(data_folder / str(json.loads(pointer.read_bytes())["filtered"])))
+        return Path(os.path.normpath(data_folder / str(json.loads(read_file(pointer))["filtered"])))
     except FileNotFoundError:
         return data_folder / "filtered"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -54,7 +55,7 @@ def find_place(data_folder: Path) -> Path:
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """The summary of a filter, which it writes last; None where there is none, so that it did not come to an end."""
     try:
-        content = json.loads((folder / SUMMARY).read_bytes())
+        content = json.loads(read_file(folder / SUMMARY))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -8,6 +8,7 @@ import msgspec
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.opening import NotAFile, leads_out, read_file
 
 NAME = ".metacaptioner-export.json"
 FORMAT = 1
@@ -33,7 +34,7 @@ def read_manifest(root: Path) -> Manifest:
     """
     path = root / NAME
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(read_file(path), type=Manifest)
     except FileNotFoundError:
         return Manifest({})
     except OSError as error:
@@ -42,6 +43,8 @@ def read_manifest(root: Path) -> Manifest:
         raise UserError(f"{path}: tells not what exports wrote here ({error}); move it away") from error
     if manifest.format != FORMAT:
         raise UserError(f"{path}: is of format {manifest.format}, this program knows {FORMAT}")
+    if outside := [name for name in manifest.files if leads_out(root, name)]:
+        raise UserError(f"{path}: names a file that is not below its folder ({outside[0]:.80}); move it away")
     return manifest
 
 
@@ -68,10 +71,10 @@ def digest_there(path: Path) -> str | None:
         UserError: it cannot be read.
     """
     try:
-        return digest_of(path.read_bytes())
+        return digest_of(read_file(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except IsADirectoryError:
+    except (IsADirectoryError, NotAFile):
         return ""
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error

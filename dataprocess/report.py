@@ -17,6 +17,7 @@ from reporting.page import render
 
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.terminal import run_main, say
 
 _MOST_SAMPLES = 1000
@@ -41,6 +42,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--gallery", type=int, default=300, help=f"most samples to show, up to {_MOST_SAMPLES}")
     parser.add_argument("--min-overall", type=float, default=3.0, help="where the slider stands at first")
     parser.add_argument("--min-dim-score", type=int, default=3, help="where the slider stands at first")
+    add_outside_argument(parser)
     options = parser.parse_args(arguments)
     for name in ("min_overall", "min_dim_score"):
         if not 1 <= getattr(options, name) <= 5:
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = Run(folder, options.score_folder or folder / "score", options.domain_folder)
     other = None if options.compare is None else Run(options.compare, options.compare / "score")
     thresholds = {"overall": options.min_overall, "lowest": options.min_dim_score}
-    data = collect(run, other, options.gallery, thresholds)
+    data = collect(run, other, options.gallery, thresholds, options.allow_outside_root)
     page = render(data, f"Captions of {folder}")
     output: Path = options.output or folder / "report.html"
     with atomic_write(output, "report") as file:

@@ -22,10 +22,11 @@ import numpy as np
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.annotation_row import as_it_was, named_medium
 from MetaCaptioner.candidates import is_score, resample_folders
-from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
+from MetaCaptioner.errors import NO_MEDIA, BadArguments, SampleError, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.named_media import GONE, OTHER_MEDIA, named_in
+from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.plan_file import PlanRow, read_plan
 from MetaCaptioner.planned_by import told_of_another
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
@@ -155,7 +156,8 @@ class MediaCanary:
     Source of the drawing: Vitter, "Random sampling with a reservoir" (1985), algorithm R.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(self, count: int, seed: int, allow_outside_root: bool = False) -> None:
+        self._allow_outside_root = allow_outside_root
         self.lines: list[bytes] = []
         self._count = count
         self._random = random.Random(seed)
@@ -185,10 +187,10 @@ class MediaCanary:
                 findings.add("records whose annotation row is gone", f"{record['sample_id']}: {error}")
                 continue
             if as_it_was(row) is row:  # media that were removed need not be there
-                _compare_media(record, row, Path(dataset.root), findings)
+                _compare_media(record, row, Path(dataset.root), findings, self._allow_outside_root)
 
 
-def _compare_media(record: Record, row: object, root: Path, findings: Findings) -> None:
+def _compare_media(record: Record, row: object, root: Path, findings: Findings, allow_outside_root: bool) -> None:
     """Note it where a record tells of another medium than its annotation row names, or of other content."""
     modality, sample_id = str(record.get("modality")), record["sample_id"]
     fields = row if isinstance(row, dict) else {}
@@ -199,9 +201,9 @@ def _compare_media(record: Record, row: object, root: Path, findings: Findings) 
         )
     if isinstance(name, str):
         try:
-            source = media_source(root, name, tar_place(fields.get("tar")))
+            source = media_source(root, name, tar_place(fields.get("tar")), allow_outside_root)
             same = source.hash() == record.get("media_hash")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SampleError) as error:
             findings.add(
                 "media that cannot be read", f"{sample_id}: {getattr(error, 'strerror', None) or error}: {name}"
             )
@@ -278,6 +280,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="a mixture is wanted, as of a run with --keep")
     parser.add_argument("--check-media", type=int, default=0, metavar="N", help="compare N records with their media")
     parser.add_argument("--seed", type=int, default=0, help="which records --check-media draws")
+    add_outside_argument(parser)
     options = parser.parse_args(arguments)
     if options.check_media < 0:
         raise BadArguments("--check-media must not be negative")
@@ -296,7 +299,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if told := told_of_another(options.data_folder, options.plan, rows):
         findings.add(_OTHER_PLAN, told)
     expected = expected_rows(rows)
-    canary = MediaCanary(options.check_media, options.seed) if options.check_media else None
+    drawn = (options.check_media, options.seed, options.allow_outside_root)
+    canary = MediaCanary(*drawn) if options.check_media else None
     media = PlannedMedia(rows, Annotations(), [path for path, _ in result_files(options.data_folder)])
     for problem in media.unreadable():
         findings.add(_NOT_COMPARED, problem)

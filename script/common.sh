@@ -1,10 +1,16 @@
 # Sourced by the other scripts: where the repository and its Python are, and how a stage is started on every rank.
 
+source "$(command -p dirname "${BASH_SOURCE[0]}")/safe_paths.sh"
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -z "${PYTHON:-}" ]; then
   PYTHON=python3
   [ -x "$ROOT/.venv/bin/python" ] && PYTHON=$ROOT/.venv/bin/python
 fi
+case $PYTHON in
+/*) ;;
+*/*) PYTHON=$PWD/$PYTHON ;;
+*) PYTHON=$(type -P "$PYTHON" || { echo "error: PYTHON: there is no program '$PYTHON'" >&2 && exit 1; }) || exit 1 ;;
+esac
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
 
 # Prints the number of GPUs that this shell may use.
@@ -21,6 +27,13 @@ TP=${TP:-1}
 NNODES=${NNODES:-1}
 NPROC=${NPROC:-$((GPUS >= TP ? GPUS / TP : 1))}
 MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct}
+
+# run_tool NAME FLAGS...: dataprocess/NAME.py, which finds its modules beside it only if that is on the path.
+run_tool() {
+  local name=$1
+  shift
+  PYTHONPATH="$ROOT/dataprocess:$PYTHONPATH" "$PYTHON" "$ROOT/dataprocess/$name.py" "$@"
+}
 
 # run_stage MODULE FLAGS...: the stage on NPROC ranks of this node (of NNODES, this being NODE_RANK), each under a
 # supervisor that starts it again should it die. In a task that srun started, srun has made the ranks already.

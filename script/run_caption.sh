@@ -4,7 +4,7 @@
 # A second pass, over the captions of earlier results instead of a plan:
 #   MODEL=… INPUT=Output/Caption OUTPUT=Output/Short bash script/run_caption.sh --prompts-dir MetaCaptioner/prompts/shorten
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(command -p dirname "${BASH_SOURCE[0]}")/common.sh"
 WORK=(--plan "${PLAN:-$ROOT/data/split_plan.jsonl}")
 if [ -n "${INPUT:-}" ]; then
   WORK=(--input "$INPUT")

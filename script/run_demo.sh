@@ -2,6 +2,7 @@
 # From nothing to filtered captions of data/demo, on two ranks: set-up, plan, route, caption, score, filter, verify, report.
 # MODEL names another model. Flags go to all three stages. Safe to repeat: what is done is not done again.
 set -euo pipefail
+source "$(command -p dirname "${BASH_SOURCE[0]}")/safe_paths.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash script/setup.sh
 WANTED_MODEL=${MODEL:-}
@@ -40,12 +41,12 @@ PLAN=$PLAN OUTPUT=$DEMO/Caption bash script/run_caption.sh "${FLAGS[@]}"
 step "score"
 OUTPUT=$DEMO/Caption bash script/run_filter.sh "${FLAGS[@]}"
 step "filter"
-"$PYTHON" dataprocess/filterd_by_score.py --data-folder "$DEMO/Caption" --min-overall 3 --min-dim-score 3
+run_tool filterd_by_score --data-folder "$DEMO/Caption" --min-overall 3 --min-dim-score 3
 step "verify"
-"$PYTHON" dataprocess/verify.py --plan "$PLAN" --data-folder "$DEMO/Domain"
-"$PYTHON" dataprocess/verify.py --plan "$PLAN" --data-folder "$DEMO/Caption" --scores
+run_tool verify --plan "$PLAN" --data-folder "$DEMO/Domain"
+run_tool verify --plan "$PLAN" --data-folder "$DEMO/Caption" --scores
 step "report"
-"$PYTHON" dataprocess/report.py --data-folder "$DEMO/Caption"
+run_tool report --data-folder "$DEMO/Caption"
 
 cat <<DONE
 

@@ -4,7 +4,7 @@
 #   MODEL=… OUTPUT=Output/Caption TP=1 NPROC=8 bash script/run_filter.sh
 # --resample N (or RESAMPLE=N) captions what MIN_OVERALL and MIN_DIM_SCORE (3 and 3) reject again, in up to N rounds.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(command -p dirname "${BASH_SOURCE[0]}")/common.sh"
 run_stage MetaCaptioner.inferscore --data-folder "${OUTPUT:-$ROOT/Output/Caption}" \
   ${RESAMPLE:+--resample "$RESAMPLE"} ${MIN_OVERALL:+--min-overall "$MIN_OVERALL"} \
   ${MIN_DIM_SCORE:+--min-dim-score "$MIN_DIM_SCORE"} "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up and run all tests. Flags go to pytest, so `bash script/run_tests.sh -m 'not engine'` leaves out the slow ones.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+ROOT=$(CDPATH='' cd "$(command -p dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bash "$ROOT/script/setup.sh" --dev
 cd "$ROOT"
 # Three files at a time: many slow tests mostly wait, for a process to load or a job to be requeued. One thread each: engines

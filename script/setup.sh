@@ -2,6 +2,7 @@
 # Make .venv with pinned requirements: vLLM for CUDA where there is a GPU, else its CPU build. Safe to repeat.
 #   DEVICE=cpu|gpu overrides what is found; --dev adds what the tests need.
 set -euo pipefail
+source "$(command -p dirname "${BASH_SOURCE[0]}")/safe_paths.sh"
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 DEV=no

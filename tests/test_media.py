@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from MetaCaptioner import video
+from MetaCaptioner import source, video
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import Media, MediaBudget, choose_frames, fit, load_media
@@ -158,10 +158,10 @@ def test_missing_empty_and_unreadable_files_are_told_apart(tmp_path: Path, modal
 def test_a_file_that_cannot_be_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (56, 56)))
 
-    def fail(self: Path, mode: str) -> bytes:
+    def fail(path: Path, *_: object, **__: object) -> BinaryIO:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(source, "open_file", fail)
     error = refused(path)
     assert (error.kind, error.message) == ("media_missing", f"{path}: cannot be read: Permission denied")
 

@@ -40,6 +40,9 @@ ODD_ROWS = [
     b'{"image": {"path": "a.jpg"}}', b'{"image": ["a.jpg"], "video": ["b.mp4"]}', b'{"video": "", "images": [3]}',
     b'{"image": "file:///a/b%20c.jpg"}', b'{"image": "file://host/a.jpg"}', b'{"image": "file:/a%00.jpg"}',
     b'{"image": "a.jpg", "task": NaN}', b'{"image": "a.jpg", "id": {"a": [NaN]}}',
+    b'{"image": "../a.jpg"}', b'{"image": "/a.jpg"}', b'{"video": "/root/../a.mp4"}', b'{"image": "/root/a.jpg"}',
+    b'{"image": "a.jpg", "tar": {"file": "../a.tar", "offset": 512, "size": 1}}', b'{"image": "a..b/...jpg"}',
+    b'{"image": "../a.jpg", "tar": {"file": "a.tar", "offset": 512, "size": 1}}',
     b"text", b"", b"[1]", b"null", b"{", b'{"id": 1}', b'{"image": "a.jpg"} x',
     b'\xef\xbb\xbf{"image": "a.jpg"}',
     b'{"image": "a.jpg", "video": "b.mp4"}',
@@ -352,9 +355,36 @@ def test_a_task_of_null_is_none(task: object) -> None:
 
 
 def test_a_file_address_is_the_file_and_stays_the_rows_own_text() -> None:
-    made = sample({"image": "file:///data/a%20b.jpg"})
-    assert (made.problem, made.media_name) == (None, "file:///data/a%20b.jpg")
-    assert made.source.path == Path("/data/a b.jpg")
+    made = sample({"image": "file:///root/a%20b.jpg"})
+    assert (made.problem, made.media_name) == (None, "file:///root/a%20b.jpg")
+    assert made.source.path == Path("/root/a b.jpg")
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "/etc/a.jpg", "b/../../a.jpg", "file:///etc/a.jpg"])
+def test_a_row_that_names_media_outside_the_root_is_a_problem_and_keeps_what_identifies_it(name: str) -> None:
+    made = sample({"id": "x9", "image": name})
+    assert made.problem == (
+        f"row 7: {name} leads out of the root /root; name a root that it is below, or say --allow-outside-root"
+    )
+    assert (made.problem_kind, made.row_id, made.media_name) == ("media_outside_root", "x9", name)
+    assert glance([json.dumps({"image": name}).encode()], Path("/root")) is None
+    allowed = sample_from_row({"image": name}, "set", 7, Path("/root"), "image", "Natural", DOMAINS, True)
+    assert (allowed.problem, allowed.source.allow_outside_root) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("a.jpg", "../a.tar"), ("a.jpg", "/a.tar"), ("../a.jpg", "a.tar"), ("/a.jpg", "a.tar")]
+)
+def test_so_does_one_by_its_tar_file_or_the_members_name(name: str, file: str) -> None:
+    row = {"image": name, "tar": {"file": file, "offset": 512, "size": 1}}
+    made = sample(row)
+    assert (made.problem_kind, made.tar and made.tar.file) == ("media_outside_root", file)
+    assert glance([json.dumps(row).encode()], Path("/root")) is None
+
+
+def test_absolute_names_below_the_root_are_plain(tmp_path: Path) -> None:
+    assert sample({"image": "/root/a.jpg"}).problem is None
+    assert glance([b'{"image": "/root/a.jpg"}'], Path("/root")) is not None
 
 
 def test_a_bad_row_keeps_what_identifies_it() -> None:
@@ -364,7 +394,7 @@ def test_a_bad_row_keeps_what_identifies_it() -> None:
 
 @pytest.mark.parametrize("text", ODD_ROWS, ids=range(len(ODD_ROWS)))
 def test_a_glance_sees_what_the_thorough_look_sees_or_nothing(text: bytes) -> None:
-    rows, made = glance([text]), sample(parse_row(text), "auto")
+    rows, made = glance([text], Path("/root")), sample(parse_row(text), "auto")
     assert (rows is not None) or text not in PLAIN_ROWS
     if rows is None:
         return

@@ -1,5 +1,7 @@
+import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from MetaCaptioner import media
+from MetaCaptioner import media, video
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import MediaBudget, load_media
@@ -148,3 +150,69 @@ def test_a_place_that_cannot_be(value: object, problem: str) -> None:
 def test_no_place() -> None:
     assert tar_place(None) is None
     assert tar_place({"file": "a.tar", "offset": 512, "size": 0}) == TarPlace("a.tar", 512, 0)
+
+
+# --- outside the root
+
+
+@pytest.fixture
+def outside(pictures: Path) -> Path:
+    """A root with links out of it: to a picture, to a folder of pictures, to a tar file."""
+    place = pack(pictures / "a.tar", pictures / "1.png")["1.png"]
+    root = pictures / "root"
+    root.mkdir()
+    (root / "link.png").symlink_to("../1.png")
+    (root / "folder").symlink_to(pictures)
+    (root / "a.tar").symlink_to(pictures / "a.tar")
+    (root / "place.json").write_text(json.dumps(place))
+    return root
+
+
+def samples_outside(root: Path) -> list[Sample]:
+    place = json.loads((root / "place.json").read_text())
+    named = ("link.png", "folder/1.png", "../1.png", str(root.parent / "1.png"), f"file://{root.parent}/1.png")
+    tars = [{**place, "file": name} for name in ("a.tar", "../a.tar", str(root.parent / "a.tar"))]
+    return [Sample("set", 0, root, name, "image") for name in named] + [member(root, "1.png", tar) for tar in tars]
+
+
+def test_media_outside_the_root_are_not_read_unless_that_is_allowed(outside: Path) -> None:
+    for sample in samples_outside(outside):
+        kind, message = refused(sample)
+        assert kind == "media_outside_root"
+        assert message.startswith(f"{sample.source.path}: lies outside the root {outside}")
+        assert message.endswith("; name a root that it is below, or say --allow-outside-root")
+        assert load_media(replace(sample, allow_outside_root=True), BUDGET).width == 56
+
+
+def test_a_clip_outside_the_root_is_not_read(tmp_path: Path) -> None:
+    make_clip(tmp_path / "a.mp4", 12)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.mp4").symlink_to("../a.mp4")
+    sample = Sample("set", 0, tmp_path / "root", "a.mp4", "video")
+    assert refused(sample)[0] == "media_outside_root"
+    with pytest.raises(SampleError, match="outside the root"):
+        video.sample(sample.source, first_frame)  # where it was put there since the look at it
+
+
+def first_frame(facts: video.VideoFacts) -> video.Wanted:
+    return video.Wanted((0,), facts.width, facts.height)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("modality", ["image", "video"])
+def test_a_fifo_is_no_media(tmp_path: Path, modality: Modality) -> None:
+    os.mkfifo(tmp_path / "a")
+    told = f"{tmp_path / 'a'}: cannot be read: is a FIFO, not a file"
+    assert refused(Sample("set", 0, tmp_path, "a", modality)) == ("media_missing", told)
+
+
+def test_a_file_of_the_kernel_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").symlink_to("/proc/version")
+    sample = Sample("set", 0, tmp_path, "a.jpg", "image", allow_outside_root=True)
+    assert refused(sample) == ("media_corrupt", f"{tmp_path / 'a.jpg'}: the file is empty")
+
+
+def test_a_file_of_nothing_but_a_size_is_not_read_whole(tmp_path: Path) -> None:
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(2**40)
+    assert refused(Sample("set", 0, tmp_path, "a.jpg", "image"))[0] == "media_too_large"

@@ -43,15 +43,17 @@ def test_costs_are_those_of_the_samples_that_ranks_will_see(tmp_path: Path, prom
     path, texts = tmp_path / "a.jsonl", [text for text in ODD_ROWS if text]
     path.write_bytes(b"\n".join(texts) + b"\n")
     work = survey("a", Dataset(root=tmp_path, annotation=path, task=task), prompts, BUDGET)
-    wanted, problems = Estimator(prompts, BUDGET, tmp_path), []
+    wanted, problems, outside = Estimator(prompts, BUDGET, tmp_path), [], 0
     for index, text in enumerate(texts):
         row = sample_from_row(parse_row(text), "a", index, tmp_path, "image", task, prompts.domains)
         pixels = max(row.width or 0, 0) * max(row.height or 0, 0)
         domain = row.task if row.problem is None else NO_MEDIA_ROW if row.problem_kind == "no_media" else BAD_ROW
+        outside += row.problem_kind == "media_outside_root"
         wanted.add([domain], [row.media_name], [row.problem is None and row.modality == "video"], [pixels], [row.tar])
-        problems += [row.problem] if domain == BAD_ROW and row.problem else []
+        problems += [row.problem] if row.problem_kind == "bad_row" and row.problem else []
     assert work.costs.tolist() == wanted.costs().tolist()
     assert f"{len(problems)} rows will end as bad_row records (first: {problems[0]})" in work.notes
+    assert any(note.startswith(f"{outside} rows will end as media_outside_root records") for note in work.notes)
 
 
 def test_pictures_in_a_tar_cost_what_they_cost_as_files(tmp_path: Path, prompts: Prompts) -> None:

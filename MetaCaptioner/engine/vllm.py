@@ -12,6 +12,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -28,6 +29,7 @@ from MetaCaptioner.engine.vllm_arguments import (
     necessary,
 )
 from MetaCaptioner.errors import BadArguments, EngineDead, SampleError, UserError
+from MetaCaptioner.import_path import keep_libraries_absolute
 from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
 
@@ -55,6 +57,17 @@ class _Template:
         return f"{self.prefix}{instruction}{self.suffix}"
 
 
+def _load_opencv() -> None:
+    """Load what vLLM loads as well, and undo what that does: it leaves LD_LIBRARY_PATH with an empty entry.
+
+    vLLM's own processes would then take shared libraries, that of Python among them, from the current folder.
+    Source: opencv-python, `cv2/__init__.py`, `bootstrap`.
+    """
+    with suppress(ImportError):
+        import cv2  # noqa: F401
+    keep_libraries_absolute()
+
+
 class VllmEngine:
     """The engine of one rank. Must be made inside a running event loop.
 
@@ -68,6 +81,7 @@ class VllmEngine:
             os.environ.setdefault(name, value)
         self.model = options.model
         _check_model_folder(options.model)
+        _load_opencv()
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM

@@ -15,6 +15,7 @@ from exporting.job import Job, media_of
 from exporting.texts import TextNames, full_name, text_name, text_of
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import held_alone
+from MetaCaptioner.opening import is_below
 from MetaCaptioner.record import Record
 from MetaCaptioner.spelling import find
 
@@ -94,6 +95,12 @@ def _media(job: Job, datasets: dict[Path, list[str]]) -> Iterator[tuple[str, str
 
 
 @lru_cache(maxsize=1024)
+def _is_folder_below(root: Path, folder: str) -> bool:
+    """Whether what is written into a folder lies below its root, links or not."""
+    return is_below(root, Path(folder))
+
+
+@lru_cache(maxsize=1024)
 def _absolute(root: str) -> Path:
     return Path(os.path.abspath(root))  # noqa: PTH100 (links stay as they are)
 
@@ -150,6 +157,8 @@ def _texts(job: Job, root: Path, datasets: list[str], names: TextNames) -> Itera
         place, path = _below_root(record), _media_path(record)
         if place is None:
             job.account.leave_out("captions of media outside their root", path)
+        elif not job.allow_outside_root and not _is_folder_below(root, os.path.dirname(path)):  # noqa: PTH120
+            job.account.leave_out("captions of media behind links out of their root", path)
         elif not os.path.exists(path):  # noqa: PTH110 (twice as fast, for millions)
             job.account.leave_out("captions of media that are not there", path)
         elif (name := names.free(path, path, record, job)) is not None:
@@ -188,6 +197,8 @@ def _look_for_gone(job: Job, roots: Mapping[Path, _Root]) -> None:
     for path, names in found.items():
         root = roots[path]
         for name in names:
+            if not job.allow_outside_root and not _is_folder_below(path, os.path.dirname(path / name)):  # noqa: PTH120
+                continue
             there = digest_there(path / name)
             if there == root.earlier[name]:
                 root.gone.append(name)
@@ -246,7 +257,9 @@ def _write(job: Job, root: _Root, texts: Iterator[tuple[str, Record]]) -> None:
 def _put(path: Path, content: bytes) -> None:
     temporary = path.with_name(_TEMPORARY)
     try:
-        temporary.write_bytes(content)
+        temporary.unlink(missing_ok=True)  # it may be a link to anywhere
+        with temporary.open("xb") as file:
+            file.write(content)
         temporary.replace(path)
     except OSError as error:
         raise UserError(f"caption file {path}: cannot be written: {error.strerror or error}") from error

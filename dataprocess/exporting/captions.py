@@ -19,6 +19,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.record import Record, is_error, parse_record
 from MetaCaptioner.results import read_lines, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
+from MetaCaptioner.source import name_outside, tar_place
 
 _OFFSET_BITS = 44
 _OPEN_FILES = 64
@@ -44,11 +45,12 @@ class Captions:
     `kinds` tells of each dataset, in order of their names; `whole_ids` whether every id is a whole number of 64 bits.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, allow_outside_root: bool = False) -> None:
         self.kinds: dict[str, Kind] = {}
         self.has_ids = False
         self.whole_ids = True
         self._account = account
+        self._allow_outside_root = allow_outside_root
         self._paths: list[Path] = []
         self._places: dict[str, RowNumbers] = {}
         self._files = _Files()
@@ -69,7 +71,7 @@ class Captions:
 
     def add(self, file: int, offset: int, record: Record) -> None:
         """Note a record whose line begins at `offset` bytes of a file."""
-        if (problem := _problem(record)) is not None:
+        if (problem := _problem(record) or self._place_problem(record)) is not None:
             self._account.leave_out(problem, str(record["sample_id"]))
             return
         name, index = record["data_name"], record["index"]
@@ -85,6 +87,16 @@ class Captions:
         whole = isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64
         self.has_ids |= value is not None
         self.whole_ids &= whole
+
+    def _place_problem(self, record: Record) -> str | None:
+        """What is wrong with the place of a record's media, by their names alone."""
+        try:
+            outside = name_outside(Path(record["root"]), record[record["modality"]], tar_place(record.get("tar")))
+        except (TypeError, ValueError):
+            return "records whose root or place in a tar file is none"
+        if outside is None or self._allow_outside_root:
+            return None
+        return "captions of media outside their root (--allow-outside-root takes them)"
 
     def sort(self) -> None:
         """Put the datasets in order, once all records are added."""
@@ -166,9 +178,11 @@ def placed_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]
         offset += len(line)
 
 
-def kept_captions(kept: Path, account: Account, look: Callable[[Record], None]) -> Captions:
+def kept_captions(
+    kept: Path, account: Account, look: Callable[[Record], None], allow_outside_root: bool = False
+) -> Captions:
     """What the filter kept; `look` is shown every record once."""
-    captions = Captions(account)
+    captions = Captions(account, allow_outside_root)
     file = captions.add_file(kept)
     for offset, record in placed_records(kept, account):
         look(record)
@@ -177,13 +191,13 @@ def kept_captions(kept: Path, account: Account, look: Callable[[Record], None]) 
     return captions
 
 
-def all_captions(folder: Path, account: Account, scratch: BinaryIO) -> Captions:
+def all_captions(folder: Path, account: Account, scratch: BinaryIO, allow_outside_root: bool = False) -> Captions:
     """Every caption of a result folder. Those sampled again are taken as they are now, which `scratch` holds.
 
     Raises:
         UserError: there are none.
     """
-    captions, scores = Captions(account), folder / "score"
+    captions, scores = Captions(account, allow_outside_root), folder / "score"
     again = captions.add_file(Path(scratch.name))
     for rank in dict.fromkeys(caption_ranks(folder)):
         candidates = Candidates(scores, rank) if resample_folders(scores) else None

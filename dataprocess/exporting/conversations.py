@@ -112,6 +112,10 @@ def _row(job: Job, part: _Part, record: Record) -> Record:
         job.account.note("captions got a space in what trainers take for media or a token", record["sample_id"])
     root = Path(os.path.abspath(record["root"]))  # noqa: PTH100
     name, tar = media_of(record), record.get("tar")
+    if root != part.root:
+        job.account.note(
+            "media below another root are named in full (--allow-outside-root reads them)", str(root / name)
+        )
     if root != part.root and tar is None:
         name = str(root / name)
     elif tar is not None and root != part.root:

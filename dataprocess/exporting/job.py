@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +17,6 @@ from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
 from MetaCaptioner.record import Record
-from MetaCaptioner.source import MediaSource
 
 MOST_MEDIA_BYTES = 2**31 - 2**20
 """Of one picture or clip. A value of an Arrow column has fewer than 2^31 bytes, and loaders hold a sample in memory.
@@ -35,7 +34,8 @@ class Job:
 
     `others` reads what else the results have records of: media whose captions are not exported. `with_media` asks for
     the media themselves where the format can hold them, in shards of about `shard_megabytes`. `own_texts` says what
-    becomes of texts beside media that are no export's: "keep" or "replace", else the export is refused.
+    becomes of texts beside media that are no export's: "keep" or "replace", else the export is refused. Media outside
+    their root are read only if `allow_outside_root`.
     """
 
     captions: Captions
@@ -49,6 +49,7 @@ class Job:
     shard_megabytes: int = 1000
     one_line: bool = False
     own_texts: str | None = None
+    allow_outside_root: bool = False
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -103,7 +104,7 @@ class Job:
 
         Memory: the content, up to `MOST_MEDIA_BYTES`. Writing it to a table takes three times as much.
         """
-        source = source_of(record)
+        source = replace(sample_from_record(record), allow_outside_root=self.allow_outside_root).source
         try:
             if source.look() > MOST_MEDIA_BYTES:
                 self.account.leave_out(_TOO_BIG, str(source))
@@ -147,8 +148,3 @@ def _check_own(folder: Path) -> None:
 def media_of(record: Record) -> str:
     """The media file or tar member as the annotation names it."""
     return str(record[record["modality"]])
-
-
-def source_of(record: Record) -> MediaSource:
-    """Where the media of a record lie."""
-    return sample_from_record(record).source

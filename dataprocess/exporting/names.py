@@ -13,6 +13,8 @@ METAFILE = "Metafile.json"
 _RESERVED = frozenset(name.casefold().removesuffix(".json") for name in (ACCOUNT_FILE, METAFILE))
 # What some file system takes for a separator, a stream, a wildcard or nothing at all.
 _UNFIT = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
+# Of the halves of pairs of surrogates, those that stand for a byte are written as that byte.
+_UNWRITABLE = re.compile(r"[\x00\ud800-\udc7f\udd00-\udfff]")
 # Names of devices on Windows, whatever follows the dot.
 _DEVICE = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _LONGEST_BYTES = 200  # of a name; file systems take 255, and a suffix and a number may follow
@@ -45,6 +47,11 @@ def fitting(name: str) -> str:
     return shortened(plain.rstrip(". ") or "_", _LONGEST_BYTES)
 
 
+def writable(part: str) -> str:
+    """A part of a path of this system as it is, but for what no file of it can have in its name."""
+    return _UNWRITABLE.sub("_", part)
+
+
 def shortened(name: str, most: int) -> str:
     """A name of at most so many bytes in UTF-8; of a longer one the beginning and a hash of the whole."""
     content = name.encode("utf-8", "surrogatepass")
@@ -57,6 +64,7 @@ def shortened(name: str, most: int) -> str:
 def shard_key(data_name: str, index: int) -> str:
     """The key of a sample in tar shards, which no other has, without slashes and dots, that mean something there."""
     plain = quote(data_name, safe="", errors="surrogatepass").replace(".", "%2E")
+    plain = f"%2D{plain[1:]}" if plain.startswith("-") else plain  # else tools would take a member's name for a flag
     return f"{shortened(plain, _LONGEST_KEY)}-{index:09d}"
 
 

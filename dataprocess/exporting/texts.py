@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporting.job import Job, media_of
-from exporting.names import shortened
+from exporting.names import shortened, writable
 from MetaCaptioner.record import Record
 
 SUFFIX = ".txt"
@@ -132,9 +132,9 @@ def media_key(record: Record) -> tuple[object, ...]:
 
 def _inside(record: Record, folder: str) -> list[str]:
     """The parts of a path below the output folder, and never out of it; of a tar member below its tar file's name."""
-    shard = PurePosixPath(record["tar"]["file"]).with_suffix("").parts if "tar" in record else ()
+    shard = PurePosixPath(os.path.splitext(record["tar"]["file"])[0]).parts if "tar" in record else ()  # noqa: PTH122
     parts = [part for part in (*shard, *PurePosixPath(media_of(record)).parts) if part not in ("/", "..", ".")]
-    return [folder, *(shortened(part, _LONGEST_BYTES) for part in parts)]
+    return [folder, *(shortened(writable(part), _LONGEST_BYTES) for part in parts)]
 
 
 def _cut(stem: str) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from inputs.found import Found, Given, Input, Notes, modality_of
+from inputs.found import OUTSIDE, Found, Given, Input, Notes, modality_of
 from inputs.values import caption_of
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.opening import leads_out, read_file
 from MetaCaptioner.source import check_name
 
 
@@ -40,7 +41,7 @@ def open_coco(given: Given, notes: Notes) -> Input:
     """
     path = Path(given.place).absolute()
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         coco = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=_Coco)
     except OSError as error:
         raise UserError(f"input {path}: cannot be read: {error.strerror}") from error
@@ -49,10 +50,11 @@ def open_coco(given: Given, notes: Notes) -> Input:
         is_list = content.lstrip()[:1] == b"["
         raise UserError(f"input {path}: is no COCO file: {error}{hint if is_list else ''}") from error
     root = given.root.absolute() if given.root else path.parent
-    return Input(root, _found(coco, notes))
+    return Input(root, _found(coco, None if given.allow_outside_root else root, notes))
 
 
-def _found(coco: _Coco, notes: Notes) -> Iterator[Found]:
+def _found(coco: _Coco, root: Path | None, notes: Notes) -> Iterator[Found]:
+    """The images; with `root` only those that are named below it."""
     images = Counter(image.id for image in coco.images)
     captions: dict[int | str, list[object]] = {}
     for number, annotation in enumerate(coco.annotations):
@@ -70,6 +72,9 @@ def _found(coco: _Coco, notes: Notes) -> Iterator[Found]:
             check_name(image.file_name, "file_name")
         except ValueError as error:
             notes.left_out("images whose file_name is none", f"{where}: {error}")
+            continue
+        if root is not None and leads_out(root, image.file_name):
+            notes.left_out(OUTSIDE, f"{where}: {image.file_name}")
             continue
         caption = caption_of(captions.get(image.id), where, notes)
         yield Found(modality_of(image.file_name) or "image", image.file_name, image.id, caption)

@@ -15,6 +15,7 @@ from typing import Any
 
 from inputs.found import Notes, modality_of
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.opening import open_file
 
 _LONGEST_FIELD = 2**26
 _ENCODINGS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -79,7 +80,7 @@ def open_delimited(path: Path, delimiter: str, notes: Notes) -> Delimited:
         BrokenTable: it cannot be read.
     """
     csv.field_size_limit(_LONGEST_FIELD)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         dialect = _Dialect(_ENCODINGS.get(file.read(2), "utf-8-sig"), delimiter)
     if delimiter == "\t":
         dialect = replace(dialect, is_quoted=_is_quoted_tsv(path, dialect, notes))

@@ -14,9 +14,10 @@ from tempfile import TemporaryFile
 from manifest import NAME
 
 from inputs.exported import Exported
-from inputs.found import Found, Given, Input, Notes, modality_of
+from inputs.found import OUTSIDE, Found, Given, Input, Notes, modality_of
 from inputs.values import LONGEST_CAPTION_BYTES, caption_text
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.opening import OutsideRoot, is_below, open_file
 
 _SORTED_IN_MEMORY = 100_000
 _TS_PACKET = 188
@@ -32,15 +33,16 @@ def open_folder(given: Given, notes: Notes) -> Input:
     root = Path(given.place).absolute()
     if not root.is_dir():
         raise UserError(f"input {root}: is not a folder")
-    return Input(root, _Tree(root, notes).found())
+    return Input(root, _Tree(root, notes, given.allow_outside_root).found())
 
 
 class _Tree:
     """What lies below a folder."""
 
-    def __init__(self, root: Path, notes: Notes) -> None:
+    def __init__(self, root: Path, notes: Notes, allow_outside_root: bool) -> None:
         self._root = root
         self._notes = notes
+        self._bound = None if allow_outside_root else root
         self._exported = Exported()
         for folder in root.parents:
             self._exported.look_in(folder)
@@ -71,7 +73,7 @@ class _Tree:
                 self._notes.left_out("texts of a picture that has one already", name)
             elif len(stem.media) > 1:
                 self._notes.noted("texts that are the caption of several files of one name", name)
-        elif (reason := _unusable(self._root / name)) is not None:
+        elif (reason := _unusable(self._root / name, self._bound)) is not None:
             self._notes.left_out(reason, name)
         else:
             yield Found(modality, name, name, self._caption(self._root / stem.texts[0]) if stem.texts else None)
@@ -82,6 +84,9 @@ class _Tree:
         Links are followed, but not to a folder that one is in already. Hidden files and folders are passed over.
         """
         place = self._root / folder
+        if self._bound is not None and folder and place.is_symlink() and not is_below(self._bound, place):
+            self._notes.left_out(OUTSIDE, folder)
+            return
         try:
             status = place.stat()
             way = (*above, (status.st_dev, status.st_ino))
@@ -106,8 +111,11 @@ class _Tree:
     def _caption(self, path: Path) -> str | None:
         """The text in a file, unless an export wrote it."""
         try:
-            with path.open("rb") as file:
+            with open_file(path, self._bound) as file:
                 content = file.read(LONGEST_CAPTION_BYTES + 1)
+        except OutsideRoot:
+            self._notes.left_out(OUTSIDE, str(path))
+            return None
         except OSError as error:
             self._notes.left_out(f"captions that cannot be read ({error.strerror})", str(path))
             return None
@@ -144,10 +152,14 @@ def by_stem(names: Iterable[str]) -> Iterator[tuple[str, _Stem]]:
         yield name, stem
 
 
-def _unusable(path: Path) -> str | None:
-    """Why a file cannot be a picture or clip, if a look at it tells."""
+def _unusable(path: Path, root: Path | None) -> str | None:
+    """Why a file cannot be a picture or clip, if a look at it tells; with `root` it has to lie below that."""
     try:
-        status = path.stat()
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            status = path.stat()
+            if root is not None and not is_below(root, path):
+                return OUTSIDE
     except OSError as error:
         return f"files that cannot be read ({error.strerror})"
     if not stat.S_ISREG(status.st_mode):
@@ -163,7 +175,7 @@ def _unusable(path: Path) -> str | None:
 
 def _is_transport_stream(path: Path) -> bool:
     """Whether packets begin with the sync byte. Source: ISO/IEC 13818-1, section 2.4.3.2."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         head = file.read(_TS_PACKET + 1)
     return head[:1] == _TS_SYNC and head[_TS_PACKET:] in (_TS_SYNC, b"")
 

@@ -32,6 +32,7 @@ class Given:
     """What the user says of the input; each kind of input reads what concerns it.
 
     `place` is a path, a pattern or a name. `pack_in` is a folder that may be made for media that are in no files yet.
+    Files outside the root are taken only if `allow_outside_root`.
     """
 
     place: str
@@ -44,6 +45,7 @@ class Given:
     subset: str | None = None
     shard_megabytes: int = 1000
     replace: bool = False
+    allow_outside_root: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ class Input:
 
     root: Path
     items: Iterator[Found]
+
+
+OUTSIDE = "names that lead out of the root, and links (--allow-outside-root takes them)"
+"""The reason for what is left out of an input because of where it lies."""
 
 
 def nothing_found(where: str, notes: Notes) -> str:

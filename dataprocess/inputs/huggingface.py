@@ -12,16 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 from packing import FIRST_SHARD, Write, extension, shards
 
 from inputs.features import Chosen, MediaColumn, choose, undecoded
-from inputs.found import SUFFIXES, Given, Input, Notes, modality_of, nothing_found
+from inputs.found import OUTSIDE, SUFFIXES, Given, Input, Notes, modality_of, nothing_found
+from inputs.origin import Origin
 from inputs.shards import open_shards
 from inputs.values import caption_of, dig, id_or
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_folder
+from MetaCaptioner.opening import OutsideRoot, open_file
 
 _ROWS_TO_TELL_COLUMNS = 100
 
@@ -30,11 +31,11 @@ HubRow = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Opened:
-    """The rows of one split, with media undecoded, which columns are what, and where named files lie."""
+    """The rows of one split, with media undecoded, which columns are what, and what their cells may name."""
 
     rows: Iterable[HubRow]
     chosen: Chosen
-    folder: Path
+    origin: Origin
 
 
 def open_huggingface(given: Given, notes: Notes) -> Input:
@@ -51,7 +52,7 @@ def open_huggingface(given: Given, notes: Notes) -> Input:
         shards(folder, given.shard_megabytes) as write,
     ):
         packed = 0
-        packer = _Packer(opened.chosen, opened.folder, write, notes)
+        packer = _Packer(opened.chosen, opened.origin, write, notes)
         for number, row in enumerate(_read(opened.rows, given.place)):
             packed += packer.pack(number, row)
         if not packed:
@@ -77,7 +78,9 @@ def _told(place: str) -> Iterator[None]:
 
 def _open(given: Given, notes: Notes) -> _Opened:
     place = Path(given.place)
-    rows = _split(given)
+    folder = place.absolute() if place.is_dir() else place.absolute().parent if place.exists() else None
+    origin = Origin(given.place, folder, given.allow_outside_root)
+    rows = _split(given, origin)
     features = rows.features or _features_of_the_first(rows)
     chosen = choose(features, given, place.exists(), notes)
     paths = [*(column.path for column in chosen.media), *filter(None, (chosen.caption, chosen.row_id))]
@@ -85,8 +88,7 @@ def _open(given: Given, notes: Notes) -> _Opened:
     for name in top:
         if (kept := undecoded(features[name])) != features[name]:
             rows = rows.cast_column(name, kept)
-    folder = place if place.is_dir() else place.parent
-    return _Opened(rows.select_columns([name for name in features if name in top]), chosen, folder.absolute())
+    return _Opened(rows.select_columns([name for name in features if name in top]), chosen, origin)
 
 
 def _features_of_the_first(rows: Any) -> Mapping[str, Any]:
@@ -97,11 +99,12 @@ def _features_of_the_first(rows: Any) -> Mapping[str, Any]:
     return datasets.Dataset.from_list(first).features if first else {}
 
 
-def _split(given: Given) -> Any:
+def _split(given: Given, origin: Origin) -> Any:
     """The split that is wanted, or the only one; read as a stream unless it lies on disk as Arrow files."""
     import datasets
 
     folder = Path(given.place)
+    origin.check_files()
     on_disk = any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
     if given.subset is not None and (on_disk or folder.is_file()):
         raise UserError(f"dataset {given.place}: lies on disk as one; it has no --subset")
@@ -109,16 +112,21 @@ def _split(given: Given) -> Any:
         loaded = datasets.load_from_disk(given.place)
         if isinstance(loaded, datasets.Dataset):
             loaded = {str(loaded.split or given.split): loaded}
+        origin.check_below(file["filename"] for split in loaded.values() for file in split.cache_files)
     elif folder.is_file():
         if folder.suffix.lower() != ".parquet":
             raise UserError(f"dataset {given.place}: is a file; of files only .parquet is read here")
+        open_file(folder).close()  # a FIFO would be waited for
         loaded = datasets.load_dataset("parquet", data_files={"train": str(folder)}, streaming=True)
     elif folder.is_dir():
         shard = next(folder.rglob("*.tar"), None)
         if shard is not None and not any(folder.rglob("*.parquet")):
             raise UserError(f"dataset {given.place}: holds tar shards ({shard.name}): --format webdataset reads them")
         # As an absolute path, since names such as "json" are kinds of files to the library.
-        loaded = datasets.load_dataset(str(folder.absolute()), given.subset, streaming=True)
+        builder = datasets.load_dataset_builder(str(folder.absolute()), given.subset)
+        files = builder.config.data_files or {}
+        origin.check_below(str(file) for split in files.values() for file in split)
+        loaded = builder.as_streaming_dataset()
     else:
         loaded = datasets.load_dataset(given.place, given.subset, streaming=True)
     splits = list(loaded)
@@ -137,7 +145,7 @@ class _Packer:
     """
 
     chosen: Chosen
-    folder: Path
+    origin: Origin
     write: Write
     notes: Notes
 
@@ -189,6 +197,9 @@ class _Packer:
         for cell in _flat(value):
             try:
                 name, content = self._file(cell)
+            except OutsideRoot as error:
+                self.notes.left_out(OUTSIDE, f"row {number}: {error}")
+                continue
             except OSError as error:
                 reason = f"rows whose file in the column '{column.path}' cannot be read"
                 self.notes.left_out(reason, f"row {number}: {error}")
@@ -204,7 +215,7 @@ class _Packer:
         return media
 
     def _file(self, cell: object) -> tuple[str, bytes | None]:
-        """Name and content of the file that a cell holds, or that it names; relative names are below the dataset.
+        """Name and content of the file that a cell holds, or that it names, which must be of the dataset.
 
         Raises:
             OSError: it cannot be read.
@@ -215,7 +226,7 @@ class _Packer:
         content = dig(cell, "bytes")
         name = name if isinstance(name, str) else ""
         if content is None and name:
-            content = (self.folder / name).read_bytes() if "://" not in name else _read_address(name)
+            content = self.origin.read(name)
         return name.partition("::")[0], content
 
 
@@ -223,25 +234,6 @@ def _content_mark(content: bytes) -> str:
     """What the name of a packed file tells of its content: else row 7 of a dataset that was packed anew would have the
     name that another picture had, and the results of that would seem to be its own."""
     return hashlib.sha256(content).hexdigest()[:12]
-
-
-def _read_address(name: str) -> bytes:
-    """The content of what the library names so: a file in an archive here (`zip://a.jpg::/x.zip`), or on the Hub.
-
-    Raises:
-        OSError: it cannot be read, or is an address elsewhere.
-    """
-    import fsspec
-
-    place = name.rpartition("::")[2]
-    if "://" in place and not place.startswith("hf://"):
-        raise OSError(f"is an address, not a file: download it first ({name:.80})")
-    try:
-        with fsspec.open(name, "rb") as file:
-            content: bytes = file.read()
-    except (ValueError, KeyError, BadZipFile) as error:
-        raise OSError(f"{name:.80}: {error}") from error
-    return content
 
 
 def _flat(value: object) -> Iterator[object]:

@@ -9,12 +9,13 @@ from typing import Any, BinaryIO
 
 from braceexpand import braceexpand
 
-from inputs.found import Found, Given, Input, Notes, RowId, modality_of
+from inputs.found import OUTSIDE, Found, Given, Input, Notes, RowId, modality_of
 from inputs.samples import Grouped, grouped
 from inputs.tars import Member, tar_members
 from inputs.values import CAPTION_COLUMNS, LONGEST_CAPTION_BYTES, caption_of, caption_text, dig, id_or
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.metafile import media_source
+from MetaCaptioner.opening import is_below, leads_out, open_file
 from MetaCaptioner.source import TarPlace, check_name
 
 _ID_FIELD = "id"
@@ -33,6 +34,8 @@ def open_shards(given: Given, notes: Notes) -> Input:
     for path in paths:
         if not path.is_relative_to(root):
             raise UserError(f"shard {path}: is not below the root {root}")
+        if not given.allow_outside_root and not is_below(root, path):
+            raise UserError(f"shard {path}: lies outside the root {root}, behind a link; --allow-outside-root takes it")
     reader = _Reader(root, given, notes)
     return Input(root, (found for path in paths for found in reader.shard(path)))
 
@@ -79,7 +82,7 @@ class _Reader:
         try:
             for members in tar_members(path, self.notes):
                 samples = grouped(members, file, self.notes)
-                with path.open("rb") as content:
+                with open_file(path) as content:
                     yield from (found for sample in samples if (found := self._found(file, content, sample)))
         except OSError as error:
             self.notes.problems.append(f"shard {path}: cannot be read: {error.strerror}")
@@ -90,7 +93,10 @@ class _Reader:
         place = TarPlace(file, media.offset, media.size)
         try:
             check_name(media.stored, "its name")
-            media_source(self.root, media.stored, place).look()
+            if not self.given.allow_outside_root and leads_out(self.root, media.stored):
+                self.notes.left_out(OUTSIDE, where)
+                return None
+            media_source(self.root, media.stored, place, self.given.allow_outside_root).look()
         except SampleError as error:
             self.notes.left_out(f"members that cannot be read in place ({error.kind})", error.message)
             return None

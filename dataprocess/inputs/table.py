@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from inputs.delimited import BrokenTable, open_delimited
-from inputs.found import Found, Given, Input, Notes, modality_of
+from inputs.found import OUTSIDE, Found, Given, Input, Notes, modality_of
 from inputs.values import CAPTION_COLUMNS, caption_of, dig, id_or
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.opening import leads_out, open_file
 from MetaCaptioner.source import check_name
 
 _MEDIA_COLUMNS = ("image", "video", "media", "path", "file", "file_name", "filename", "filepath", "file_path")
@@ -56,6 +57,7 @@ def open_table(given: Given, notes: Notes) -> Input:
     if suffix not in (*_DELIMITERS, _PARQUET):
         raise UserError(f"{what}: is no table that is read here ({', '.join((*_DELIMITERS, _PARQUET))})")
     try:
+        open_file(path).close()  # a FIFO would be waited for
         if suffix == _PARQUET:
             columns, rows = _open_parquet(path, given, what)
         else:
@@ -64,7 +66,7 @@ def open_table(given: Given, notes: Notes) -> Input:
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's are OSErrors or ValueErrors
         raise UserError(f"{what}: cannot be read: {error}") from error
     root = given.root.absolute() if given.root else path.parent
-    return Input(root, _Reader(path, root, columns, notes).found(rows))
+    return Input(root, _Reader(path, root, columns, notes, given.allow_outside_root).found(rows))
 
 
 def choose_columns(names: Sequence[str], given: Given, what: str) -> Columns:
@@ -117,6 +119,7 @@ class _Reader:
     root: Path
     columns: Columns
     notes: Notes
+    allow_outside_root: bool
 
     def found(self, rows: Rows) -> Iterator[Found]:
         """The pictures and clips that the rows name."""
@@ -161,7 +164,11 @@ class _Reader:
         except ValueError as error:
             self.notes.left_out("rows whose path is none", f"{where}: {error}")
             return None
-        return self._with_slashes(name, where)
+        plain = self._with_slashes(name, where)
+        if plain is not None and not self.allow_outside_root and leads_out(self.root, plain):
+            self.notes.left_out(OUTSIDE, f"{where}: {name}")
+            return None
+        return plain
 
     def _with_slashes(self, name: str, where: str) -> str | None:
         """A path as it stands, or with the slashes of this system where it was written on Windows."""

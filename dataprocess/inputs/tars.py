@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from inputs.found import Notes
+from MetaCaptioner.opening import open_file
 
 _BLOCK = tarfile.BLOCKSIZE
 _SCANNED_BYTES = 2**20
@@ -47,7 +48,7 @@ def tar_members(path: Path, notes: Notes) -> Iterator[list[Member]]:
     while begin is not None:
         entries: _Entries = {}
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 begin = _next_tar(file, _read(file, begin, entries, path, notes), path, notes)
         except (tarfile.TarError, OSError, EOFError) as error:
             notes.problems.append(f"shard {path}: cannot be read to its end: {_why(path, error)}")
@@ -57,7 +58,7 @@ def tar_members(path: Path, notes: Notes) -> Iterator[list[Member]]:
 
 def _why(path: Path, error: Exception) -> str:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(8)
     except OSError:
         return str(error)

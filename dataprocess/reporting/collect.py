@@ -33,7 +33,7 @@ class Run:
         return RunSummary(self.captions, self.scores, find_routes(self.captions, self.routes))
 
 
-def collect(run: Run, other: Run | None, gallery: int, thresholds: Record) -> Record:
+def collect(run: Run, other: Run | None, gallery: int, thresholds: Record, allow_outside_root: bool = False) -> Record:
     """Read one run, or two over the same data, and choose at most `gallery` samples to show.
 
     Raises:
@@ -59,7 +59,7 @@ def collect(run: Run, other: Run | None, gallery: int, thresholds: Record) -> Re
         "datasets": datasets,
         "runs": [summary.content(domains, datasets) for summary in summaries],
         "comparison": comparison.content(domains, datasets) if other else None,
-        "gallery": _gallery(chooser.chosen(), summaries[1:]),
+        "gallery": _gallery(chooser.chosen(), summaries[1:], allow_outside_root),
     }
 
 
@@ -71,12 +71,12 @@ def _domains(summaries: Iterable[RunSummary]) -> list[str]:
     return [name for name in known if name in named] + sorted(named - set(known))
 
 
-def _gallery(chosen: Sequence[Entry], others: Sequence[RunSummary]) -> list[Record]:
+def _gallery(chosen: Sequence[Entry], others: Sequence[RunSummary], allow_outside_root: bool) -> list[Record]:
     """The chosen samples, each with the captions that the other runs have of it."""
     ids = {entry.sample_id for entry in chosen}
     found = [other.find(ids) for other in others]
     most_bytes = min(_MOST_PICTURE_BYTES, _PICTURE_BYTES // max(1, len(chosen)))
-    pictures = pictures_of([entry.record for entry in chosen], most_bytes)
+    pictures = pictures_of([entry.record for entry in chosen], most_bytes, allow_outside_root)
     return [
         {
             "id": entry.sample_id,

@@ -5,13 +5,14 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from MetaCaptioner import video
 from MetaCaptioner.earlier import sample_from_record
+from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.picture import PictureError, decode
@@ -54,8 +55,8 @@ def _fitted(width: int, height: int, side: int) -> tuple[int, int]:
 def _image(source: MediaSource) -> Image.Image:
     try:
         shown = decode(source.read(), _MAX_SOURCE_PIXELS, lambda width, height: _fitted(width, height, _SIDE))
-    except (OSError, PictureError) as error:
-        raise _NoPictureError(str(error)) from error
+    except (OSError, PictureError, SampleError) as error:
+        raise _NoPictureError(str(getattr(error, "strerror", None) or error)) from error
     small = shown.image
     small.thumbnail((_SIDE, _SIDE))
     return small
@@ -73,8 +74,8 @@ def _frames(source: MediaSource) -> Image.Image:
     """Four frames of a clip from its beginning to its end, in reading order, on one picture."""
     try:
         clip = video.sample(source, _plan_frames)
-    except (video.VideoError, OSError) as error:
-        raise _NoPictureError(str(error)) from error
+    except (video.VideoError, OSError, SampleError) as error:
+        raise _NoPictureError(str(getattr(error, "strerror", None) or error)) from error
     width, height = clip.wanted.width, clip.wanted.height
     sheet = Image.new("RGBA", (2 * width + _GAP, 2 * height + _GAP))
     for number, frame in enumerate(clip.frames):
@@ -86,7 +87,7 @@ def _decoded(sample: Sample) -> Image.Image:
     if not sample.media_name:
         raise _NoPictureError("the row names no media file")
     source = sample.source
-    if not os.path.isfile(source.path):  # noqa: PTH113 Path.is_file fails on odd names
+    if not os.path.lexists(source.path):
         raise _NoPictureError("there is no such file")
     return _frames(source) if sample.modality == "video" else _image(source)
 
@@ -113,9 +114,10 @@ def _picture(sample: Sample, most_bytes: int) -> Picture:
     return Picture(uri, picture.width, picture.height)
 
 
-def pictures_of(records: Sequence[Record], most_bytes: int) -> list[Picture]:
+def pictures_of(records: Sequence[Record], most_bytes: int, allow_outside_root: bool = False) -> list[Picture]:
     """A picture of at most `most_bytes` for the media of each record, in order; of a clip four frames on one."""
-    samples = [sample_from_record({"caption": "", **record}) for record in records]
+    told = (sample_from_record({"caption": "", **record}) for record in records)
+    samples = [replace(sample, allow_outside_root=allow_outside_root) for sample in told]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         try:
             return list(threads.map(lambda sample: _picture(sample, most_bytes), samples))

@@ -1,5 +1,6 @@
 # Sourced by the sbatch files: runs a stage on all tasks of a job, each a rank, and has the job requeued where that helps.
 
+source "$(command -p dirname "${BASH_SOURCE[0]}")/../safe_paths.sh"
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export BEAT_SECONDS=${BEAT_SECONDS:-30}
 SILENT_BEATS=10

@@ -2,7 +2,7 @@
 # One rank of a job, started by srun: COMMAND, with a file in FOLDER that is written now and then as long as it runs.
 #   rank.sh FOLDER COMMAND...
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/job.sh"
+source "$(command -p dirname "${BASH_SOURCE[0]}")/job.sh"
 folder=$1
 life=$folder/rank$SLURM_PROCID
 shift

@@ -16,7 +16,7 @@ set -euo pipefail
 TP=${TP:-1}
 GPUS_PER_NODE=${GPUS_PER_NODE:-8}
 NPROC=${NPROC:-$((GPUS_PER_NODE >= TP ? GPUS_PER_NODE / TP : 1))}
-source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+source "$(command -p dirname "${BASH_SOURCE[0]}")/../common.sh"
 export METACAPTIONER=$ROOT TP NPROC NNODES
 export METAFILE=${METAFILE:-$ROOT/data/Metafile.json}
 export NUM_RANKS=$((NNODES * NPROC * ${ARRAY:-1}))
@@ -29,13 +29,16 @@ if [ -n "${ARRAY:-}" ]; then
   SIZE+=(--array="0-$((ARRAY - 1))" --output="$LOGS/%x-%A_%a.log")
 fi
 
-# The planner and apply_domains.py must know the domains of one's own too, and verify.py that a mixture is wanted.
+# The planner and apply_domains.py must know the domains of one's own too, and verify.py that a mixture is wanted;
+# planner and verify.py whether media outside their root are.
 PROMPTS=() KEEP=()
+export OUTSIDE=
 for ((number = 1; number <= $#; number++)); do
   case ${!number} in
   --prompts-dir) PROMPTS=(--prompts-dir "${@:number+1:1}") ;;
   --prompts-dir=*) PROMPTS=("${!number}") ;;
   --keep) KEEP=(--keep) ;;
+  --allow-outside-root) OUTSIDE=--allow-outside-root ;;
   esac
 done
 
@@ -57,7 +60,8 @@ submit() {
 
 # plan FILE: made for all ranks unless it is there. One that leaves datasets out is not kept.
 plan() {
-  [ -e "$1" ] || PLAN=$1 bash "$ROOT/script/run_plan.sh" "${PROMPTS[@]}" || { rm -f "$1" && exit 1; }
+  [ -e "$1" ] || PLAN=$1 bash "$ROOT/script/run_plan.sh" ${OUTSIDE:+"$OUTSIDE"} "${PROMPTS[@]}" ||
+    { rm -f "$1" && exit 1; }
 }
 
 mkdir -p "$LOGS"
@@ -71,5 +75,5 @@ fi
 export PLAN OUTPUT=$RUN/Caption
 submit caption "${SIZE[@]}" -- "$@"
 submit score "${SIZE[@]}" -- "$@"
-submit filter -- "${KEEP[@]}"
+submit filter -- ${OUTSIDE:+"$OUTSIDE"} "${KEEP[@]}"
 echo "logs are in $LOGS; 'squeue --me' shows what waits and runs"

@@ -1,6 +1,9 @@
 import json
 from pathlib import Path
 
+from apply_domains import output_names
+
+from MetaCaptioner.metafile import Dataset
 from tests.dataprocess.conftest import Record, WriteLines, caption_record
 from tests.pipeline.commands import module, run, sample_ids, script, succeed, write_json
 
@@ -104,3 +107,16 @@ def test_captions_are_no_routes(tmp_path: Path, write_lines: WriteLines) -> None
     assert done.returncode == 1
     assert "holds records that are no routes (Rank0_node0_photos.jsonl, photos/0)" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_names_of_outputs_are_files_of_the_folder_and_no_two_the_same(tmp_path: Path) -> None:
+    def dataset(stem: str) -> Dataset:
+        return Dataset(root=tmp_path, annotation=tmp_path / stem / "set.json")
+
+    datasets = {name: dataset(str(n)) for n, name in enumerate(("../../up", "a/b", "a_b", "A/B", "n" * 300, ".."))}
+    datasets["own"] = Dataset(root=tmp_path, annotation=tmp_path / "Metafile.jsonl")
+    names = output_names(datasets)
+    assert len({name.casefold() for name in names.values()} | {"metafile.json"}) == len(datasets) + 1
+    for name in names.values():
+        (tmp_path / name).write_text("")
+    assert {path.name for path in tmp_path.iterdir()} == set(names.values())

@@ -7,6 +7,8 @@ import pytest
 from tests.dataprocess.conftest import WriteLines, caption_record, failed, score_record
 from tests.pipeline.commands import module, run, script, succeed
 
+FLAG = "--allow-outside-root"
+
 
 @pytest.fixture
 def results(tmp_path: Path, write_lines: WriteLines) -> Path:
@@ -27,7 +29,20 @@ def results(tmp_path: Path, write_lines: WriteLines) -> Path:
 
 
 def export(results: Path, *flags: str | Path) -> str:
-    return succeed(script("export", "--data-folder", results, *flags))
+    return succeed(script("export", "--data-folder", results, FLAG, *flags))
+
+
+@pytest.mark.parametrize("kind", ["conversations", "jsonl", "parquet", "txt", "webdataset", "huggingface"])
+def test_captions_of_media_outside_their_root_are_left_out_unless_that_is_allowed(results: Path, kind: str) -> None:
+    (results.parent / "escape.png").write_bytes(b"media")
+    (results.parent / "media" / "sub").mkdir()
+    command = script("export", "--data-folder", results, "--format", kind, "--output", results.parent / "out")
+    done = run(command)
+    assert done.returncode == 1
+    told = "left out: 1 captions of media outside their root (--allow-outside-root takes them) (first: photos/1)"
+    assert told in done.stdout
+    assert "2 captions written" in done.stdout
+    assert "3 captions written" in succeed([*command, "--overwrite", FLAG])
 
 
 def test_conversations_are_annotation_files_again(tmp_path: Path, results: Path) -> None:
@@ -43,7 +58,7 @@ def test_conversations_are_annotation_files_again(tmp_path: Path, results: Path)
     assert clip["video"] == "a.mp4"
     assert clip["conversations"][0]["value"].startswith("<video>\n")
     plan = tmp_path / "plan.jsonl"
-    succeed(module("plan", "--metafile", out / "Metafile.json", "--num-ranks", "1", "--output", plan))
+    succeed(module("plan", "--metafile", out / "Metafile.json", "--num-ranks", "1", "--output", plan, FLAG))
     assert sum(json.loads(line)["total"] for line in plan.read_text().splitlines()) == 3
 
 
@@ -61,7 +76,7 @@ def test_texts_stay_under_the_output_folder(tmp_path: Path, results: Path) -> No
 def test_texts_beside_the_media(tmp_path: Path, results: Path) -> None:
     done = run(script("export", "--data-folder", results, "--format", "txt", "--beside"))
     assert done.returncode == 1
-    assert f"left out: 1 captions of media outside their root (first: {tmp_path}/escape.png)" in done.stdout
+    assert "left out: 1 captions of media outside their root (--allow-outside-root takes them)" in done.stdout
     assert not (tmp_path / "escape.txt").exists()
     assert (tmp_path / "media" / "0.txt").read_text() == "caption 0\n"
     assert (tmp_path / "media" / "a.txt").read_text() == "caption 0\n"

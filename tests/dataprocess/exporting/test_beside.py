@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -226,3 +227,50 @@ def test_members_of_tar_files_have_no_place_beside_them(tmp_path: Path, captions
     assert outcome.status == 1
     assert "photos/3: lies in a tar file, beside which is no place; use --format webdataset" in outcome.said
     assert not list(tmp_path.rglob("*.txt"))
+
+
+# --- folders that were made to lead elsewhere
+
+
+def test_nothing_is_written_or_taken_away_behind_a_link_out_of_the_root(
+    tmp_path: Path, media: Path, put: Beside
+) -> None:
+    outside = tmp_path / "outside"
+    (media / "sub").rename(outside)
+    (media / "sub").symlink_to(outside)
+    told = put([record(media, 0), record(media, 3)])
+    assert (told.status, sorted(path.name for path in outside.iterdir())) == (1, ["3.png"])
+    assert "left out: 1 captions of media behind links out of their root" in told.said
+    assert texts(media) == {"0.txt": "caption 0\n"}
+    (outside / "3.txt").write_text("mine\n")
+    files = {"sub/3.txt": hashlib.sha256(b"mine\n").hexdigest()}
+    of = dict.fromkeys(files, str((tmp_path / "Caption").resolve()))
+    (media / NAME).write_text(json.dumps({"format": 1, "files": files, "of": of}))
+    assert put([record(media, 0)], "--overwrite").status == 0
+    assert (outside / "3.txt").read_text() == "mine\n"
+    (outside / "3.txt").unlink()
+    assert put([record(media, 0), record(media, 3)], "--overwrite", "--allow-outside-root").status == 0
+    assert (outside / "3.txt").read_text() == "caption 3\n"
+
+
+def test_a_list_that_names_files_elsewhere_is_refused(tmp_path: Path, media: Path, put: Beside) -> None:
+    (tmp_path / "mine.txt").write_text("mine\n")
+    files = {"../mine.txt": hashlib.sha256(b"mine\n").hexdigest()}
+    of = dict.fromkeys(files, str((tmp_path / "Caption").resolve()))
+    (media / NAME).write_text(json.dumps({"format": 1, "files": files, "of": of}))
+    told = put([record(media, 0)], "--overwrite")
+    assert (told.status, told.said.count("\n")) == (1, 1)
+    assert f"{media / NAME}: names a file that is not below its folder (../mine.txt); move it away" in told.said
+    assert (tmp_path / "mine.txt").read_text() == "mine\n"
+
+
+@pytest.mark.timeout(60)
+def test_a_link_in_the_way_of_a_text_is_not_written_through(tmp_path: Path, media: Path, put: Beside) -> None:
+    (tmp_path / "mine.txt").write_text("mine\n")
+    (media / ".metacaptioner-export.tmp").symlink_to(tmp_path / "mine.txt")
+    os.mkfifo(media / "1.txt")
+    told = put([record(media, 0), record(media, 1)])
+    assert f"1 .txt files are not an export's, or were edited since (first: {media / '1.txt'})" in told.said
+    assert put([record(media, 0), record(media, 1)], "--own-texts", "replace").status == 0
+    assert texts(media) == {"0.txt": "caption 0\n", "1.txt": "caption 1\n"}
+    assert (tmp_path / "mine.txt").read_text() == "mine\n"

@@ -159,7 +159,7 @@ def test_what_a_cell_holds_tells_what_it_is(build: Build, tmp_path: Path, pngs: 
 
 def test_names_of_files_on_this_machine(build: Build, tmp_path: Path, pngs: list[bytes]) -> None:
     place = parquet(tmp_path / "p", {"image": ["../pictures/0.png", str(tmp_path / "pictures" / "1.png"), "none.png"]})
-    built = build(tmp_path / "out" / "Metafile.json", "huggingface", place)
+    built = build(tmp_path / "out" / "Metafile.json", "huggingface", place, "--allow-outside-root")
     assert packed(tmp_path / "out", built) == pngs[:2]
     assert "left out: 1 rows whose file in the column 'image' cannot be read" in built.said
     with pytest.raises(UserError, match="'image' holds names of files, which are not in the dataset: download them"):
@@ -286,7 +286,7 @@ def test_folders_as_the_library_would_misread_them(
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"a.{name}").write_text(text)
-        built = build(tmp_path / "out" / f"{name}.json", "huggingface", name)
+        built = build(tmp_path / "out" / f"{name}.json", "huggingface", name, "--allow-outside-root")
         assert packed(tmp_path / "out", built) == pngs[:1], built.said
         assert answer(built.rows[0]) == "a"
     (tmp_path / "tars").mkdir()

@@ -10,7 +10,7 @@ from tests.dataprocess.inputs.building import Build, answer
 def test_a_csv_of_paths(build: Build, tmp_path: Path) -> None:
     text = 'path,caption,id,width\n"a, b.jpg","He said ""hi"".\nTwo lines.",007,3\nclip.MP4,,x,\n"/abs/c.png",C.,,\n'
     (tmp_path / "paths.csv").write_text(text, encoding="utf-8-sig")
-    built = build(tmp_path / "out" / "Metafile.json", "table", tmp_path / "paths.csv")
+    built = build(tmp_path / "out" / "Metafile.json", "table", tmp_path / "paths.csv", "--allow-outside-root")
     assert built.status == 0
     assert [(row["id"], row.get("image") or row["video"], answer(row)) for row in built.rows] == [
         ("007", "a, b.jpg", 'He said "hi".\nTwo lines.'),
