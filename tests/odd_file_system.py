@@ -278,10 +278,13 @@ def _serve(oddities: Oddities, behind: Path, folder: Path, full: Path) -> None:
             return self.flock(path, fh, 0)
 
     class Fuse(FUSE):  # type: ignore[misc]
-        """Takes a lock whose path is not told, too."""
+        """Hands on the handles where they are told in place of paths."""
 
         def flock(self, path: bytes | None, fip: Any, op: int) -> int:
             return int(self.operations.flock(None, fip.contents.fh, op))
+
+        def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
+            return int(self.operations.truncate(path and os.fsdecode(path), length, fip.contents.fh if fip else None))
 
     Fuse(
         Odd() if oddities.flock == "works" else OddLocks(),

@@ -38,6 +38,11 @@ def test_files_are_written_appended_renamed_and_removed(tmp_path: Path, oddities
             file.write("two\n")
             file.flush()
             os.fsync(file.fileno())
+            os.ftruncate(file.fileno(), 6)
+            os.ftruncate(file.fileno(), 8)
+            os.ftruncate(file.fileno(), 4)
+            file.write("two\n")
+            file.flush()
             first.replace(second)
             file.write("three\n")
         assert second.read_text() == (odd.behind / "folder" / "second").read_text() == "one\ntwo\nthree\n"
