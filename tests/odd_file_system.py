@@ -293,7 +293,7 @@ def _serve(oddities: Oddities, behind: Path, folder: Path, full: Path) -> None:
         nothreads=True,
         use_ino=True,
         hard_remove=oddities.removed == "stale",
-        entry_timeout=0.0 if oddities.ignores_case else 1.0,
+        entry_timeout=0.0,  # what is done behind is seen at once
         attr_timeout=0.0,
         fsname="odd",
         subtype="odd",

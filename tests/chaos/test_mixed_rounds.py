@@ -61,7 +61,6 @@ def kill(world: World, ranks: list[Rank]) -> int:
 
 
 def launch_and_kill(world: World) -> None:
-    """Killed, and while the others still work the same command runs again: who is killed is nobody's hindrance."""
     before = world.before()
     ranks = world.launch(*world.alone, delay=SLOWER, supervised=world.dice.random() < 0.3)
     killed = kill(world, ranks)
@@ -117,10 +116,9 @@ def plan_without_results(world: World) -> None:
 
 
 def plan_and_launch(world: World) -> None:
-    word = world.dice.choice(WORDS)
     plan_again(world)
     before = world.before()
-    world.ended(world.launch(*world.alone, *word), before)
+    world.ended(world.launch(*world.alone, *world.dice.choice(WORDS)), before)
 
 
 def plan_in_mid_run(world: World) -> None:
@@ -202,10 +200,10 @@ def score(world: World) -> None:
     if not world.lines():
         return
     before, twice = world.before(), world.dice.random() < 0.4
-    word = () if twice else world.alone
-    ranks = world.launch_scores(*word, processes=world.dice.choice((1, 2, 4)), delay=SLOW)
+    how = ("--resample", world.dice.choice((0, 1, 2)), *(() if twice else world.alone))
+    ranks = world.launch_scores(*how, processes=world.dice.choice((1, 2, 4)), delay=SLOW)
     if twice:
-        ranks += world.launch_scores(processes=world.dice.choice((1, 2, 4)), delay=SLOW)
+        ranks += world.launch_scores(*how, processes=world.dice.choice((1, 2, 4)), delay=SLOW)
     kills = kill(world, ranks) if world.dice.random() < 0.4 else 0
     world.ended(ranks, before, kills=kills)
 
@@ -249,7 +247,9 @@ def test_a_mixed_round(tmp_path: Path, run: Runner, number: int) -> None:
         world = World(odd, oddities_of(number), tmp_path, run, dice)
         for _ in range(dice.randrange(4, 9)):
             step = dice.choice(STEPS)
+            world.need_work()
             world.log.append(f"--- {step.__name__}")
             step(world)
         world.log.append("--- finish")
         finish(world)
+        print(f"{world.launches} launches, {world.refused} of them refused")

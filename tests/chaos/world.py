@@ -18,7 +18,7 @@ from tests.chaos.forked import Rank, start
 from tests.helpers import Outcome, Row, Runner, picture_rows
 from tests.odd_file_system import OddFolder, Oddities
 
-PICTURES, SAMPLES, IN_FLIGHT = 60, 20, 4
+PICTURES, SAMPLES, ADDED, IN_FLIGHT = 120, 20, 8, 4
 BROKEN = 2
 """So many pictures cannot be decoded at first."""
 
@@ -32,8 +32,9 @@ def whole_records(folder: Path) -> list[Row]:
 
 @dataclass(frozen=True)
 class Before:
-    """What needs nothing any more when a launch begins: samples, and captions with their scores."""
+    """What needs nothing any more when a launch begins: samples, and captions with their scores; and all records."""
 
+    records: dict[str, int]
     captioned: frozenset[str]
     scored: frozenset[tuple[str, str]]
 
@@ -51,7 +52,8 @@ class World:
     plans: int = 0
     launches: int = 0
     log: list[str] = field(default_factory=list)
-    refusals: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    """Launches of which every process was."""
 
     def __post_init__(self) -> None:
         picture_rows(self.folder / "media", PICTURES)
@@ -102,6 +104,14 @@ class World:
         self._note(f"plan {metafile} for {ranks} {_words(flags)}", outcome.status, outcome.said)
         return outcome
 
+    def need_work(self) -> None:
+        """Where all is done, more rows are added, and planned."""
+        if self.is_complete():
+            for name in self.rows:
+                self.rows[name] += self.dice.sample(self.free_pictures(), ADDED // 2)
+                self.write_data()
+            self.plan_anew("--results", self.out)
+
     # --- launches
 
     @property
@@ -127,7 +137,7 @@ class World:
         return self._start("captionpipeline", what, processes or self.ranks_of(plan), delay, supervised)
 
     def launch_scores(self, *flags: object, processes: int, delay: float = 0.0) -> list[Rank]:
-        what = ("--data-folder", self.out, "--resample", self.dice.choice((0, 1, 2)), *flags)
+        what = ("--data-folder", self.out, *flags)
         return self._start("inferscore", what, processes, delay, supervised=False)
 
     def _start(self, stage: str, what: Sequence[object], count: int, delay: float, supervised: bool) -> list[Rank]:
@@ -164,7 +174,16 @@ class World:
         captions = {r["sample_id"]: r for r in whole_records(self.out) if self.is_of_its_row(r) and r["status"] == "ok"}
         scored = {(r["sample_id"], r.get("caption_hash", "")) for r in whole_records(self.out / "score")}
         now = {(name, caption_hash(record["caption"])) for name, record in captions.items()}
-        return Before(frozenset(captions), frozenset(scored & now))
+        return Before(self.counts(), frozenset(captions), frozenset(scored & now))
+
+    def counts(self) -> dict[str, int]:
+        """Of each result file how many whole records it has."""
+        paths = sorted(self.out.rglob("Rank*_node*_*.jsonl"))
+        return {
+            str(path.relative_to(self.out)): path.read_bytes().count(b"\n")
+            for path in paths
+            if "runs" not in path.parts
+        }
 
     def is_of_its_row(self, record: Row) -> bool:
         pictures = self.rows.get(record["data_name"], [])
@@ -179,15 +198,18 @@ class World:
         for rank in ranks:
             rank.wait()
             self._note("", rank.status, rank.said)
-        bad = [rank for rank in ranks if rank.status != 0]
-        for rank in bad:
             assert "Traceback" not in rank.said, self.told(rank.said)
-            worked = bool(rank.asked()) and rank.status == 1
-            assert not worked or mishap or kills, self.told("a rank stopped in mid work", rank.said)
+            stopped = rank.status == 1 and bool(rank.asked())
+            assert not stopped or mishap or kills, self.told("a rank stopped in mid work", rank.said)
         self.check_records()
+        if all(rank.status == 1 and not rank.asked() for rank in ranks):
+            self.refused += 1
+            assert self.counts() == before.records, self.told(
+                "refused, and yet changed something", before, self.counts()
+            )
         if not mishap:
             self._check_payments(ranks, before, kills)
-        return bad
+        return [rank for rank in ranks if rank.status != 0]
 
     def check_records(self) -> None:
         """No sample has two records, nor two scores of one caption, in whichever files."""
