@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from MetaCaptioner.pace import ENOUGH_SECONDS, Account, Accounts, Watched, by_plan_rank, launch_of, overall_rate
-from MetaCaptioner.plan import read_plan
+from MetaCaptioner.plan_file import read_plan
 from MetaCaptioner.standing import Count, Oddities, Standing
 
 RankState = Literal["done", "working", "loading", "waiting", "not begun", "silent", "stopped", "failed", "ended"]

@@ -26,7 +26,7 @@ from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.named_media import GONE, OTHER_MEDIA, named_in
-from MetaCaptioner.plan import PlanRow, read_plan
+from MetaCaptioner.plan_file import PlanRow, read_plan
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.provenance import Provenance
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
