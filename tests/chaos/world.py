@@ -54,8 +54,11 @@ class World:
     log: list[str] = field(default_factory=list)
     refused: int = 0
     """Launches of which every process was."""
+    foreign: int = 0
+    """Records of another project that came into the folder first."""
 
     def __post_init__(self) -> None:
+        self._began = time.monotonic()
         picture_rows(self.folder / "media", PICTURES)
         for number in range(BROKEN):
             self.picture(number).write_bytes(b"no picture")
@@ -211,6 +214,11 @@ class World:
             self._check_payments(ranks, before, kills)
         return [rank for rank in ranks if rank.status != 0]
 
+    def note_foreign(self, before: Before) -> None:
+        """A folder that had no results is another project's if that comes first."""
+        if not before.records:
+            self.foreign = sum(record["data_name"] not in self.rows for record in whole_records(self.out))
+
     def check_records(self) -> None:
         """No sample has two records, nor two scores of one caption, in whichever files."""
         for folder in (self.out, self.out / "score", *sorted((self.out / "score").glob("resample/*"))):
@@ -229,9 +237,12 @@ class World:
         assert len(twice) <= kills * IN_FLIGHT, self.told(f"paid twice with {kills} kills: {sorted(twice)}")
 
     def is_complete(self) -> bool:
+        """Whether every sample has its one record, and there are no others than those of whom came first."""
         wanted = {f"{name}/{n}": 1 for name, pictures in self.rows.items() for n in range(len(pictures))}
         records = whole_records(self.out)
-        return Counter(r["sample_id"] for r in records) == wanted and all(map(self.is_of_its_row, records))
+        own = [record for record in records if record["data_name"] in self.rows]
+        found = Counter(record["sample_id"] for record in own)
+        return found == wanted and all(map(self.is_of_its_row, own)) and len(records) - len(own) == self.foreign
 
     def verify(self) -> Outcome:
         return self.run.main(verify, "--plan", self.plan, "--data-folder", self.out)
@@ -243,6 +254,9 @@ class World:
         self.log.append(f"{what}: status {status} {' '.join(errors)[:400]}")
         if status == 1:
             assert errors, self.told(said)
+
+    def begin(self, step: str) -> None:
+        self.log.append(f"--- {step} ({time.monotonic() - self._began:.1f} s)")
 
     def told(self, *more: object) -> str:
         """The whole story, for a failure."""
