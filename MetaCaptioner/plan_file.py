@@ -85,6 +85,21 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
     return rows, problems
 
 
+def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
+    """The rows of a plan, cut so that no sample is in two of them: an overlap goes to the row that begins first.
+
+    Every process sees the whole plan and so comes to the same cut.
+    """
+    covered: dict[str, int] = {}
+    cut: dict[int, PlanRow] = {}
+    for place, row in sorted(enumerate(rows), key=lambda entry: (entry[1].start_idx, entry[0])):
+        start = max(row.start_idx, covered.get(row.data_name, 0))
+        covered[row.data_name] = max(covered.get(row.data_name, 0), row.end_idx)
+        overlaps = start > row.start_idx
+        cut[place] = row.model_copy(update={"start_idx": min(start, row.end_idx)}) if overlaps else row
+    return [cut[place] for place in range(len(rows))]
+
+
 def write_plan(rows: Sequence[PlanRow], path: Path) -> None:
     """Write the plan in one atomic step.
 

@@ -23,7 +23,7 @@ from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.expected import expected_rows
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone, restated
-from MetaCaptioner.plan_file import PlanRow, fingerprint, read_plan
+from MetaCaptioner.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
 from MetaCaptioner.results import (
     RankResults,
     ResultError,
@@ -123,6 +123,14 @@ def stated_plan(folder: Path) -> FolderPlan | None:
         return None
 
 
+def told_of_another(folder: Path, plan: Path, rows: Sequence[PlanRow]) -> str:
+    """What to say where the results of a folder are of another plan than this one; nothing if they are of this."""
+    said, mine = stated_plan(folder), described(plan, without_overlaps(rows))
+    if said is None or said.fingerprint == mine.fingerprint:
+        return ""
+    return f"{folder}: its results are of plan {said.plan}; {plan} is another one: {mine.differences(said)}"
+
+
 @dataclass(frozen=True)
 class ThisPlan:
     """The plan of a run, for the folder that its results go to; with `adopt` whatever the folder says."""
@@ -220,7 +228,7 @@ def refuse_to_replace(plan: Path, rows: Sequence[PlanRow]) -> None:
         UserError: names the folder of those results, and what to do.
     """
     mine = described(plan, rows)
-    for folder in _noted_folders(plan):
+    for folder in _noted_folders(plan) if plan.exists() else ():
         said = stated_plan(folder)
         if said is None or said.plan != mine.plan or said.fingerprint == mine.fingerprint or not result_files(folder):
             continue
@@ -237,7 +245,7 @@ def _progress(folder: Path, plan: Path, said: FolderPlan) -> tuple[int, int]:
     """(samples done, all) of a plan; none are known to be done where its file has become another one."""
     rows = []
     with suppress(UserError):
-        rows = read_plan(plan)[0]
+        rows = without_overlaps(read_plan(plan)[0])
     if not rows or described(plan, rows).fingerprint != said.fingerprint:
         return 0, said.samples
     done = done_samples(folder)

@@ -20,7 +20,7 @@ from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
-from MetaCaptioner.plan_file import read_plan
+from MetaCaptioner.plan_file import read_plan, without_overlaps
 from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.Prompt import Part, Prompts, limit_output, load_prompts
@@ -39,7 +39,6 @@ from MetaCaptioner.work import (
     open_results,
     planned,
     redo_left,
-    without_overlaps,
 )
 
 # The engine's processes are spawned, and so import this module before they do anything else.

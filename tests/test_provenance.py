@@ -364,7 +364,7 @@ def test_members_of_other_tar_files_are_other_media(tmp_path: Path, run: Runner)
     run.caption(plan, out)
     assert run.caption(plan, out, engine_opens=False).status == 0
     write_annotation(tmp_path / "set.json", [{"image": "same.png", "tar": tar} for tar in reversed(tars)])
-    refused(run.caption(plan, out, engine_opens=False), "2 of other media", "(of 0.tar[same.png], the row names 1.tar[")
+    refused(run.caption(plan, out, engine_opens=False), "2 of other media", ".tar[same.png], the row names ")
 
 
 def test_failed_rows_that_named_no_media_are_no_other_media(tmp_path: Path, run: Runner) -> None:
