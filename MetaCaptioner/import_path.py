@@ -22,21 +22,22 @@ def leave_out_current_folder() -> None:
     if sys.path[0] == _ROOT and _ROOT not in absolute:
         absolute.insert(0, _ROOT)
     os.environ |= {"PYTHONPATH": os.pathsep.join(absolute), "PYTHONSAFEPATH": "1"}
-    keep_libraries_absolute()
+    keep_search_paths_absolute()
 
 
-def keep_libraries_absolute() -> None:
-    """Have no process that is started from here look for shared libraries in its current folder.
+def keep_search_paths_absolute() -> None:
+    """Have no process that is started from here look for programs and shared libraries in its current folder.
 
-    That is what an empty entry of LD_LIBRARY_PATH means, such as that behind the last colon of `/usr/local/lib:`.
+    That is what an empty entry means, such as that behind the last colon of `/usr/local/lib:`.
 
-    Source: ld.so(8).
+    Source: ld.so(8), LD_LIBRARY_PATH; POSIX.1-2017, "Environment Variables", PATH.
     """
-    _, absolute = _entries("LD_LIBRARY_PATH")
-    if absolute:
-        os.environ["LD_LIBRARY_PATH"] = os.pathsep.join(absolute)
-    else:
-        os.environ.pop("LD_LIBRARY_PATH", None)
+    for name in ("PATH", "LD_LIBRARY_PATH"):
+        _, absolute = _entries(name)
+        if absolute:
+            os.environ[name] = os.pathsep.join(absolute)
+        else:
+            os.environ.pop(name, None)
 
 
 def is_being_run() -> bool:

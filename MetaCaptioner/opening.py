@@ -67,8 +67,8 @@ def leads_out(root: Path, name: str) -> bool:
     """Whether a name leads out of `root` by its own words: absolute, or by `..`. Links only `open_file` sees."""
     if ".." not in name and name[:1] != "/" and name[:5].lower() != "file:":
         return False
-    path = _absolute(os.path.join(root, local_or_itself(name)))  # noqa: PTH118 (names of any kind, for millions)
-    return not (_is_in(path, _absolute(root)) or _is_in(path, _real(root)))
+    path = _absolute(os.path.join(_spelt(root), local_or_itself(name)))  # noqa: PTH118 (names of any kind, for millions)
+    return not (_is_in(path, _spelt(root)) or _is_in(path, _real(root)))
 
 
 def is_below(root: Path, path: Path) -> bool:
@@ -105,6 +105,11 @@ def _is_really_in(place: str, root: Path) -> bool:
 
 def _is_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
+
+
+@cache
+def _spelt(root: Path) -> str:
+    return _absolute(root)
 
 
 @cache

@@ -29,7 +29,7 @@ from MetaCaptioner.engine.vllm_arguments import (
     necessary,
 )
 from MetaCaptioner.errors import BadArguments, EngineDead, SampleError, UserError
-from MetaCaptioner.import_path import keep_libraries_absolute
+from MetaCaptioner.import_path import keep_search_paths_absolute
 from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
 
@@ -65,7 +65,7 @@ def _load_opencv() -> None:
     """
     with suppress(ImportError):
         import cv2  # noqa: F401
-    keep_libraries_absolute()
+    keep_search_paths_absolute()
 
 
 class VllmEngine:

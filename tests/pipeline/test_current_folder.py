@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.import_path import keep_libraries_absolute
+from MetaCaptioner.import_path import keep_search_paths_absolute
 from tests.helpers import make_clip, picture_rows, write_annotation, write_metafile
 from tests.pipeline.commands import environment, module, script, succeed
 from tests.random_model import ROOT
@@ -167,7 +167,7 @@ def test_shared_libraries_are_looked_for_in_absolute_folders(
     monkeypatch: pytest.MonkeyPatch, given: str, left: str | None
 ) -> None:
     monkeypatch.setenv("LD_LIBRARY_PATH", given)
-    keep_libraries_absolute()
+    keep_search_paths_absolute()
     assert os.environ.get("LD_LIBRARY_PATH") == left
     told = f'source {ROOT}/script/safe_paths.sh; echo "${{LD_LIBRARY_PATH-unset}}"'
     done = subprocess.run(

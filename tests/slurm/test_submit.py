@@ -116,6 +116,24 @@ def test_a_mixture_that_is_wanted_is_none_to_verify(tmp_path: Path) -> None:
     assert '--scores \\\n  "$@"' in (SUBMIT.parent / "filter.sbatch").read_text()
 
 
+def test_that_media_may_lie_outside_their_root_is_told_to_all_that_read_them(tmp_path: Path) -> None:
+    stand_in = f'#!/bin/bash\necho "$OUTSIDE $@" >>{tmp_path}/jobs\necho 1\n'
+    (tmp_path / "sbatch").write_text(stand_in)
+    (tmp_path / "sbatch").chmod(0o755)
+    rows = [{"image": str(tmp_path / "media" / row["image"])} for row in picture_rows(tmp_path / "media", 2)]
+    write_annotation(tmp_path / "set.json", rows)
+    (tmp_path / "root").mkdir()
+    metafile = write_metafile(tmp_path, set={"root": "root", "annotation": "set.json"})
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RUN": str(tmp_path / "out"), "METAFILE": str(metafile)}
+    refused = run(["bash", SUBMIT], variables)
+    assert (refused.returncode, "leads out of the root" in refused.stdout) == (1, True)
+    succeed(["bash", SUBMIT, "--allow-outside-root"], variables)
+    jobs = (tmp_path / "jobs").read_text().splitlines()
+    assert len(jobs) == 5
+    assert all(line.startswith("--allow-outside-root ") for line in jobs)  # for the plan that apply.sbatch makes
+    assert [line.split("/")[-1] for line in jobs if not line.endswith(" --allow-outside-root")] == ["apply.sbatch"]
+
+
 @pytest.mark.engine
 @pytest.mark.long
 def test_the_demos_model_on_two_nodes_stopped_in_mid_run(tmp_path: Path, cluster: Cluster) -> None:
