@@ -1,7 +1,6 @@
 """The judge: what it is asked and answers, and which captions its marks let through."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.engine import Constraint
 from MetaCaptioner.errors import BadArguments, SampleError
+from MetaCaptioner.json_text import from_json
 from MetaCaptioner.metafile import first_problem
 from MetaCaptioner.named_media import same_media
 from MetaCaptioner.Prompt import Prompts
@@ -55,7 +55,7 @@ def parse_verdict(text: str) -> Verdict:
         SampleError: `bad_verdict`.
     """
     try:
-        return Verdict.model_validate(json.loads(text, strict=False))
+        return Verdict.model_validate(from_json(text, strict=False))
     except ValidationError as error:
         raise SampleError("bad_verdict", f"the judge's answer cannot be used: {first_problem(error)}") from error
     except ValueError as error:

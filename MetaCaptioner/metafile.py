@@ -22,8 +22,10 @@ from MetaCaptioner.annotation_row import (
     sound_id,
     without_media,
 )
+from MetaCaptioner.characters import is_whole
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import BAD_ROW, NO_MEDIA, UserError
+from MetaCaptioner.json_text import from_json
 from MetaCaptioner.source import MediaSource, TarPlace, is_content
 from MetaCaptioner.source import media_source as media_source
 from MetaCaptioner.spelling import find, local_name
@@ -131,7 +133,7 @@ def read_json(path: Path, what: str) -> Any:
         UserError: it is missing, unreadable or no JSON (the message gives line and column). UTF-16 is read too.
     """
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=_without_duplicates)
+        return from_json(path.read_bytes(), pairs_hook=_without_duplicates)
     except _DuplicateKeyError as error:
         raise UserError(f"{what} {path}: the name '{error}' is there twice") from error
     except OSError as error:
@@ -141,7 +143,7 @@ def read_json(path: Path, what: str) -> Any:
     except json.JSONDecodeError as error:
         more = " (more than one JSON value?)" if error.msg == "Extra data" else ""
         raise UserError(f"{what} {path}: line {error.lineno}, column {error.colno}: {error.msg}{more}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists without end
+    except ValueError as error:
         raise UserError(f"{what} {path}: cannot be read: {error}") from error
 
 
@@ -193,10 +195,7 @@ def _problems_of_entry(name: str, entry: object, domains: Sequence[Domain]) -> l
 
 
 def _is_text(name: str) -> bool:
-    try:
-        return bool(name.strip()) and bool(name.encode())
-    except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
-        return False
+    return bool(name.strip()) and is_whole(name)
 
 
 def _problems_of_places(entry: object, folder: Path) -> list[str]:
@@ -371,8 +370,8 @@ def _no_object(row: object) -> str:
     if not isinstance(row, str):
         return told
     try:
-        json.loads(row)
-    except (ValueError, RecursionError) as error:
+        from_json(row)
+    except ValueError as error:
         why = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
         return f"{told} ({why}: {row[:40]!r})"
     if "\ufffd" in row:  # it would be JSON, but for the bytes in whose place these are

@@ -4,7 +4,6 @@ python -m MetaCaptioner.plan --metafile data/Metafile.json --num-ranks 32 --outp
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from MetaCaptioner import Prompt
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import first_problem, read_metafile
 from MetaCaptioner.provenance import add_others_arguments
@@ -153,7 +153,7 @@ def write_plan(rows: Sequence[PlanRow], path: Path) -> None:
         UserError: it cannot be written.
     """
     with atomic_write(path, "plan") as file:
-        file.writelines(json.dumps(row.model_dump(), ensure_ascii=False).encode() + b"\n" for row in rows)
+        file.writelines(to_json(row.model_dump()) + b"\n" for row in rows)
 
 
 def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: int) -> str:

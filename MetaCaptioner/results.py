@@ -1,7 +1,6 @@
 """`Rank*_node*_*.jsonl`: append, recover, read back. The only module that opens result files."""
 
 import fcntl
-import json
 import os
 import re
 import time
@@ -17,6 +16,7 @@ import numpy as np
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.record import Record, Told, glance, parse_record
 from MetaCaptioner.rows import Row, RowNumbers, row_of
 
@@ -304,7 +304,7 @@ class RankResults:
         Raises:
             ResultError: the disk is full or the like; a part of a line that got through is taken back.
         """
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
+        line = to_json(record) + b"\n"
         path = self.folder / str(ResultName(self.rank, self.node, stem, self.part))
         try:
             if stem not in self._open_files:

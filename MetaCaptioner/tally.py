@@ -11,7 +11,6 @@ begins and ends like a record and says so is taken for one; `dataprocess/verify.
 """
 
 import errno
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.record import glance, parse_record
 from MetaCaptioner.results import ResultError, ResultName, result_files
 from MetaCaptioner.side_by_side import side_by_side
@@ -256,7 +256,7 @@ def _count_ok(block: bytes, starts: Places, breaks: Places, parsed: NDArray[np.b
 
 def _row_numbers(block: bytes, starts: Places, data_name: str) -> tuple[NDArray[np.bool_], Rows]:
     """Which lines begin with the identity of a sample of this dataset; and the row of each that does."""
-    name = json.dumps(data_name, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
+    name = to_json(data_name)[1:-1]
     before = b'{"sample_id": "' + name + b"/"
     after = b'", "data_name": "' + name + b'", "index": '
     numbers = starts + len(before)

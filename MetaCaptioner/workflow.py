@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from MetaCaptioner.characters import whole
 from MetaCaptioner.engine import Completion, Constraint, Sampling
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import Media
@@ -104,9 +105,12 @@ def placeholders(prompt: str) -> list[str]:
 
 
 def fill(prompt: str, texts: Mapping[str, str]) -> str:
-    """`prompt` with its placeholders replaced; what is filled in is not looked through again."""
+    """`prompt` with its placeholders replaced; what is filled in is not looked through again.
+
+    No tokenizer takes half of a pair of surrogates, which a caption of elsewhere may have.
+    """
     parts = string.Formatter().parse(prompt)
-    return "".join(literal + (texts[name] if name is not None else "") for literal, name, _, _ in parts)
+    return whole("".join(literal + (texts[name] if name is not None else "") for literal, name, _, _ in parts))
 
 
 def check_completion(agent: Agent, completion: Completion) -> None:

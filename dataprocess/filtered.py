@@ -13,6 +13,7 @@ import numpy as np
 from MetaCaptioner.candidates import Candidate, all_candidates
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write
+from MetaCaptioner.json_text import from_json, to_json
 from MetaCaptioner.named_media import named_in
 from MetaCaptioner.record import Record, told_of
 from MetaCaptioner.results import DoneSamples, read_records, result_files
@@ -31,7 +32,7 @@ def remember_place(data_folder: Path, output: Path) -> None:
             pointer.unlink(missing_ok=True)
             return
         with atomic_write(pointer, "pointer") as file:
-            file.write(json.dumps({"filtered": os.path.relpath(output, data_folder)}).encode() + b"\n")
+            file.write(to_json({"filtered": os.path.relpath(output, data_folder)}) + b"\n")
     except (NotWritten, OSError):  # results may well be read-only, which is a reason to filter into another place
         say(f"note: {data_folder} cannot be written; name this folder to exports: --filtered {output}")
 
@@ -44,7 +45,7 @@ def find_place(data_folder: Path) -> Path:
     """
     pointer = data_folder / _POINTER
     try:
-        return Path(os.path.normpath(data_folder / str(json.loads(pointer.read_bytes())["filtered"])))
+        return Path(os.path.normpath(data_folder / str(from_json(pointer.read_bytes())["filtered"])))
     except FileNotFoundError:
         return data_folder / "filtered"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -54,7 +55,7 @@ def find_place(data_folder: Path) -> Path:
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """The summary of a filter, which it writes last; None where there is none, so that it did not come to an end."""
     try:
-        content = json.loads((folder / SUMMARY).read_bytes())
+        content = from_json((folder / SUMMARY).read_bytes())
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

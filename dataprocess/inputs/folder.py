@@ -1,7 +1,6 @@
 """A folder tree of pictures and clips, with captions in `.txt` files beside them."""
 
 import heapq
-import json
 import os
 import stat
 from collections import deque
@@ -17,6 +16,7 @@ from inputs.exported import Exported
 from inputs.found import Found, Given, Input, Notes, modality_of
 from inputs.values import LONGEST_CAPTION_BYTES, caption_text
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.json_text import from_json, to_json
 
 _SORTED_IN_MEMORY = 100_000
 _TS_PACKET = 188
@@ -181,12 +181,12 @@ def sorted_on_disk(names: Iterable[str]) -> Iterator[str]:
 
 def _on_disk(names: Sequence[str]) -> Iterator[str]:
     """The names again, which meanwhile wait in a temporary file."""
-    waiting = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 closed when they have been read back
-    waiting.writelines(f"{json.dumps(name)}\n" for name in names)
+    waiting = TemporaryFile("w+b")  # noqa: SIM115 closed when they have been read back
+    waiting.writelines(to_json(name) + b"\n" for name in names)
     waiting.seek(0)
 
     def back() -> Iterator[str]:
         with waiting:
-            yield from map(json.loads, waiting)
+            yield from map(from_json, waiting)
 
     return back()

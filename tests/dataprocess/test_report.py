@@ -255,7 +255,7 @@ def test_what_models_wrote_cannot_end_its_element(tmp_path: Path, write_lines: W
     hostile = caption_record(0, name="</script>", caption=HOSTILE, agents={HOSTILE: {"text": HOSTILE}}, task=HOSTILE)
     write_lines(tmp_path / "Rank0_node0_photos.jsonl", [hostile, failed(caption_record(1), HOSTILE)])
     data = report(tmp_path)
-    seen = HOSTILE.replace("\ud800", "?")
+    seen = HOSTILE.replace("\ud800", r"\ud800")
     entry = next(sample for sample in data["gallery"] if sample["dataset"] == "</script>")["captions"][0]
     assert (entry["caption"], entry["agents"][0]["text"]) == (seen, seen)
     page = (tmp_path / "report.html").read_text()
