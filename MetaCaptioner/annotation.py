@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from MetaCaptioner.annotation_kind import large_object, only_object, other_kind
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone
-from MetaCaptioner.json_text import from_json
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
 
 INDEXED_FROM_BYTES = 32 * 2**20
 _BLOCK_BYTES = 64 * 2**10
@@ -40,8 +40,6 @@ _BETWEEN_ROWS = b" \t\r\n,"
 _FIRST_KEY = re.compile(rb'\{\s*("(?:[^"\\]|\\.)*")')
 _NEXT_ROW = re.compile(rb"\}(\s*,\s*\{\s*)$")
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
-_NOT_PLAIN_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises; the standard library's parser then decides, which takes NaN and lone surrogates too."""
 
 Read = Callable[[int, int], bytes]
 """(number of bytes, offset) -> bytes; fewer at the end of the file."""
@@ -263,7 +261,7 @@ def _split_list(data: bytes) -> list[bytes]:
     """The texts of the items in a piece of a JSON list, which ends behind an item."""
     try:
         return list(map(bytes, _ROWS.decode(b"[" + data.rstrip(_BETWEEN_ROWS) + b"]")))
-    except _NOT_PLAIN_JSON:
+    except NOT_PLAIN_JSON:
         return [data[begin:end] for begin, end in _walk(data, is_last=True)[0]]
 
 
@@ -360,7 +358,7 @@ def _guess_cut(data: bytes) -> tuple[int, int] | None:
             length = place - len(gap[1])
             try:
                 return len(_ROWS.decode(b"[" + data[:length] + b"]")), length
-            except _NOT_PLAIN_JSON:
+            except NOT_PLAIN_JSON:
                 continue
     return None
 

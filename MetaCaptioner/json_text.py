@@ -11,9 +11,13 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import msgspec
+
 from MetaCaptioner.characters import ODD
 
 _MOST_SHOWN = 40
+NOT_PLAIN_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises; `from_json` then decides, which takes NaN and halves of pairs of surrogates too."""
 
 
 class NotJson(ValueError):

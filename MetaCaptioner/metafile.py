@@ -25,7 +25,7 @@ from MetaCaptioner.annotation_row import (
 from MetaCaptioner.characters import is_whole
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import BAD_ROW, NO_MEDIA, UserError
-from MetaCaptioner.json_text import from_json
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
 from MetaCaptioner.source import MediaSource, TarPlace, is_content
 from MetaCaptioner.source import media_source as media_source
 from MetaCaptioner.spelling import find, local_name
@@ -300,7 +300,7 @@ def glance(texts: Sequence[bytes]) -> list[PlainRow] | None:
             if not text.isascii():
                 text.decode()  # msgspec does not look into the texts that it passes over
         rows = [_PLAIN_ROW.decode(text) for text in texts]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_PLAIN_JSON:
         return None
     if any(row.image and row.video for row in rows):
         return None

@@ -20,6 +20,7 @@ import msgspec
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write, held_alone
+from MetaCaptioner.json_text import NOT_PLAIN_JSON
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
 from MetaCaptioner.results import RankResults, ResultError, read_glances, result_files
 
@@ -228,7 +229,7 @@ class Expected:
     def _are_at_work(self, own: RankResults, unlike: Sequence[Provenance]) -> bool:
         """Whether other processes work in the folder, perhaps without a record yet, that make something `unlike`."""
         for text in own.told_by_others():
-            with suppress(msgspec.MsgspecError):
+            with suppress(*NOT_PLAIN_JSON):
                 if msgspec.json.decode(text, type=Provenance) in unlike:
                     return True
         return False
@@ -256,7 +257,7 @@ def stated(folder: Path) -> list[Provenance]:
     """What a folder says that its records are made with; nothing where it says nothing that makes sense."""
     try:
         return msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=list[Provenance])
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *NOT_PLAIN_JSON):
         return []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from MetaCaptioner.errors import NO_MEDIA
-from MetaCaptioner.json_text import from_json
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
 from MetaCaptioner.metafile import Sample
 
 Record = dict[str, Any]
@@ -84,7 +84,7 @@ def glance(line: bytes) -> Told | None:
         if not line.isascii():
             line.decode()  # msgspec does not look into the texts that it passes over
         return _TOLD.decode(line)
-    except (ValueError, RecursionError, msgspec.MsgspecError):
+    except NOT_PLAIN_JSON:
         record = parse_record(line)
     return None if record is None else told_of(record)
 

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.json_text import to_json
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
 from MetaCaptioner.record import glance, parse_record
 from MetaCaptioner.results import ResultError, ResultName, result_files
 from MetaCaptioner.side_by_side import side_by_side
@@ -285,7 +285,7 @@ def _count_parsed(line: bytes, found: Found, pieces: dict[str, tuple[list[int], 
     try:
         failure = _FAILURE.decode(line)
         name, index, status, kind = failure.data_name, failure.index, failure.status, failure.error.kind
-    except (ValueError, msgspec.MsgspecError, RecursionError):
+    except NOT_PLAIN_JSON:
         told = glance(line)
         if told is None:
             found.broken += 1

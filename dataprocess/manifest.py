@@ -7,7 +7,7 @@ import msgspec
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
-from MetaCaptioner.json_text import to_json
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
 
 NAME = ".metacaptioner-export.json"
 FORMAT = 1
@@ -38,7 +38,7 @@ def read_manifest(root: Path) -> Manifest:
         return Manifest({})
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_PLAIN_JSON as error:
         raise UserError(f"{path}: tells not what exports wrote here ({error}); move it away") from error
     if manifest.format != FORMAT:
         raise UserError(f"{path}: is of format {manifest.format}, this program knows {FORMAT}")
