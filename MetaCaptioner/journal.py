@@ -21,7 +21,6 @@ from MetaCaptioner.rows import Row, RowNumbers, row_of
 
 CRASHES_BEFORE_ALONE = 2
 """A sample that was in flight at so many crashes is tried with nothing else in flight; one crash more is its own."""
-ENGINE_CRASH = "engine_crash"
 _LINES_BEFORE_REWRITE = 1000
 
 

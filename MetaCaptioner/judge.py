@@ -13,7 +13,7 @@ from MetaCaptioner.json_text import from_json
 from MetaCaptioner.metafile import first_problem
 from MetaCaptioner.named_media import same_media
 from MetaCaptioner.Prompt import Prompts
-from MetaCaptioner.record import Record, is_error
+from MetaCaptioner.record import Record, is_error, told_error
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.workflow import Generate, ask
 
@@ -136,7 +136,7 @@ def thresholds_from(arguments: argparse.Namespace) -> Thresholds:
 def why_unmarked(record: Record, score: Record | None) -> str | None:
     """Why a caption has no marks that count, whatever the thresholds; None if it has them."""
     if is_error(record):
-        return f"caption failed ({record.get('error', {}).get('kind', 'no kind')})"
+        return f"caption failed ({told_error(record).get('kind', 'no kind')})"
     if score is None:
         return "no score"
     if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):
@@ -144,5 +144,5 @@ def why_unmarked(record: Record, score: Record | None) -> str | None:
     if not same_media(record, score):
         return "score of other media"
     if is_error(score):
-        return f"score failed ({score.get('error', {}).get('kind', 'no kind')})"
+        return f"score failed ({told_error(score).get('kind', 'no kind')})"
     return None

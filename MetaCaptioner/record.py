@@ -11,6 +11,7 @@ from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
 from MetaCaptioner.metafile import Sample
 
 Record = dict[str, Any]
+_MOST_ATTEMPTS = 10**6
 
 
 def parse_record(line: bytes) -> Record | None:
@@ -94,10 +95,21 @@ def is_error(record: Record) -> bool:
     return record.get("status") != "ok"
 
 
+def told_error(record: Record) -> Record:
+    """What a failure says of itself; nothing where it says nothing that makes sense, as somebody may have edited it."""
+    error = record.get("error")
+    return error if isinstance(error, dict) else {}
+
+
+def attempts_of(record: Record) -> int:
+    """How often a sample was tried until its record; 1 where that does not say it, or not sensibly."""
+    attempts = record.get("attempts")
+    return attempts if isinstance(attempts, int) and 0 < attempts <= _MOST_ATTEMPTS else 1
+
+
 def is_without_media(record: Record) -> bool:
     """Whether a record tells of a row with neither picture nor clip: no stage can use it, and that is no fault."""
-    error = record.get("error")
-    return is_error(record) and isinstance(error, dict) and error.get("kind") == NO_MEDIA
+    return is_error(record) and told_error(record).get("kind") == NO_MEDIA
 
 
 def may_yet_succeed(record: Record) -> bool:

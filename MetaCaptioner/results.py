@@ -13,11 +13,11 @@ from typing import Self
 
 import numpy as np
 
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import ENGINE_CRASH, UserError
 from MetaCaptioner.files import write_whole
-from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
+from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, Journal, Past
 from MetaCaptioner.json_text import to_json
-from MetaCaptioner.record import Record, Told, glance, parse_record
+from MetaCaptioner.record import Record, Told, attempts_of, glance, parse_record, told_error
 from MetaCaptioner.rows import Row, RowNumbers, row_of
 
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
@@ -302,6 +302,7 @@ class RankResults:
         """Write one record as one line, in one system call, to the file of annotation file `stem`.
 
         Raises:
+            NotJson: the record holds what no file can; nothing is written.
             ResultError: the disk is full or the like; a part of a line that got through is taken back.
         """
         line = to_json(record) + b"\n"
@@ -370,8 +371,8 @@ def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
 
 def _past(record: Record) -> Past:
     """What a failed sample has behind it. One that killed its workers goes alone at once when it is tried again."""
-    kind = (record.get("error") or {}).get("kind")
-    return Past(int(record.get("attempts") or 1), CRASHES_BEFORE_ALONE if kind == ENGINE_CRASH else 0)
+    kind = told_error(record).get("kind")
+    return Past(attempts_of(record), CRASHES_BEFORE_ALONE if kind == ENGINE_CRASH else 0)
 
 
 def _repair(path: Path) -> int:

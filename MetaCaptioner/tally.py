@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
-from MetaCaptioner.record import glance, parse_record
+from MetaCaptioner.record import glance, parse_record, told_error
 from MetaCaptioner.results import ResultError, ResultName, result_files
 from MetaCaptioner.side_by_side import side_by_side
 
@@ -291,8 +291,7 @@ def _count_parsed(line: bytes, found: Found, pieces: dict[str, tuple[list[int], 
             found.broken += 1
             return
         name, index, status = told.data_name, told.index, told.status or "unknown"
-        error = None if status == "ok" else (parse_record(line) or {}).get("error")
-        kind = str(error.get("kind") or "unknown") if isinstance(error, dict) else "unknown"
+        kind = "" if status == "ok" else str(told_error(parse_record(line) or {}).get("kind") or "unknown")
     if name is None or index is None or not 0 <= index < 2**31:
         found.strays += 1
         return

@@ -20,6 +20,7 @@ class Vitals(ctypes.Structure):
         ("begun", ctypes.c_uint64),
         ("records", ctypes.c_uint64),
         ("finished", ctypes.c_uint64),
+        ("poisoned", ctypes.c_uint64),
         ("requests", ctypes.c_uint64),
         ("progress", ctypes.c_uint64),
         ("stall_seconds", ctypes.c_double),
@@ -33,6 +34,8 @@ class Vitals(ctypes.Structure):
     """Records written."""
     finished: int
     """Those of them that are no errors."""
+    poisoned: int
+    """Those of samples that have killed a worker alone: with its record such a sample is settled."""
     requests: int
     """Requests that the engine has and has not answered."""
     progress: int
@@ -40,7 +43,7 @@ class Vitals(ctypes.Structure):
     stall_seconds: float
     """So long may requests wait without a sign of progress; 0: for ever."""
     max_deaths: int
-    """So many deaths in a row, without a finished sample between them, end the rank."""
+    """So many deaths in a row, without a sample settled between them, end the rank."""
 
 
 def shared_vitals() -> tuple[int, Vitals]:

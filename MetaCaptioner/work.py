@@ -12,8 +12,8 @@ import numpy as np
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.claims import Chunk, Claims
 from MetaCaptioner.domains import Domain
-from MetaCaptioner.errors import SampleError, UserError
-from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
+from MetaCaptioner.errors import ENGINE_CRASH, SampleError, UserError
+from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.named_media import RowMedia
 from MetaCaptioner.plan import PlanRow
