@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from MetaCaptioner.engine import Constraint
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.json_text import from_json
+from MetaCaptioner.loops import repeats_itself
 from MetaCaptioner.metafile import first_problem
 from MetaCaptioner.named_media import same_media
 from MetaCaptioner.Prompt import Prompts
@@ -111,6 +112,8 @@ class Thresholds:
             reasons.insert(0, f"overall too low ({score['overall']:g} < {self.overall:g})")
         if self.whole and record.get("truncated"):
             reasons.append("cut at its token budget")
+        if repeats_itself(record["caption"], bool(record.get("truncated"))):
+            reasons.append("repeats itself")
         return reasons
 
 

@@ -17,6 +17,7 @@ from MetaCaptioner.domains import Modality
 from MetaCaptioner.earlier import caption_ranks, is_caption
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.json_text import to_json
+from MetaCaptioner.loops import repeats_itself
 from MetaCaptioner.record import Record, is_error, parse_record
 from MetaCaptioner.results import read_lines, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
@@ -122,6 +123,8 @@ def _problem(record: Record) -> str | None:
     """Why a record cannot be exported: somebody may have worked on the file."""
     if not is_caption(record):
         return "records without a caption of a row"
+    if repeats_itself(record["caption"], bool(record.get("truncated"))):
+        return "captions that repeat themselves"
     media = record.get(str(record.get("modality")))
     if record.get("modality") not in ("image", "video") or not isinstance(media, str) or not _can_be_file(media):
         return "records that name no picture or clip"
