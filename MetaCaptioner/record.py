@@ -90,6 +90,11 @@ def glance(line: bytes) -> Told | None:
     return None if record is None else told_of(record)
 
 
+def has_failed(told: Told) -> bool:
+    """Whether a glance tells of a failure that another try may mend."""
+    return told.status != "ok" and (told.error is None or told.error.kind != NO_MEDIA)
+
+
 def is_error(record: Record) -> bool:
     """Whether a record tells of a failure."""
     return record.get("status") != "ok"
