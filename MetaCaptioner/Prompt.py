@@ -143,7 +143,7 @@ class Prompts:
         agents = [[repr(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
         of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": repr(self.judge)}
         asked = of_part | routing if parts is None else {part: of_part[part] for part in parts}
-        content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)
+        content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)  # noqa: TID251 the hash of what earlier records name must not change
         return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 
