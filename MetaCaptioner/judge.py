@@ -112,8 +112,6 @@ class Thresholds:
             reasons.insert(0, f"overall too low ({score['overall']:g} < {self.overall:g})")
         if self.whole and record.get("truncated"):
             reasons.append("cut at its token budget")
-        if repeats_itself(record["caption"], bool(record.get("truncated"))):
-            reasons.append("repeats itself")
         return reasons
 
 
@@ -140,6 +138,8 @@ def why_unmarked(record: Record, score: Record | None) -> str | None:
     """Why a caption has no marks that count, whatever the thresholds; None if it has them."""
     if is_error(record):
         return f"caption failed ({told_error(record).get('kind', 'no kind')})"
+    if repeats_itself(record["caption"], bool(record.get("truncated"))):
+        return "repeats itself"
     if score is None:
         return "no score"
     if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):

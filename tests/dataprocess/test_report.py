@@ -68,7 +68,13 @@ def make_run(folder: Path, write_lines: WriteLines, count: int = 60, **fields: o
     """Captions on two ranks, in two domains; every tenth failed, every tenth has no score, every seventh was cut."""
     tasks = ("Natural", "Code & Programming")
     captions = [
-        caption_record(n, truncated=n % 7 == 0, task=tasks[n % 2], caption=" ".join(["word"] * (n + 1)), **fields)
+        caption_record(
+            n,
+            truncated=n % 7 == 0,
+            task=tasks[n % 2],
+            caption=" ".join(f"word{number}" for number in range(n + 1)),
+            **fields,
+        )
         for n in range(count)
     ]
     captions = [failed(one, "media_corrupt") if one["index"] % 10 == 3 else one for one in captions]
