@@ -6,19 +6,19 @@ there before the prompts are loaded is what runs.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.domains import DOMAINS, Domain, Modality
 from MetaCaptioner.engine import SYSTEM_MESSAGE, Sampling
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import first_problem
-from MetaCaptioner.opening import read_file
+from MetaCaptioner.opening import open_file, read_file
 from MetaCaptioner.workflow import (
     MEDIA_FIELDS,
     SAMPLE_FIELDS,
@@ -28,6 +28,7 @@ from MetaCaptioner.workflow import (
     is_earlier_text,
     placeholders,
 )
+from MetaCaptioner.yaml_text import LONGEST_CHARACTERS, from_yaml
 
 PROMPTS_FOLDER = Path(__file__).parent / "prompts"
 NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml")
@@ -144,7 +145,7 @@ class Prompts:
         agents = [[repr(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
         of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": repr(self.judge)}
         asked = of_part | routing if parts is None else {part: of_part[part] for part in parts}
-        content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)
+        content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)  # noqa: TID251 the hash of what earlier records name must not change
         return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 
@@ -196,23 +197,14 @@ def _check_placeholders(agent: AgentFile, allowed: frozenset[str], of_domain: bo
         raise ValueError(f"agent '{agent.name}' requires '{unused[0]}' but does not use '{{{unused[0]}}}'")
 
 
-class _Loader(yaml.CSafeLoader):  # ten times faster than that of safe_load
-    """A key that is there twice is an error: YAML's own loaders pass over the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{twice}' is there twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(path: Path) -> object:
     try:
-        return yaml.load(read_file(path).decode(), Loader=_Loader)
+        with TextIOWrapper(open_file(path), encoding="utf-8") as file:
+            return from_yaml(file.read(LONGEST_CHARACTERS + 1))
     except OSError as error:
         raise PromptError(f"prompt file {path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PromptError(f"prompt file {path}: is no valid YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise PromptError(f"prompt file {path}: is no valid YAML: {error}") from error
 
 
 def _read_domain(path: Path) -> DomainFile | EveryDomainFile:

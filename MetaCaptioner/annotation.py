@@ -2,7 +2,8 @@
 
 One pass over a file cuts it into blocks of whole rows, some 64 KiB each, and notes which row and which byte every block
 begins with. For a large file that index is kept beside it (or in the user's cache, where the folder is read-only) and
-used again as long as the file's size and time stay the same. A row is read by way of its block.
+used again as long as the file's size, time and samples of its content stay the same. A row is read by way of its block,
+which is refused if it does not hold as many rows as the index says.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +22,25 @@ from numpy.typing import NDArray
 from MetaCaptioner.annotation_kind import large_object, only_object, other_kind
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
 from MetaCaptioner.opening import open_file
 
 INDEXED_FROM_BYTES = 32 * 2**20
 _BLOCK_BYTES = 64 * 2**10
 _HEAD_BYTES = 4 * 2**10
 _LONGEST_ROW_BYTES = 64 * 2**20
+_LONGEST_BLOCK_BYTES = 2 * _LONGEST_ROW_BYTES
 _CUT_GUESSES = 4
-_INDEX_VERSION = 2
-"""Of what an index vouches for: since 2 there is nothing behind the end of a list."""
+_HEAD_LINES = 3
+_INDEX_VERSION = 3
+"""Of what an index vouches for: since 2 there is nothing behind the end of a list, since 3 it is of this content."""
+_SAMPLED, _SAMPLE_BYTES = 16, 4 * 2**10
+"""So many stretches of a file, its beginning and end among them, tell its content from another."""
 _BOM = b"\xef\xbb\xbf"
 _BETWEEN_ROWS = b" \t\r\n,"
 _FIRST_KEY = re.compile(rb'\{\s*("(?:[^"\\]|\\.)*")')
 _NEXT_ROW = re.compile(rb"\}(\s*,\s*\{\s*)$")
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
-_NOT_PLAIN_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises; the standard library's parser then decides, which takes NaN and lone surrogates too."""
 
 Read = Callable[[int, int], bytes]
 """(number of bytes, offset) -> bytes; fewer at the end of the file."""
@@ -73,9 +78,7 @@ class AnnotationFile:
             raise BrokenAnnotation(f"annotation file {path}: {kind}")
         self._is_list = self._first_byte() == b"["
         # (blocks + 1, 2): the row and the byte that each block begins with; last, the number of rows and the end.
-        self._blocks = (
-            self._index((status.st_size, status.st_mtime_ns)) if self._size >= INDEXED_FROM_BYTES else self._scan()
-        )
+        self._blocks = self._index(status.st_mtime_ns) if self._size >= INDEXED_FROM_BYTES else self._scan()
         self._last_read: tuple[int, list[bytes]] = (-1, [])
         if len(self) == 1 and not self._is_list and (kind := only_object(path, self.row(0))) is not None:
             raise BrokenAnnotation(f"annotation file {path}: {kind}")
@@ -161,31 +164,39 @@ class AnnotationFile:
             rows, last_end = rows + count, end
         return np.array([*found, (rows, last_end)], dtype=np.int64)
 
-    def _index(self, fingerprint: tuple[int, int]) -> NDArray[np.int64]:
+    def _index(self, changed_ns: int) -> NDArray[np.int64]:
         """The kept index if it still fits the file, else a new one, which is kept for the next time.
 
         Of many processes that need it at once, one makes it and the others wait. Where no place can be written, or the
         file system knows no locks, each makes its own.
         """
+        belongs_to = _BelongsTo(self._size, changed_ns, self._content_mark())
         places = self._index_places()
         for place in places:
-            if (kept := _load_index(place, fingerprint)) is not None:
+            if (kept := _load_index(place, belongs_to)) is not None:
                 return kept
         blocks: NDArray[np.int64] | None = None
         for place in places:
             try:
                 with held_alone(place.with_name(f"{place.name}.lock"), f"an index of {self.path}"):
-                    kept = _load_index(place, fingerprint)  # made by another while we waited
+                    kept = _load_index(place, belongs_to)  # made by another while we waited
                     if kept is not None:
                         return kept
                     blocks = self._scan() if blocks is None else blocks
                     with atomic_write(place, "index") as file:
-                        head = np.array([(_INDEX_VERSION, len(blocks)), fingerprint], dtype=np.int64)
-                        np.save(file, np.vstack([head, blocks]))
+                        np.save(file, np.vstack([belongs_to.head(blocks), blocks]))
                     return blocks
             except (OSError, NotWritten):
                 continue  # a read-only or full folder: the next place, or no index, which costs time only
         return self._scan() if blocks is None else blocks
+
+    def _content_mark(self) -> int:
+        """63 bits that stand for the content, by stretches that are spread evenly over the file."""
+        content = hashlib.sha256()
+        last = max(0, self._size - _SAMPLE_BYTES)
+        for place in sorted({number * last // (_SAMPLED - 1) for number in range(_SAMPLED)}):
+            content.update(self._read(_SAMPLE_BYTES, place))
+        return _mark(content.digest())
 
     def _index_places(self) -> tuple[Path, Path]:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metacaptioner"
@@ -196,25 +207,51 @@ class AnnotationFile:
 def parse_row(text: bytes) -> object:
     """The row in `text`; where that is no JSON, the text itself."""
     try:
-        parsed: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        row: Any = from_json(text)
+    except ValueError:
         return text.decode("utf-8", "replace")
-    return parsed
+    return row
 
 
-def _load_index(place: Path, fingerprint: tuple[int, int]) -> NDArray[np.int64] | None:
-    """The index kept at `place`: version and number of lines, the file's size and time (ns), then the blocks.
+@dataclass(frozen=True)
+class _BelongsTo:
+    """The file that an index is of: its size in bytes, its time (ns) and a mark of its content."""
 
-    None if it does not fit the file, or this version.
+    size: int
+    changed_ns: int
+    content: int
+
+    def head(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The lines before the blocks: version and their number, size and time, marks of the content and of them."""
+        marks = (self.content, _mark(hashlib.sha256(blocks.tobytes()).digest()))
+        return np.array([(_INDEX_VERSION, len(blocks)), (self.size, self.changed_ns), marks], dtype=np.int64)
+
+
+def _mark(digest: bytes) -> int:
+    return int.from_bytes(digest[:8]) >> 1
+
+
+def _load_index(place: Path, belongs_to: _BelongsTo) -> NDArray[np.int64] | None:
+    """The blocks of the index kept at `place`; None if it is of another file or version, damaged, or none at all.
+
+    It lies where others may write, so it is only believed as far as it makes sense: rows and bytes that grow, within
+    the file, from one block to the next. It is mapped first: what it says of its own size may be anything.
     """
     try:
-        with open_file(place) as file:
-            stored: NDArray[np.int64] = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        if not place.is_file():
+            return None
+        stored = np.lib.format.open_memmap(place, mode="r")  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError):
         return None
-    if stored.ndim != 2 or stored[:2].tolist() != [[_INDEX_VERSION, len(stored) - 2], list(fingerprint)]:
+    if stored.dtype != np.int64 or stored.ndim != 2 or stored.shape[1] != 2 or len(stored) <= _HEAD_LINES:
         return None
-    return stored[2:] if len(stored) > 2 else None
+    blocks = np.array(stored[_HEAD_LINES:], dtype=np.int64, order="C")
+    if stored[:_HEAD_LINES].tolist() != belongs_to.head(blocks).tolist():
+        return None
+    steps = np.diff(blocks, axis=0)
+    fits = blocks[0, 0] == 0 and blocks[0, 1] >= 0 and blocks[-1, 1] <= belongs_to.size
+    grows = (steps[:, 0] > 0) & (steps[:, 0] <= steps[:, 1]) & (steps[:, 1] <= _LONGEST_BLOCK_BYTES)
+    return blocks if fits and bool(grows.all()) else None
 
 
 def _split_lines(data: bytes) -> list[bytes]:
@@ -225,7 +262,7 @@ def _split_list(data: bytes) -> list[bytes]:
     """The texts of the items in a piece of a JSON list, which ends behind an item."""
     try:
         return list(map(bytes, _ROWS.decode(b"[" + data.rstrip(_BETWEEN_ROWS) + b"]")))
-    except _NOT_PLAIN_JSON:
+    except NOT_PLAIN_JSON:
         return [data[begin:end] for begin, end in _walk(data, is_last=True)[0]]
 
 
@@ -322,7 +359,7 @@ def _guess_cut(data: bytes) -> tuple[int, int] | None:
             length = place - len(gap[1])
             try:
                 return len(_ROWS.decode(b"[" + data[:length] + b"]")), length
-            except _NOT_PLAIN_JSON:
+            except NOT_PLAIN_JSON:
                 continue
     return None
 

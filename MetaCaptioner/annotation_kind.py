@@ -4,10 +4,11 @@ Rows are read at random, by their bytes. That cannot be done in what is compress
 without a second copy of the whole, which is for the user to make.
 """
 
-import json
 import re
 import shlex
 from pathlib import Path
+
+from MetaCaptioner.json_text import from_json
 
 _UTF16_AND_32 = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
@@ -94,8 +95,8 @@ def _is_table(path: Path, text: bytes) -> bool:
 
 def _is_json(line: bytes) -> bool:
     try:
-        json.loads(line)
-    except (ValueError, RecursionError):
+        from_json(line)
+    except ValueError:
         return False
     return True
 

@@ -1,6 +1,5 @@
 """What a row of an annotation file says: its medium, and hints about it, none of which may cost the row."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
 
 from MetaCaptioner.domains import Modality
+from MetaCaptioner.json_text import NotJson, to_json
 from MetaCaptioner.source import TarPlace, check_name, tar_place
 
 MOST_PIXELS_A_SIDE = 2**31
@@ -79,8 +79,8 @@ def sound_id(value: object) -> str | int | float | None:
     if value is None or isinstance(value, str | int):
         return value
     try:
-        return json.dumps(value, ensure_ascii=False)
-    except RecursionError:
+        return to_json(value, nan=True).decode()
+    except NotJson:
         return None
 
 

@@ -9,6 +9,7 @@ of this plan is the one that completes it, and all records of a chunk are in tha
 
 import errno
 import os
+import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ from MetaCaptioner.plan_file import PlanRow, fingerprint
 FOLDER = "claims"
 _SIZE = "chunk"
 _TAKERS = "taken"
+_NUMBER = re.compile(r"^[0-9]{1,9}$")
+_CHUNK_NAME = re.compile(r"^[0-9]{1,9}\.[0-9]{1,9}$")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
 
 
@@ -86,7 +89,7 @@ class Claims:
     def look(self) -> None:
         """See whether a size has been agreed on."""
         with suppress(OSError):
-            self.size = int(str((self._folder / _SIZE).readlink()))
+            self.size = _number(self._folder / _SIZE)
 
     def agree_on(self, size: int) -> None:
         """Make `size` samples a chunk, unless another process has agreed on something else before: then that is it.
@@ -146,18 +149,19 @@ class Claims:
     def holder(self, chunk: Chunk) -> int | None:
         """The rank that has claimed a chunk, if any."""
         with suppress(FileNotFoundError):
-            return int(str((self._folder / chunk.name).readlink()))
+            return _number(self._folder / chunk.name)
         return None
 
     def taken_over(self, rank: int) -> list[Chunk]:
         """The chunks of other ranks that a rank has claimed, as its own."""
         noted = self._folder / _TAKERS / str(rank)
-        chunks = (self.chunk(*map(int, name.split("."))).given_to(rank) for name in _names(noted))
+        places = (tuple(map(int, name.split("."))) for name in _names(noted, _CHUNK_NAME))
+        chunks = (self.chunk(*place).given_to(rank) for place in places if place[1] < self.count(place[0]))
         return [chunk for chunk in chunks if self.holder(chunk) == rank]
 
     def moved(self) -> Iterator[Chunk]:
         """All chunks that have been taken over, done by the ranks that have them."""
-        for rank in sorted(map(int, _names(self._folder / _TAKERS))):
+        for rank in sorted(map(int, _names(self._folder / _TAKERS, _NUMBER))):
             yield from self.taken_over(rank)
 
     def unclaimed(self) -> Iterator[Chunk]:
@@ -165,7 +169,7 @@ class Claims:
 
         A rank does its own from the front, so what is taken from the back is what it would come to last.
         """
-        claimed = set(_names(self._folder))
+        claimed = set(_names(self._folder, _CHUNK_NAME))
         free = {
             owner: [number for number in range(self.count(owner)) if _name(owner, number) not in claimed]
             for owner in self._rows
@@ -174,8 +178,25 @@ class Claims:
             yield from (self.chunk(owner, number) for number in reversed(free[owner]))
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+def _names(folder: Path, pattern: re.Pattern[str]) -> list[str]:
+    """The names in a folder that are such names; a file system may have files of its own there."""
+    return sorted(path.name for path in folder.iterdir() if pattern.match(path.name)) if folder.is_dir() else []
+
+
+def _number(link: Path) -> int:
+    """The number that a link points to.
+
+    Raises:
+        ClaimError: it is none.
+        OSError: there is no such link.
+    """
+    target = str(link.readlink())
+    if not _NUMBER.match(target):
+        raise ClaimError(
+            f"claim {link}: points to '{target:.40}', where a number should be: no rank made it so; take the folder "
+            f"{link.parent} away while no rank is at work"
+        )
+    return int(target)
 
 
 def _name(owner: int, number: int) -> str:

@@ -3,6 +3,7 @@
 python -m MetaCaptioner.inferdomain --plan data/split_plan.jsonl --output-dir Output/Domain --model M
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
@@ -117,7 +118,7 @@ class Router:
                 if begun and any(code.startswith(begun) for code, _ in self._codes(domain)):
                     mass[domain.name] += probability
         whole = sum(mass.values())
-        if mass[chosen.name] <= 0:
+        if not (mass[chosen.name] > 0 and math.isfinite(whole)):  # a NaN is not greater than anything
             raise SampleError("bad_route", f"no probability was reported for the chosen domain '{chosen.name}'")
         return {name: round(share / whole, 4) for name, share in mass.items()}
 

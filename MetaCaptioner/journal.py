@@ -6,7 +6,6 @@ when a sample begins; that it has ended is told by its record. So the file holds
 is known of samples with a past. Nothing is synced: what the kernel has been given outlives any process.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -17,12 +16,12 @@ import numpy as np
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write, write_whole
+from MetaCaptioner.json_text import from_json, to_json
 from MetaCaptioner.opening import open_file
 from MetaCaptioner.rows import Row, RowNumbers, row_of
 
 CRASHES_BEFORE_ALONE = 2
 """A sample that was in flight at so many crashes is tried with nothing else in flight; one crash more is its own."""
-ENGINE_CRASH = "engine_crash"
 _LINES_BEFORE_REWRITE = 1000
 
 
@@ -121,7 +120,7 @@ class Journal:
     def _line(self, row: Row) -> bytes:
         past = self.past(*row)
         fields = {"data_name": row[0], "index": row[1], "attempts": past.attempts, "crashes": past.crashes}
-        return json.dumps({**fields, "in_flight": row in self._in_flight}).encode() + b"\n"
+        return to_json({**fields, "in_flight": row in self._in_flight}) + b"\n"
 
     def _rewrite(self) -> None:
         """Write the file anew with what still matters, in one atomic step, and go on after that."""
@@ -145,8 +144,8 @@ def _read(path: Path) -> Iterator[tuple[Row, Past, bool]]:
     try:
         with open_file(path) as file:
             for line in file:
-                with suppress(ValueError, KeyError, TypeError, AttributeError):
-                    fields = json.loads(line)
+                with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
+                    fields = from_json(line)
                     row, past = row_of(fields), Past(int(fields["attempts"]), int(fields["crashes"]))
                     if row is not None:
                         yield row, past, bool(fields["in_flight"])

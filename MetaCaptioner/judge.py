@@ -1,7 +1,6 @@
 """The judge: what it is asked and answers, and which captions its marks let through."""
 
 import argparse
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -10,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.engine import Constraint
 from MetaCaptioner.errors import BadArguments, SampleError
+from MetaCaptioner.json_text import from_json
+from MetaCaptioner.loops import repeats_itself
 from MetaCaptioner.metafile import first_problem
 from MetaCaptioner.named_media import same_media
 from MetaCaptioner.Prompt import Prompts
-from MetaCaptioner.record import Record, is_error
+from MetaCaptioner.record import Record, is_error, told_error
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.workflow import Generate, ask
 
@@ -55,7 +56,7 @@ def parse_verdict(text: str) -> Verdict:
         SampleError: `bad_verdict`.
     """
     try:
-        return Verdict.model_validate(json.loads(text, strict=False))
+        return Verdict.model_validate(from_json(text, strict=False))
     except ValidationError as error:
         raise SampleError("bad_verdict", f"the judge's answer cannot be used: {first_problem(error)}") from error
     except ValueError as error:
@@ -136,7 +137,9 @@ def thresholds_from(arguments: argparse.Namespace) -> Thresholds:
 def why_unmarked(record: Record, score: Record | None) -> str | None:
     """Why a caption has no marks that count, whatever the thresholds; None if it has them."""
     if is_error(record):
-        return f"caption failed ({record.get('error', {}).get('kind', 'no kind')})"
+        return f"caption failed ({told_error(record).get('kind', 'no kind')})"
+    if repeats_itself(record["caption"], bool(record.get("truncated"))):
+        return "repeats itself"
     if score is None:
         return "no score"
     if score.get("caption_hash", caption_hash(record["caption"])) != caption_hash(record["caption"]):
@@ -144,5 +147,5 @@ def why_unmarked(record: Record, score: Record | None) -> str | None:
     if not same_media(record, score):
         return "score of other media"
     if is_error(score):
-        return f"score failed ({score.get('error', {}).get('kind', 'no kind')})"
+        return f"score failed ({told_error(score).get('kind', 'no kind')})"
     return None

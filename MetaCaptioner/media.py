@@ -12,7 +12,7 @@ from PIL import Image
 
 from MetaCaptioner import picture, video
 from MetaCaptioner.domains import Modality
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import SampleError, cannot_be_read
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.source import MediaSource
 
@@ -74,7 +74,8 @@ def load_media(sample: Sample, budget: MediaBudget) -> Media:
     """Read, decode and resize the media of `sample`. Runs in a thread.
 
     Raises:
-        SampleError: `media_missing`, `media_corrupt`, `media_too_large` or `media_bad_shape`.
+        SampleError: `media_missing`, `media_unreadable`, `media_corrupt`, `media_too_large` or `media_bad_shape`.
+        OutOfFiles: this process may open no more.
     """
     source = sample.source
     try:
@@ -85,7 +86,7 @@ def load_media(sample: Sample, budget: MediaBudget) -> Media:
             )
         return _load_image(source, budget) if sample.modality == "image" else _load_video(source, budget)
     except OSError as error:
-        raise SampleError("media_missing", f"{source}: cannot be read: {error.strerror or error}") from error
+        raise cannot_be_read(error, str(source)) from error
 
 
 def unseen_media(sample: Sample) -> Media:

@@ -23,8 +23,10 @@ from MetaCaptioner.annotation_row import (
     sound_id,
     without_media,
 )
+from MetaCaptioner.characters import is_whole
 from MetaCaptioner.domains import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import BAD_ROW, MEDIA_OUTSIDE_ROOT, NO_MEDIA, UserError
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json, to_json
 from MetaCaptioner.opening import leads_out, read_file
 from MetaCaptioner.source import WHAT_TO_DO, MediaSource, TarPlace, is_content, name_outside
 from MetaCaptioner.source import media_source as media_source
@@ -133,7 +135,7 @@ def read_json(path: Path, what: str) -> Any:
         UserError: it is missing, unreadable or no JSON (the message gives line and column). UTF-16 is read too.
     """
     try:
-        return json.loads(read_file(path), object_pairs_hook=_without_duplicates)
+        return from_json(read_file(path), pairs_hook=_without_duplicates)
     except _DuplicateKeyError as error:
         raise UserError(f"{what} {path}: the name '{error}' is there twice") from error
     except OSError as error:
@@ -143,7 +145,7 @@ def read_json(path: Path, what: str) -> Any:
     except json.JSONDecodeError as error:
         more = " (more than one JSON value?)" if error.msg == "Extra data" else ""
         raise UserError(f"{what} {path}: line {error.lineno}, column {error.colno}: {error.msg}{more}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists without end
+    except ValueError as error:
         raise UserError(f"{what} {path}: cannot be read: {error}") from error
 
 
@@ -153,14 +155,20 @@ def metafile_digest(path: Path) -> str:
     Raises:
         UserError: it is missing, unreadable or no JSON.
     """
-    entries, folder = read_json(path, "Metafile"), path.resolve().parent
+    read, folder = read_json(path, "Metafile"), path.resolve().parent
+    entries = {name: _in_order(entry) for name, entry in read.items()} if isinstance(read, dict) else {}
     sizes: dict[str, int] = {}
-    for name, entry in entries.items() if isinstance(entries, dict) else ():
+    for name, entry in entries.items():
         annotation = _named_place(entry.get("annotation"), folder) if isinstance(entry, dict) else None
         with suppress(OSError, ValueError):
             sizes[name] = annotation.stat().st_size if annotation is not None else 0
-    content = json.dumps([entries, sizes], sort_keys=True).encode()
+    content = to_json([_in_order(entries), _in_order(sizes)], nan=True)
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _in_order(value: object) -> object:
+    """An object with its names in alphabetical order, which says the same; anything else as it is."""
+    return dict(sorted(value.items())) if isinstance(value, dict) else value
 
 
 def read_metafile(path: Path, domains: Iterable[Domain]) -> tuple[dict[str, Dataset], list[str]]:
@@ -211,10 +219,7 @@ def _problems_of_entry(name: str, entry: object, domains: Sequence[Domain]) -> l
 
 
 def _is_text(name: str) -> bool:
-    try:
-        return bool(name.strip()) and bool(name.encode())
-    except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
-        return False
+    return bool(name.strip()) and is_whole(name)
 
 
 def _problems_of_places(entry: object, folder: Path) -> list[str]:
@@ -322,7 +327,7 @@ def glance(texts: Sequence[bytes], root: Path | None = None) -> list[PlainRow] |
             if not text.isascii():
                 text.decode()  # msgspec does not look into the texts that it passes over
         rows = [_PLAIN_ROW.decode(text) for text in texts]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except NOT_PLAIN_JSON:
         return None
     if any(row.image and row.video for row in rows):
         return None
@@ -409,8 +414,8 @@ def _no_object(row: object) -> str:
     if not isinstance(row, str):
         return told
     try:
-        json.loads(row)
-    except (ValueError, RecursionError) as error:
+        from_json(row)
+    except ValueError as error:
         why = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
         return f"{told} ({why}: {row[:40]!r})"
     if "\ufffd" in row:  # it would be JSON, but for the bytes in whose place these are

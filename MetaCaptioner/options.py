@@ -1,13 +1,13 @@
 """The flags that the three stages share, as one frozen value."""
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.json_text import from_json
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.provenance import Others, add_others_arguments
@@ -113,7 +113,7 @@ def _engine_argument(text: str) -> tuple[str, object]:
     if not equals or not name.isidentifier():
         raise BadArguments(f"--engine-arg '{text}' is not NAME=VALUE")
     try:
-        return name, json.loads(value)
+        return name, from_json(value)
     except ValueError:
         return name, value
 

@@ -1,7 +1,6 @@
 """`split_plan.jsonl`: its rows, read and written, and what tells one plan from another."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.metafile import first_problem
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.spelling import local_name
@@ -108,7 +108,7 @@ def write_plan(rows: Sequence[PlanRow], path: Path) -> None:
         UserError: it cannot be written.
     """
     with atomic_write(path, "plan") as file:
-        file.writelines(json.dumps(row.model_dump(), ensure_ascii=False).encode() + b"\n" for row in rows)
+        file.writelines(to_json(row.model_dump()) + b"\n" for row in rows)
 
 
 def fingerprint(rows: Sequence[PlanRow]) -> str:

@@ -23,6 +23,7 @@ from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.expected import expected_rows
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone, restated
+from MetaCaptioner.json_text import NOT_PLAIN_JSON
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
 from MetaCaptioner.results import (
@@ -120,7 +121,7 @@ def stated_plan(folder: Path) -> FolderPlan | None:
     """The plan that a folder says its results are made by; None where it says nothing that makes sense."""
     try:
         return msgspec.json.decode(read_file(folder / FILE_NAME), type=FolderPlan)
-    except (OSError, msgspec.MsgspecError, RecursionError):
+    except (OSError, *NOT_PLAIN_JSON):
         return None
 
 
@@ -308,7 +309,7 @@ def _list_of_folders(plan: Path) -> Path:
 def _noted_folders(plan: Path) -> list[Path]:
     try:
         return [Path(name) for name in msgspec.json.decode(read_file(_list_of_folders(plan)), type=list[str])]
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *NOT_PLAIN_JSON):
         return []
 
 

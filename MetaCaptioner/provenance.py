@@ -19,6 +19,7 @@ import msgspec
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import held_alone, restated
+from MetaCaptioner.json_text import NOT_PLAIN_JSON
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
@@ -271,7 +272,7 @@ def stated(folder: Path) -> list[Provenance]:
     """What a folder says that its records are made with; nothing where it says nothing that makes sense."""
     try:
         return msgspec.json.decode(read_file(folder / FILE_NAME), type=list[Provenance])
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *NOT_PLAIN_JSON):
         return []
 
 

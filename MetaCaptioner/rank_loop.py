@@ -17,8 +17,8 @@ from MetaCaptioner.accounting import Tally, Usage
 from MetaCaptioner.earlier import BAD_SOURCE
 from MetaCaptioner.engine import Completion, Engine, Request
 from MetaCaptioner.error_rate import ErrorRate
-from MetaCaptioner.errors import KNOWN_BEFOREHAND, EngineDead, SampleError, UserError
-from MetaCaptioner.journal import ENGINE_CRASH
+from MetaCaptioner.errors import ENGINE_CRASH, KNOWN_BEFOREHAND, EngineDead, PassingError, SampleError, UserError
+from MetaCaptioner.json_text import NotJson, to_json
 from MetaCaptioner.media import Media, MediaBudget, load_media, unseen_media
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import StopSignal
@@ -32,6 +32,8 @@ RunSample = Callable[[Sample, Media, Generate], Awaitable[Record]]
 
 _WORTH_ANOTHER_TRY = ("empty_output", "degenerate_output")
 _TRIES = 2
+_PAUSES_SECONDS = (0.2, 1.0, 3.0)
+"""Before media are looked for again, of which it may pass that they cannot be read."""
 _STOP_POLL_SECONDS = 0.2
 _PROGRESS_SECONDS = 0.5
 
@@ -53,10 +55,13 @@ class LoopSettings:
 
 @dataclass
 class _Took:
-    """What a sample has taken so far: tokens, seconds in the engine, and seconds since its decoding began."""
+    """What a sample has taken so far: tokens, tries, seconds in the engine, and seconds since its decoding began."""
 
     usage: Usage = field(default_factory=Usage)
+    tries: int = 0
     engine_seconds: float = 0.0
+    media: Record = field(default_factory=dict)
+    """What the record keeps of the media once they are decoded."""
     _begun: float | None = None
 
     def begin(self) -> None:
@@ -189,52 +194,79 @@ class RankLoop:
             await asyncio.wait(self._running, timeout=_STOP_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
     async def _do(self, item: Item, number: int) -> None:
-        """One sample from file to record. Whatever goes wrong with the sample becomes its error record."""
+        """One sample from file to record. Whatever goes wrong with the sample becomes its error record.
+
+        That a record cannot be written as JSON is such a thing too; that the disk does not take it is not.
+        """
         took = _Took()
-        record = identity(item.sample)
-        attempts = item.past.attempts
         try:
-            item.begin()
-            if item.sample.problem is not None:
-                raise SampleError(item.sample.problem_kind, item.sample.problem)
-            loop = asyncio.get_running_loop()
-            media = await loop.run_in_executor(self._decoders, self._load, item.sample, took)
-            record |= {"media_hash": media.content_hash}
-            if media.note is not None:
-                record |= {"media_note": media.note}
-            async with self._slots:
-                with took.engine_time():
-                    fields, tries = await self._try(item.sample, media, number, item.past.attempts, took.usage)
-            attempts += tries
-            record |= {"status": "ok", **fields}
+            record = identity(item.sample) | await self._done(item, number, took)
+            record |= {**self._constant, "attempts": item.past.attempts + took.tries, **took.fields()}
+            item.write(record)
         except UserError:  # ends the run: the disk is full, the engine has died
             raise
         except Exception as error:  # noqa: BLE001 the sample boundary: one bad sample costs one record, never the rank
-            kind = error.kind if isinstance(error, SampleError) else "unexpected"
-            message = error.message if isinstance(error, SampleError) else f"{type(error).__name__}: {error}"
-            record |= {"status": "error", "error": {"kind": kind, "message": message[:2000]}}
-            attempts += item.past.crashes if kind == ENGINE_CRASH else _TRIES if kind in _WORTH_ANOTHER_TRY else 1
-        record |= {**self._constant, "attempts": attempts, **took.fields()}
-        item.write(record)
+            record = self._failure(item, took, error)
+            item.write(record)
         self._note(record, retried=item.past.attempts > 0)
 
+    async def _done(self, item: Item, number: int, took: _Took) -> Record:
+        """What the record of a sample says of it, beside which sample it is, if it ends well.
+
+        Raises:
+            SampleError: it cannot be done.
+            UserError: the run cannot go on.
+        """
+        item.begin()
+        if item.sample.problem is not None:
+            raise SampleError(item.sample.problem_kind, item.sample.problem)
+        loop = asyncio.get_running_loop()
+        media = await loop.run_in_executor(self._decoders, self._load, item.sample, took)
+        took.media = {"media_hash": media.content_hash} | ({} if media.note is None else {"media_note": media.note})
+        async with self._slots:
+            with took.engine_time():
+                fields = await self._try(item.sample, media, number, item.past.attempts, took)
+        return {**took.media, "status": "ok", **fields}
+
+    def _failure(self, item: Item, took: _Took, error: Exception) -> Record:
+        """The record of a sample that has failed; what no file can hold is left out of it."""
+        known = isinstance(error, SampleError)
+        kind = error.kind if isinstance(error, SampleError) else "unexpected"
+        message = error.message if isinstance(error, SampleError) else f"{type(error).__name__}: {error}"
+        tries = item.past.crashes if known and kind == ENGINE_CRASH else max(1, took.tries)
+        return {
+            **{name: value for name, value in identity(item.sample).items() if _can_be_written(value)},
+            **took.media,
+            "status": "error",
+            "error": {"kind": kind, "message": message[:2000]},
+            **self._constant,
+            "attempts": item.past.attempts + tries,
+            **took.fields(),
+        }
+
     def _load(self, sample: Sample, took: _Took) -> Media:
-        """Decode the media of a sample, in a thread."""
+        """Decode the media of a sample, in a thread; more than once where what is wrong may pass."""
         took.begin()
         if sample.unseen is not None:
             return unseen_media(sample)
+        for pause in _PAUSES_SECONDS:
+            try:
+                return load_media(sample, self._settings.budget)
+            except PassingError:
+                if self._over():
+                    raise
+                time.sleep(pause)
         return load_media(sample, self._settings.budget)
 
-    async def _try(self, sample: Sample, media: Media, number: int, before: int, usage: Usage) -> tuple[Record, int]:
-        """Run the stage on a sample, once more where an answer was empty or looped; (fields, tries)."""
-        tries = 0
+    async def _try(self, sample: Sample, media: Media, number: int, before: int, took: _Took) -> Record:
+        """Run the stage on a sample, once more where an answer was empty or looped."""
         while True:
-            tries += 1
-            generate = self._generate_for(sample, media, number, before + tries, usage)
+            took.tries += 1
+            generate = self._generate_for(sample, media, number, before + took.tries, took.usage)
             try:
-                return await self._run_sample(sample, media, generate), tries
+                return await self._run_sample(sample, media, generate)
             except SampleError as error:
-                if error.kind not in _WORTH_ANOTHER_TRY or tries == _TRIES:
+                if error.kind not in _WORTH_ANOTHER_TRY or took.tries == _TRIES:
                     raise
 
     def _generate_for(self, sample: Sample, media: Media, number: int, attempt: int, usage: Usage) -> Generate:
@@ -276,12 +308,21 @@ class RankLoop:
         self.tally.note(record)
         self._vitals.records += 1
         self._vitals.finished += error_kind is None
+        self._vitals.poisoned += error_kind == ENGINE_CRASH
         self._bar.set_postfix(errors=self.tally.failed, refresh=False)
         self._bar.update()
         if not retried and error_kind not in (BAD_SOURCE, *KNOWN_BEFOREHAND):
             self._error_rate.note(error_kind)
 
 
+def _can_be_written(value: object) -> bool:
+    try:
+        to_json(value)
+    except NotJson:
+        return False
+    return True
+
+
 def _seed(text: str) -> int:
     """A 31-bit number that depends on nothing but `text`."""
-    return zlib.crc32(text.encode()) & 0x7FFFFFFF
+    return zlib.crc32(text.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF

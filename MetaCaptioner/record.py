@@ -1,6 +1,5 @@
 """What one record tells: a line of a result file, parsed whole or as far as most that look at it need."""
 
-import json
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -8,9 +7,11 @@ from typing import Any
 import msgspec
 
 from MetaCaptioner.errors import NO_MEDIA
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
 from MetaCaptioner.metafile import Sample
 
 Record = dict[str, Any]
+_MOST_ATTEMPTS = 10**6
 
 
 def parse_record(line: bytes) -> Record | None:
@@ -18,7 +19,7 @@ def parse_record(line: bytes) -> Record | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        record = json.loads(line)
+        record = from_json(line, finite=True)
     except ValueError:
         return None
     return record if isinstance(record, dict) and isinstance(record.get("sample_id"), str) else None
@@ -74,16 +75,24 @@ def told_of(record: Record) -> Told:
 
 
 def glance(line: bytes) -> Told | None:
-    """What `parse_record` finds in a line, as far as it tells of which sample, several times faster."""
+    """What `parse_record` finds in a line, as far as it tells of which sample, several times faster.
+
+    Numbers that it passes over it does not look into: `1e999` in a line is then no fault.
+    """
     if not line.endswith(b"\n"):
         return None
     try:
         if not line.isascii():
             line.decode()  # msgspec does not look into the texts that it passes over
         return _TOLD.decode(line)
-    except (ValueError, RecursionError, msgspec.MsgspecError):
+    except NOT_PLAIN_JSON:
         record = parse_record(line)
     return None if record is None else told_of(record)
+
+
+def has_failed(told: Told) -> bool:
+    """Whether a glance tells of a failure that another try may mend."""
+    return told.status != "ok" and (told.error is None or told.error.kind != NO_MEDIA)
 
 
 def is_error(record: Record) -> bool:
@@ -91,10 +100,21 @@ def is_error(record: Record) -> bool:
     return record.get("status") != "ok"
 
 
+def told_error(record: Record) -> Record:
+    """What a failure says of itself; nothing where it says nothing that makes sense, as somebody may have edited it."""
+    error = record.get("error")
+    return error if isinstance(error, dict) else {}
+
+
+def attempts_of(record: Record) -> int:
+    """How often a sample was tried until its record; 1 where that does not say it, or not sensibly."""
+    attempts = record.get("attempts")
+    return attempts if isinstance(attempts, int) and 0 < attempts <= _MOST_ATTEMPTS else 1
+
+
 def is_without_media(record: Record) -> bool:
     """Whether a record tells of a row with neither picture nor clip: no stage can use it, and that is no fault."""
-    error = record.get("error")
-    return is_error(record) and isinstance(error, dict) and error.get("kind") == NO_MEDIA
+    return is_error(record) and told_error(record).get("kind") == NO_MEDIA
 
 
 def may_yet_succeed(record: Record) -> bool:

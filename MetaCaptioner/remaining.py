@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.named_media import GONE, OTHER_MEDIA, mark, of_record, of_renamed
 from MetaCaptioner.provenance import Misfits, Others, Provenance, made_otherwise, stated
-from MetaCaptioner.record import Record, is_without_media, may_yet_succeed, told_of
+from MetaCaptioner.record import Record, has_failed, is_without_media, may_yet_succeed, told_of
 from MetaCaptioner.results import RankResults, ResultError, ResultName, ranks_at_work, read_glances, result_files
 from MetaCaptioner.rows import row_of
 from MetaCaptioner.side_by_side import side_by_side
@@ -69,6 +69,7 @@ class _Read:
     beyond: dict[str, "array[int]"] = field(default_factory=dict)
     unknown: dict[str, list[_FirstRecord]] = field(default_factory=dict)
     unknown_records: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
     torn: int = 0
 
 
@@ -89,6 +90,7 @@ def _read_file(task: tuple[Path, Mapping[str, int], Sequence[Provenance]]) -> _R
                 continue
             reasons = made_otherwise(told, stated)
             read.otherwise.add(reasons)
+            read.failed += has_failed(told)
             if told.index < length:
                 rows, marks, otherwise = read.done.setdefault(told.data_name, (array("q"), array("I"), array("b")))
                 rows.append(told.index)
@@ -111,6 +113,7 @@ class _Results:
         self._renamed: dict[str, str] = {}
         self._beyond = Counter[str]()
         self._stated: list[Provenance] = []
+        self._failed = 0
 
     def read(self, results: Path) -> None:
         """Read all result files, in several processes where that is worth it."""
@@ -123,10 +126,16 @@ class _Results:
         for (_, name), read in zip(files, reads, strict=True):
             before = self._found.records
             self._take_off(read, name)
+            self._failed += read.failed
             if read.torn:
                 self.torn_ranks.add(name.rank)
             if self._found.records > before:
                 self._ranks.add(name.rank)
+        if self._failed:
+            say(
+                f"note: {results}: {self._failed} samples have failed there and count as done, so that no run of this "
+                "plan tries them again: plan with --retry-errors for that"
+            )
         for data_name, count in self._beyond.items():
             if count:
                 say(f"note: {results}: {count} records are of rows of '{data_name}' that sample_count leaves out")

@@ -1,7 +1,6 @@
 """`Rank*_node*_*.jsonl`: append, recover, read back. The only module that opens result files."""
 
 import fcntl
-import json
 import os
 import re
 import time
@@ -15,11 +14,12 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import ENGINE_CRASH, UserError
 from MetaCaptioner.files import write_whole
-from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
+from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, Journal, Past
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
 from MetaCaptioner.opening import open_file
-from MetaCaptioner.record import Record, Told, glance, parse_record
+from MetaCaptioner.record import Record, Told, attempts_of, glance, parse_record, told_error
 from MetaCaptioner.rows import Row, RowNumbers, row_of
 
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
@@ -263,7 +263,7 @@ class RankResults:
         """What other processes that work in the folder now tell, as far as the file system knows locks."""
         own, told = os.fstat(self._locks[-1]).st_ino, []
         for _, path in _held_locks(self.folder):
-            with suppress(OSError, msgspec.MsgspecError), open_file(path) as file:
+            with suppress(OSError, *NOT_PLAIN_JSON), open_file(path) as file:
                 if os.fstat(file.fileno()).st_ino != own:
                     told.append(msgspec.json.decode(file.read(), type=Word))
         return told
@@ -320,9 +320,10 @@ class RankResults:
         """Write one record as one line, in one system call, to the file of annotation file `stem`.
 
         Raises:
+            NotJson: the record holds what no file can; nothing is written.
             ResultError: the disk is full or the like; a part of a line that got through is taken back.
         """
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
+        line = to_json(record) + b"\n"
         path = self.folder / str(ResultName(self.rank, self.node, stem, self.part))
         try:
             if stem not in self._open_files:
@@ -388,8 +389,8 @@ def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
 
 def _past(record: Record) -> Past:
     """What a failed sample has behind it. One that killed its workers goes alone at once when it is tried again."""
-    kind = (record.get("error") or {}).get("kind")
-    return Past(int(record.get("attempts") or 1), CRASHES_BEFORE_ALONE if kind == ENGINE_CRASH else 0)
+    kind = told_error(record).get("kind")
+    return Past(attempts_of(record), CRASHES_BEFORE_ALONE if kind == ENGINE_CRASH else 0)
 
 
 def _repair(path: Path) -> int:

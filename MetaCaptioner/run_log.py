@@ -1,12 +1,12 @@
 """`runs/Rank*_node*.jsonl` of a result folder: what the runs of each rank took, appended and read back."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from MetaCaptioner.files import write_whole
+from MetaCaptioner.json_text import from_json, to_json
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.record import Record
 from MetaCaptioner.results import ResultError
@@ -41,7 +41,7 @@ class RunLog:
             ResultError: the disk is full or the like.
         """
         try:
-            write_whole(self._file, json.dumps(run, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            write_whole(self._file, to_json(run) + b"\n")
         except OSError as error:
             raise ResultError(f"run log {self._path}: cannot be written: {error.strerror}") from error
 
@@ -66,7 +66,7 @@ def read_run_log(path: Path) -> Iterator[Record]:
         raise ResultError(f"run log {path}: cannot be read: {error.strerror}") from error
     for line in lines:
         with suppress(ValueError):
-            run = json.loads(line)
+            run = from_json(line, finite=True)
             if isinstance(run, dict):
                 yield run
 

@@ -29,7 +29,7 @@ from MetaCaptioner.options import StageOptions
 from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.record import Record, is_error, is_without_media
+from MetaCaptioner.record import Record, is_error, is_without_media, told_error
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
@@ -101,7 +101,7 @@ def to_caption(prompts: Prompts) -> SampleOf:
     def sample_of(rank: int, record: Record) -> Sample:
         sample = with_source(sample_from_record(record), lineage(record), **_texts(record))
         if is_without_media(record):
-            return replace(sample, problem=record["error"].get("message") or NO_MEDIA, problem_kind=NO_MEDIA)
+            return replace(sample, problem=str(told_error(record).get("message") or NO_MEDIA), problem_kind=NO_MEDIA)
         problem = _problem(record, prompts)
         if problem is not None:
             return replace(sample, problem=problem, problem_kind=BAD_SOURCE)
@@ -114,7 +114,7 @@ def to_caption(prompts: Prompts) -> SampleOf:
 
 def _problem(record: Record, prompts: Prompts) -> str | None:
     if not is_caption(record):
-        kind = (record.get("error") or {}).get("kind", "no caption")
+        kind = told_error(record).get("kind", "no caption")
         return f"the earlier caption failed ({kind}); have it made with --retry-errors, then run this again"
     workflow = prompts.workflows.get(str(record.get("task")))
     if workflow is None:

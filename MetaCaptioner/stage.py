@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -20,7 +20,7 @@ from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
-from MetaCaptioner.plan_file import read_plan, without_overlaps
+from MetaCaptioner.plan_file import PlanRow, read_plan, without_overlaps
 from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.Prompt import Part, Prompts, limit_output, load_prompts
@@ -35,6 +35,7 @@ from MetaCaptioner.work import (
     Item,
     PlanWork,
     Work,
+    failures_left_out,
     left_by_earlier_plans,
     open_results,
     planned,
@@ -107,7 +108,10 @@ def open_plan_work(
     held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
     annotations = Annotations()
     retried = planned(held, annotations) if options.retry_errors else None
-    left = left_by_earlier_plans(arguments.output_dir, rows, mine) if options.others == "redo" else []
+    left = left_by_earlier_plans(arguments.output_dir, rows, mine)
+    if options.retry_errors:
+        _tell_of_failures_left_out(arguments.output_dir, rows, [*mine, *left])
+    left = left if options.others == "redo" else []
     paths = [path for number in [*mine, *left] for path, _ in result_files(arguments.output_dir, number)]
     expected = replace(expected, rows=PlannedMedia(rows, annotations, paths), plan=plan)
     redo_left(arguments.output_dir, mine, left, expected, retried)
@@ -120,6 +124,16 @@ def open_plan_work(
             say(f"note: {arguments.output_dir}: the file system has no symbolic links: each rank keeps to the plan")
     folder, anywhere = arguments.output_dir, options.allow_outside_root
     return PlanWork(own, prompts.domains, files, folder, problems, claims, takes_over, annotations, anywhere)
+
+
+def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Iterable[int]) -> None:
+    """Say so where failures are not tried again because the plan was made with results that have their records."""
+    paths = [path for number in ranks for path, _ in result_files(folder, number)]
+    if count := failures_left_out(rows, paths):
+        say(
+            f"note: {folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
+            f"they are not tried again; plan with --results {folder} --retry-errors (run_plan.sh: RESULTS) for that"
+        )
 
 
 def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
@@ -181,13 +195,13 @@ class _RankRun:
         with ExitStack() as stack:
             expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts)
             work = stage.open_work(expected, self._parsed, self._options, self._rank, prompts, stack)
-            vitals.begun = max(vitals.begun, number + 1)
+            vitals.begin_stage(number)
             for problem in work.problems:
                 say(f"error: {problem}")
             total, pending = work.total(), work.pending()
             say(f"{stage.name}: {total - pending} of {total} samples are done, {pending} to do")
-            if self._options.max_samples is not None:  # a bound for this run, however many workers it takes
-                pending = min(pending, ranks.share(self._options.max_samples, self._rank) - vitals.records)
+            if self._options.max_samples is not None:  # a bound for each stage of this run, whatever workers it takes
+                pending = min(pending, ranks.share(self._options.max_samples, self._rank) - vitals.records_of(number))
             if pending > 0 or work.help_wanted():
                 run = await self._work_through(stage, work, pending, asked, expected.made)
                 say(describe(run))

@@ -17,8 +17,11 @@ from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.expected import expected_rows
 from MetaCaptioner.plan_file import PlanRow, without_overlaps
-from MetaCaptioner.results import ResultName
+from MetaCaptioner.results import ResultName, result_files
 from MetaCaptioner.tally import OK, Endings, Piece, Tally
+
+_SCORES = "score"
+"""The folder of scores within that of their captions."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,10 @@ class Oddities:
 
 
 class Standing:
-    """The rows of a plan and the result files of a folder."""
+    """The rows of a plan and the result files of a folder.
+
+    In a folder of scores nothing remains to be done of rows whose captions, which lie in the folder above, have failed.
+    """
 
     def __init__(self, rows: Sequence[PlanRow], folder: Path) -> None:
         rows = without_overlaps(rows)
@@ -76,6 +82,8 @@ class Standing:
         self._claims = Claims(folder, rows)
         self._moved: set[str] = set()
         self._tally = Tally(folder)
+        of_scores = folder.name == _SCORES and bool(result_files(folder.parent))
+        self._captions = Standing(rows, folder.parent) if of_scores else None
         self._clear()
 
     def _clear(self) -> None:
@@ -90,6 +98,8 @@ class Standing:
         Raises:
             ResultError: a file cannot be read.
         """
+        if self._captions is not None:
+            self._captions.look()
         changes = self._tally.look()
         self._move_chunks()  # after the look: whoever writes a record has claimed it before
         anew = {change.file.rank for change in changes if change.anew}
@@ -134,7 +144,7 @@ class Standing:
         """What each rank of the plan has to do and has done, in order of the ranks."""
         return {
             rank: self._count(
-                sum(shard.end_idx - shard.start_idx for shard in shards),
+                sum(shard.end_idx - shard.start_idx - self._spared_of(shard) for shard in shards),
                 [self._own[shard.data_name][shard.start_idx : shard.end_idx] for shard in shards],
             )
             for rank, shards in self._shards.items()
@@ -143,9 +153,19 @@ class Standing:
     def datasets(self) -> dict[str, Count]:
         """The same of each dataset, in the order of the plan, over all ranks."""
         return {
-            name: self._count(int(np.count_nonzero(self._expected[name].recorded)), [endings])
-            for name, endings in self._anywhere.items()
+            name: self._count(int(np.count_nonzero(of.recorded)) - self._spared(name, of.recorded, endings), [endings])
+            for (name, endings), of in zip(self._anywhere.items(), self._expected.values(), strict=True)
         }
+
+    def _spared_of(self, shard: PlanRow) -> int:
+        return self._spared(shard.data_name, slice(shard.start_idx, shard.end_idx), self._own[shard.data_name])
+
+    def _spared(self, name: str, rows: "slice | NDArray[np.bool_]", done: Endings) -> int:
+        """How many of these rows of a dataset have a failed caption, and so need no score, nor have one."""
+        if self._captions is None:
+            return 0
+        captions = self._captions._anywhere[name][rows]
+        return int(np.count_nonzero((captions > 0) & (captions != OK) & (done[rows] == 0)))
 
     def _count(self, total: int, stretches: Sequence[Endings]) -> Count:
         done = sum(int(np.count_nonzero(endings)) for endings in stretches)
@@ -169,6 +189,7 @@ class Standing:
         done = sum(int(np.count_nonzero(endings)) for endings in self._anywhere.values())
         nobodys = sum(
             int(np.count_nonzero(of.recorded & (of.ranks < 0) & (self._anywhere[name] == 0)))
+            - self._spared(name, of.recorded & (of.ranks < 0), self._anywhere[name])
             for name, of in self._expected.items()
         )
         return Oddities(

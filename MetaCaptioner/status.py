@@ -6,7 +6,6 @@ It reads the plan, the result files and the run logs, and nothing else; the rank
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +17,10 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from rich.console import Console
 from rich.live import Live
 
+from MetaCaptioner.characters import shown
 from MetaCaptioner.errors import NO_MEDIA, BadArguments
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.progress import Progress, Watcher
 from MetaCaptioner.record import Record
 from MetaCaptioner.standing import Count
@@ -81,13 +82,13 @@ def as_prometheus(progress: Progress) -> bytes:
     ok = gauge("samples_ok", "Samples of a dataset that ended well.", "dataset")
     failed = gauge("samples_failed", "Samples of a dataset that ended in an error.", "dataset", "kind")
     without_media = gauge("samples_without_media", "Rows of a dataset that no stage can use.", "dataset")
-    for name, count in progress.datasets.items():
+    for name, count in ((shown(name), count) for name, count in progress.datasets.items()):
         samples.labels(name).set(count.total)
         ok.labels(name).set(count.ok)
         without_media.labels(name).set(count.without_media)
         for kind, errors in count.errors.items():
             if kind != NO_MEDIA:
-                failed.labels(name, kind).set(errors)
+                failed.labels(name, shown(kind)).set(errors)
     assigned = gauge("rank_samples", "Samples that the plan gives to a rank.", "rank")
     done = gauge("rank_samples_done", "Samples of a rank that have a record, failed ones included.", "rank")
     rate = gauge("rank_samples_per_second", "Samples that a rank does a second now.", "rank")
@@ -154,7 +155,7 @@ def _looks(watcher: Watcher, every: float | None) -> Iterator[Progress]:
 def _shown(options: argparse.Namespace, console: Console, stack: ExitStack) -> Show:
     """What shows a look: lines of JSON, a live screen on a terminal, or screens one after another."""
     if options.json:
-        return lambda progress: print(json.dumps(as_json(progress), ensure_ascii=False), flush=True)
+        return lambda progress: print(to_json(as_json(progress)).decode(), flush=True)
     if options.watch is None or not console.is_terminal:
         return lambda progress: console.print(screen(progress, options.output_dir, console))
     live = stack.enter_context(Live(console=console, screen=True, auto_refresh=False))

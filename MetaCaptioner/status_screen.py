@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from MetaCaptioner.characters import shown
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.progress import STANDING_STILL, Progress, RankProgress
 from MetaCaptioner.standing import Count
@@ -37,7 +38,7 @@ def screen(progress: Progress, folder: Path, console: Console) -> RenderableType
         grid.add_column(ratio=1)
         grid.add_row(*columns)
         body = grid
-    notes = [Text(f"note: {note}", style="yellow") for note in progress.notes]
+    notes = [Text(shown(f"note: {note}"), style="yellow") for note in progress.notes]
     return Group(_summary(progress, folder), body, *notes)
 
 
@@ -72,7 +73,7 @@ def _summary(progress: Progress, folder: Path) -> Panel:
         "ETA": eta,
     }
     line = Text("   ").join(Text.assemble((f"{name} ", "dim"), (value, "bold")) for name, value in facts.items())
-    title = Text(f"{folder}  {datetime.fromtimestamp(progress.time):%Y-%m-%d %H:%M:%S}", style="bold")
+    title = Text(f"{shown(str(folder))}  {datetime.fromtimestamp(progress.time):%Y-%m-%d %H:%M:%S}", style="bold")
     return Panel(Group(bar, line, _states(progress)), title=title, box=box.ROUNDED, border_style="dim")
 
 
@@ -91,7 +92,7 @@ def _datasets(progress: Progress, room: int) -> Table:
     most = room - min(len(progress.all.errors), room // 3) - (3 if progress.all.errors else 0)
     for name, count in entries[: _most(len(entries), most)]:
         failed = Text(f"{count.failed:,}", style="red" if count.failed else "dim")
-        table.add_row(Text(name), _bar(count), _percent(count), failed)
+        table.add_row(Text(shown(name)), _bar(count), _percent(count), failed)
     return _with_rest(table, len(entries))
 
 
@@ -102,7 +103,7 @@ def _errors(progress: Progress, room: int) -> Table | None:
     table = _table("error", "samples", "of all done")
     for kind, count in list(errors.items())[: _most(len(errors), room // 3)]:
         style = "dim" if kind == NO_MEDIA else "red"
-        table.add_row(Text(kind, style=style), f"{count:,}", f"{100 * count / progress.all.done:.2f}%")
+        table.add_row(Text(shown(kind), style=style), f"{count:,}", f"{100 * count / progress.all.done:.2f}%")
     return _with_rest(table, len(errors))
 
 

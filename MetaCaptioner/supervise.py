@@ -16,19 +16,26 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from MetaCaptioner import ranks
-from MetaCaptioner.errors import EngineDead, StoppedEarly, UserError
+from MetaCaptioner.errors import ENGINE_CRASH, EngineDead, StoppedEarly, UserError, WorkerFailed
 from MetaCaptioner.terminal import run_main, say
 from MetaCaptioner.vitals import Vitals, is_worker, shared_vitals, tell_worker
 
 _IN_GOOD_ORDER = (0, 1, 2, 3)
-"""What a worker exits with that knows what it says; it has cleaned up, and another one would say the same."""
+"""What a worker exits with that knows what it says; it has cleaned up, and another one would say the same.
+
+1 is also what Python ends with where a stage cannot even be imported; of what happens later see `WorkerFailed`.
+"""
+_MOST_IN_VAIN = 4
+"""So many times the deaths that end a rank end it where each was of another sample, and none ended well meanwhile."""
 _AWAITED = {*ranks.STOP_SIGNALS, signal.SIGCHLD}
 _LOOK_SECONDS = 1.0
 _DUMP_SECONDS = 0.5
@@ -76,22 +83,27 @@ class Supervisor:
     def run(self) -> int:
         """Returns the exit status of the rank: that of the last worker, 1 after too many deaths, 3 if stopped."""
         deaths: list[str] = []
-        finished = 0
+        in_vain = finished = poisoned = 0
         while True:
             status, death = self._run_worker()
             if status in _IN_GOOD_ORDER:
                 return status
             if self._stopped:
                 return StoppedEarly.exit_status
-            if self._vitals.finished > finished:
-                finished = self._vitals.finished
+            if (self._vitals.finished, self._vitals.poisoned) != (finished, poisoned):
+                in_vain = in_vain if self._vitals.finished == finished else 0
+                finished, poisoned = self._vitals.finished, self._vitals.poisoned
                 deaths.clear()
             deaths.append(death)
+            in_vain += 1
+            if in_vain >= _MOST_IN_VAIN * self._vitals.max_deaths:
+                self._say(f"error: given up: {_gave_up_in_vain(in_vain)}")
+                return UserError.exit_status
             if len(deaths) >= self._vitals.max_deaths:
                 self._say(f"error: given up: {_gave_up(deaths)}")
                 return UserError.exit_status
             self._vitals.deaths += 1
-            self._say(f"the worker {death}; another one goes on ({len(deaths)} since a sample was finished)")
+            self._say(f"the worker {death}; another one goes on ({len(deaths)} since a sample was settled)")
             if not self._pause(min(2.0 ** (len(deaths) - 1) - 1, _LONGEST_PAUSE_SECONDS)):
                 return StoppedEarly.exit_status
 
@@ -176,6 +188,8 @@ def _end_leftovers(group: int) -> None:
 def _how_it_died(status: int) -> str:
     if status == EngineDead.exit_status:
         return "ended with its engine"
+    if status == WorkerFailed.exit_status:
+        return "ended with an error that nobody foresaw"
     if status >= 0:
         return f"ended with status {status}"
     names = {number.value: number.name for number in signal.Signals}
@@ -186,8 +200,16 @@ def _how_it_died(status: int) -> str:
 def _gave_up(deaths: Sequence[str]) -> str:
     counted = "; ".join(f"{_times(count)} it {death}" for death, count in Counter(deaths).most_common())
     return (
-        f"{len(deaths)} workers died without finishing a sample between them ({counted}). What they said is above. "
+        f"{len(deaths)} workers died without settling a sample between them ({counted}). What they said is above. "
         "Mend the cause and run the same command again, or allow more with --max-deaths"
+    )
+
+
+def _gave_up_in_vain(deaths: int) -> str:
+    return (
+        f"{deaths} workers died, and all samples between them ended as {ENGINE_CRASH}: it may be the engine, the "
+        "driver or the machine, and not the samples. What the workers said is above. Mend the cause and run the same "
+        "command again with --retry-errors, or allow more with --max-deaths"
     )
 
 
@@ -215,12 +237,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _as_worker(main: Callable[[], int]) -> int:
+    """Run `main`; an exception that nobody foresaw is a death of this worker, not the end of its rank.
+
+    Raises:
+        WorkerFailed: there was one; it is written to the log.
+    """
+    try:
+        return main()
+    except UserError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise WorkerFailed(f"nobody foresaw this: {type(error).__name__}: {error}") from error
+
+
 def run_supervised(main: Callable[[], int]) -> NoReturn:
     """Run a stage's `main` as the worker of a supervisor; started by anyone else, become that supervisor first."""
     specification = sys.modules["__main__"].__spec__
     if specification is None or is_worker(os.environ):
         ranks.dump_stacks_on_request()
-        run_main(main)
+        run_main(partial(_as_worker, main))
     os.execv(sys.executable, [sys.executable, "-m", "MetaCaptioner.supervise", specification.name, *sys.argv[1:]])
 
 

@@ -11,7 +11,6 @@ begins and ends like a record and says so is taken for one; `dataprocess/verify.
 """
 
 import errno
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,8 +20,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
 from MetaCaptioner.opening import open_descriptor
-from MetaCaptioner.record import glance, parse_record
+from MetaCaptioner.record import glance, parse_record, told_error
 from MetaCaptioner.results import ResultError, ResultName, result_files
 from MetaCaptioner.side_by_side import side_by_side
 
@@ -257,7 +257,7 @@ def _count_ok(block: bytes, starts: Places, breaks: Places, parsed: NDArray[np.b
 
 def _row_numbers(block: bytes, starts: Places, data_name: str) -> tuple[NDArray[np.bool_], Rows]:
     """Which lines begin with the identity of a sample of this dataset; and the row of each that does."""
-    name = json.dumps(data_name, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
+    name = to_json(data_name)[1:-1]
     before = b'{"sample_id": "' + name + b"/"
     after = b'", "data_name": "' + name + b'", "index": '
     numbers = starts + len(before)
@@ -286,14 +286,13 @@ def _count_parsed(line: bytes, found: Found, pieces: dict[str, tuple[list[int], 
     try:
         failure = _FAILURE.decode(line)
         name, index, status, kind = failure.data_name, failure.index, failure.status, failure.error.kind
-    except (ValueError, msgspec.MsgspecError, RecursionError):
+    except NOT_PLAIN_JSON:
         told = glance(line)
         if told is None:
             found.broken += 1
             return
         name, index, status = told.data_name, told.index, told.status or "unknown"
-        error = None if status == "ok" else (parse_record(line) or {}).get("error")
-        kind = str(error.get("kind") or "unknown") if isinstance(error, dict) else "unknown"
+        kind = "" if status == "ok" else str(told_error(parse_record(line) or {}).get("kind") or "unknown")
     if name is None or index is None or not 0 <= index < 2**31:
         found.strays += 1
         return

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from MetaCaptioner.characters import shown
 from MetaCaptioner.errors import UserError
 
 
 def say(message: str) -> None:
-    """One line for the person at the terminal, on stderr, written at once."""
-    sys.stderr.write(f"{message}\n")
+    """One line for the person at the terminal, on stderr, written at once; nothing in it acts on the terminal."""
+    sys.stderr.write(f"{shown(message)}\n")
     sys.stderr.flush()
 
 

@@ -9,6 +9,8 @@ import os
 from collections.abc import MutableMapping
 from typing import ClassVar
 
+MOST_STAGES = 4
+"""That one supervisor's workers run after another."""
 _VARIABLE = "METACAPTIONER_SUPERVISOR"
 
 
@@ -20,10 +22,12 @@ class Vitals(ctypes.Structure):
         ("begun", ctypes.c_uint64),
         ("records", ctypes.c_uint64),
         ("finished", ctypes.c_uint64),
+        ("poisoned", ctypes.c_uint64),
         ("requests", ctypes.c_uint64),
         ("progress", ctypes.c_uint64),
         ("stall_seconds", ctypes.c_double),
         ("max_deaths", ctypes.c_uint64),
+        ("records_before", ctypes.c_uint64 * MOST_STAGES),
     ]
     deaths: int
     """Workers that died before this one; kept by the supervisor."""
@@ -33,6 +37,8 @@ class Vitals(ctypes.Structure):
     """Records written."""
     finished: int
     """Those of them that are no errors."""
+    poisoned: int
+    """Those of samples that have killed a worker alone: with its record such a sample is settled."""
     requests: int
     """Requests that the engine has and has not answered."""
     progress: int
@@ -40,7 +46,20 @@ class Vitals(ctypes.Structure):
     stall_seconds: float
     """So long may requests wait without a sign of progress; 0: for ever."""
     max_deaths: int
-    """So many deaths in a row, without a finished sample between them, end the rank."""
+    """So many deaths in a row, without a sample settled between them, end the rank."""
+    records_before: "ctypes.Array[ctypes.c_uint64]"
+    """Of each stage that has begun, the records of those before it."""
+
+    def begin_stage(self, number: int) -> None:
+        """Note that the work of a stage is open, for the first time or again."""
+        if self.begun <= number:
+            self.records_before[number] = self.records
+            self.begun = number + 1
+
+    def records_of(self, number: int) -> int:
+        """How many records a stage that has begun has written, whatever workers it took."""
+        is_last = self.begun <= number + 1
+        return (self.records if is_last else self.records_before[number + 1]) - self.records_before[number]
 
 
 def shared_vitals() -> tuple[int, Vitals]:

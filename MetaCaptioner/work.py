@@ -12,16 +12,17 @@ import numpy as np
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.claims import Chunk, Claims
 from MetaCaptioner.domains import Domain
-from MetaCaptioner.errors import SampleError, UserError
-from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
+from MetaCaptioner.errors import ENGINE_CRASH, SampleError, UserError
+from MetaCaptioner.expected import expected_rows
+from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.named_media import RowMedia
 from MetaCaptioner.plan_file import PlanRow
 from MetaCaptioner.planned_media import Annotations
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
-from MetaCaptioner.record import Record, is_error, may_yet_succeed
-from MetaCaptioner.results import DoneSamples, RankResults, done_samples, result_files
+from MetaCaptioner.record import Record, has_failed, is_error, may_yet_succeed
+from MetaCaptioner.results import DoneSamples, RankResults, done_samples, read_glances, result_files
 from MetaCaptioner.source import WHAT_TO_DO
 from MetaCaptioner.terminal import say
 
@@ -186,6 +187,16 @@ def planned(rows: Sequence[PlanRow], annotations: Annotations) -> Callable[[Reco
         return isinstance(media, RowMedia) and media.of(index) is not None
 
     return tried_again
+
+
+def failures_left_out(rows: Sequence[PlanRow], paths: Iterable[Path]) -> int:
+    """How many failures in these result files are of rows that no rank of a plan does, since it counts them as done."""
+    expected, found = expected_rows(rows), 0
+    for told in (told for path in paths for _, _, told in read_glances(path)):
+        if told is not None and has_failed(told) and told.index is not None and told.data_name in expected:
+            of, index = expected[told.data_name], told.index
+            found += 0 <= index < len(of.ranks) and bool(of.recorded[index]) and int(of.ranks[index]) < 0
+    return found
 
 
 @dataclass

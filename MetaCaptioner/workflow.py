@@ -5,13 +5,14 @@ An agent sees `(sample, media, generate)` and nothing else: no ranks, no files, 
 
 import asyncio
 import string
-import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from MetaCaptioner.characters import whole
 from MetaCaptioner.engine import Completion, Constraint, Sampling
 from MetaCaptioner.errors import SampleError
+from MetaCaptioner.loops import is_loop
 from MetaCaptioner.media import Media
 from MetaCaptioner.metafile import Sample
 
@@ -24,11 +25,6 @@ SAMPLE_FIELDS = ("subdomain",)
 # Texts of an earlier result, which only a second pass has: the caption, and the answer of any of its agents.
 _EARLIER_CAPTION = "caption"
 _EARLIER_AGENT = "agents."
-
-# An answer of at least this many characters that deflate shrinks below this share is a loop. English prose of this
-# length keeps a third or more; ten repetitions of a sentence keep less than a tenth.
-_LOOP_FROM_CHARACTERS = 400
-_LOOP_BELOW_SHARE = 0.08
 
 
 @dataclass(frozen=True)
@@ -104,9 +100,12 @@ def placeholders(prompt: str) -> list[str]:
 
 
 def fill(prompt: str, texts: Mapping[str, str]) -> str:
-    """`prompt` with its placeholders replaced; what is filled in is not looked through again."""
+    """`prompt` with its placeholders replaced; what is filled in is not looked through again.
+
+    No tokenizer takes half of a pair of surrogates, which a caption of elsewhere may have.
+    """
     parts = string.Formatter().parse(prompt)
-    return "".join(literal + (texts[name] if name is not None else "") for literal, name, _, _ in parts)
+    return whole("".join(literal + (texts[name] if name is not None else "") for literal, name, _, _ in parts))
 
 
 def check_completion(agent: Agent, completion: Completion) -> None:
@@ -118,10 +117,8 @@ def check_completion(agent: Agent, completion: Completion) -> None:
     text = completion.text.strip()
     if not text:
         raise SampleError("empty_output", f"agent '{agent.name}' answered nothing ({completion.finish_reason})")
-    if agent.constraint is None and len(text) >= _LOOP_FROM_CHARACTERS:
-        packed = text.encode("utf-8", "replace")
-        if len(zlib.compress(packed)) < _LOOP_BELOW_SHARE * len(packed):
-            raise SampleError("degenerate_output", f"agent '{agent.name}' repeats itself: …{text[-80:]!r}")
+    if agent.constraint is None and is_loop(text, completion.finish_reason == "length"):
+        raise SampleError("degenerate_output", f"agent '{agent.name}' repeats itself: …{text[-80:]!r}")
 
 
 async def ask(agent: Agent, texts: Mapping[str, str], generate: Generate) -> Completion:

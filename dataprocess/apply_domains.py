@@ -8,7 +8,6 @@ were (the caption stage routes rows without a task itself), or are left out with
 """
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from exporting.names import file_names
 from MetaCaptioner.annotation import AnnotationFile
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.metafile import Dataset, read_metafile
 from MetaCaptioner.named_media import OTHER_MEDIA, RowMedia, of_record
 from MetaCaptioner.Prompt import load_prompts
@@ -94,7 +94,7 @@ def apply(
     with atomic_write(output, "annotation file") as file:
         for row in rows():
             file.write(b"[\n" if written == 0 else b",\n")
-            file.write(json.dumps(row, ensure_ascii=False).encode())
+            file.write(to_json(row, nan=True))
             written += 1
         file.write(b"\n]\n" if written else b"[]\n")
     annotation.close()
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "modality": dataset.modality,
         }
     with atomic_write(options.output_dir / "Metafile.json", "Metafile") as file:
-        file.write(json.dumps(entries, indent=2, ensure_ascii=False).encode() + b"\n")
+        file.write(to_json(entries, indent=2) + b"\n")
     return 1 if problems else 0
 
 

@@ -11,7 +11,6 @@ become the gpt turn.
 """
 
 import argparse
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,9 +25,11 @@ from inputs.found import Found, Given, Input, Notes, Row, nothing_found
 from tqdm import tqdm
 from updating import in_old_places
 
+from MetaCaptioner.characters import is_whole
 from MetaCaptioner.domains import ROUTED_TASKS, Modality, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import NotWritten, atomic_write, held_alone
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.metafile import read_json
 from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.Prompt import load_prompts
@@ -68,14 +69,12 @@ def _sound(items: Iterable[Found], instruction: str, written: Written, notes: No
     """The rows of what is found, which `written` counts, and their lines."""
     for item in items:
         row = item.row(instruction)
-        try:
-            line = json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
+        if not is_whole(item.name if item.tar is None else item.tar.file + item.name):
             notes.left_out("names that are no UTF-8 text", ascii(item.name))
             continue
         written.modalities[item.modality] += 1
         written.captions += item.caption is not None
-        yield row, line
+        yield row, to_json(row)
 
 
 def read_entries(metafile: Path) -> dict[str, object]:
@@ -101,7 +100,7 @@ def add_entry(metafile: Path, name: str, entry: dict[str, object], replaces: boo
             entries = read_entries(metafile)
             check_free(metafile, name, entries, replaces)
             with atomic_write(metafile, "Metafile") as file:
-                file.write(json.dumps({**entries, name: entry}, indent=2, ensure_ascii=False).encode() + b"\n")
+                file.write(to_json({**entries, name: entry}, indent=2) + b"\n")
     except OSError as error:
         raise NotWritten(f"Metafile {metafile}: cannot be written: {error.strerror}") from error
 

@@ -9,7 +9,6 @@ beside the results.
 """
 
 import argparse
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from MetaCaptioner.candidates import Candidate, all_candidates, best, check_are_
 from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
 from MetaCaptioner.record import Record, is_without_media
 from MetaCaptioner.results import DoneSamples, result_files
@@ -134,13 +134,13 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
                 summary.add_resampled(candidates, chosen, thresholds)
             if reasons:
                 record["rejected"] = reasons
-            (rejected if reasons else kept).write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            (rejected if reasons else kept).write(to_json(record) + b"\n")
             summary.add(record, reasons)
     again = list(resample_folders(scores).values())
     told = summary.content(thresholds, runs_of((routes, captions, scores, *again)), runs_of(again))
     content = {**told, "score_folder": str(scores.absolute())}
     with atomic_write(output / SUMMARY, "output") as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+        file.write(to_json(content, indent=2) + b"\n")
     remember_place(captions, output)
     return content
 

@@ -13,6 +13,7 @@ import numpy as np
 from MetaCaptioner.candidates import Candidate, all_candidates
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write
+from MetaCaptioner.json_text import from_json, to_json
 from MetaCaptioner.named_media import named_in
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.record import Record, told_of
@@ -32,7 +33,7 @@ def remember_place(data_folder: Path, output: Path) -> None:
             pointer.unlink(missing_ok=True)
             return
         with atomic_write(pointer, "pointer") as file:
-            file.write(json.dumps({"filtered": os.path.relpath(output, data_folder)}).encode() + b"\n")
+            file.write(to_json({"filtered": os.path.relpath(output, data_folder)}) + b"\n")
     except (NotWritten, OSError):  # results may well be read-only, which is a reason to filter into another place
         say(f"note: {data_folder} cannot be written; name this folder to exports: --filtered {output}")
 
@@ -45,7 +46,7 @@ def find_place(data_folder: Path) -> Path:
     """
     pointer = data_folder / _POINTER
     try:
-        return Path(os.path.normpath(data_folder / str(json.loads(read_file(pointer))["filtered"])))
+        return Path(os.path.normpath(data_folder / str(from_json(read_file(pointer))["filtered"])))
     except FileNotFoundError:
         return data_folder / "filtered"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -55,7 +56,7 @@ def find_place(data_folder: Path) -> Path:
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """The summary of a filter, which it writes last; None where there is none, so that it did not come to an end."""
     try:
-        content = json.loads(read_file(folder / SUMMARY))
+        content = from_json(read_file(folder / SUMMARY))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
@@ -143,7 +144,7 @@ class Comparison:
         """64 bits, not 0, that stand for a caption, its media, and its marks, where there are any to compare."""
         marks = [record.get(name) for name in ("scores", "overall")] if self._marked else []
         of = [record.get("caption"), named_in(told_of(record))]
-        content = json.dumps([*of, marks], sort_keys=True).encode()
+        content = json.dumps([*of, marks], sort_keys=True).encode()  # noqa: TID251 for a hash
         return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest()) or 1
 
 

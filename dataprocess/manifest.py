@@ -1,13 +1,13 @@
 """Which texts beside media exports have written: a hidden file in each root tells. No user gave those."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import msgspec
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
 from MetaCaptioner.opening import NotAFile, leads_out, read_file
 
 NAME = ".metacaptioner-export.json"
@@ -39,7 +39,7 @@ def read_manifest(root: Path) -> Manifest:
         return Manifest({})
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except NOT_PLAIN_JSON as error:
         raise UserError(f"{path}: tells not what exports wrote here ({error}); move it away") from error
     if manifest.format != FORMAT:
         raise UserError(f"{path}: is of format {manifest.format}, this program knows {FORMAT}")
@@ -56,7 +56,7 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
     """
     told = {"format": FORMAT, "files": manifest.files, "of": manifest.of}
     with atomic_write(root / NAME, "list of exported texts") as file:
-        file.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
+        file.write(to_json(told) + b"\n")
 
 
 def digest_of(content: bytes) -> str:

@@ -4,7 +4,6 @@ A sample is known by the name of its dataset and the number of its row, and resu
 again keeps its row, what is new comes at the end, and the row of what is gone stays, without media, to keep its place.
 """
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from inputs.found import Notes, Row
 from MetaCaptioner.annotation import AnnotationFile, parse_row
 from MetaCaptioner.annotation_row import as_it_was
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.json_text import from_json, to_json
 
 _OF_THE_INPUT = ("id", "image", "video", "tar", "conversations")
 _TABLES = """
@@ -81,19 +81,11 @@ def _merged(text: bytes, now: bytes | None) -> tuple[bytes, str]:
         if _media(old) is None or not isinstance(old, dict):
             return text, "that were not of this input"
         gone = old if old.get("removed") else {"id": old.get("id"), "removed": True, "was": old}
-        return _line(gone), "gone, which keep their place"
+        return to_json(gone), "gone, which keep their place"
     before: Any = old.get("was", old) if isinstance(old, dict) else {}
     kept = {key: value for key, value in before.items() if key not in _OF_THE_INPUT}
     is_back = before is not old
-    return _line({**json.loads(now), **kept}), "back again" if is_back else "as before"
-
-
-def _line(row: Row) -> bytes:
-    """The row as JSON, in ASCII where old texts are no UTF-8."""
-    try:
-        return json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(row).encode()
+    return to_json({**from_json(now), **kept}), "back again" if is_back else "as before"
 
 
 def _media(row: object) -> str | None:
@@ -107,4 +99,4 @@ def _media(row: object) -> str | None:
     tar, name = row.get("tar"), row.get("image") or row.get("video")
     if not isinstance(name, str):
         return None
-    return json.dumps([tar.get("file") if isinstance(tar, dict) else None, name])
+    return to_json([tar.get("file") if isinstance(tar, dict) else None, name]).decode()

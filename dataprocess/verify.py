@@ -31,7 +31,7 @@ from MetaCaptioner.plan_file import PlanRow, read_plan
 from MetaCaptioner.planned_by import told_of_another
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.provenance import Provenance
-from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
+from MetaCaptioner.record import Record, Told, is_error, parse_record, told_error, told_of
 from MetaCaptioner.results import read_glances, read_lines, read_records, result_files
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.source import tar_place
@@ -146,8 +146,7 @@ def check_records(
 
 
 def _error_kind(line: bytes) -> object:
-    error = (parse_record(line) or {}).get("error")
-    return error.get("kind") if isinstance(error, dict) else None
+    return told_error(parse_record(line) or {}).get("kind")
 
 
 class MediaCanary:

@@ -419,12 +419,70 @@ def test_an_index_of_an_earlier_version_does_not_hide_what_follows_the_list(
     path = tmp_path / "a.json"
     path.write_bytes(b'[{"id": 0},{"id": 1}]' * 2)
     status = path.stat()
-    kept = np.array([(status.st_size, status.st_mtime_ns), (0, 1), (2, 20)], dtype=np.int64)
+    kept = np.array([(2, 2), (status.st_size, status.st_mtime_ns), (0, 1), (2, 20)], dtype=np.int64)
     np.save(tmp_path / ".a.json.blocks.npy", kept)
     assert "are there several lists" in refused(path)
-    kept[0] = (annotation._INDEX_VERSION, 2)
-    np.save(tmp_path / ".a.json.blocks.npy", kept)
-    assert "are there several lists" in refused(path)
+
+
+def test_an_index_of_another_content_of_the_same_size_and_time_is_not_believed(
+    tmp_path: Path, always_indexed: Path
+) -> None:
+    path = write_annotation(tmp_path / "a.json", [{"id": 1111}, {"id": 2}])
+    before = path.stat()
+    rows(path)
+    path.write_bytes(path.read_bytes().replace(b'{"id": 1111}', b'{"i":1},{}  '))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert rows(path) == [{"i": 1}, {}, {"id": 2}]
+
+
+FORGED = {
+    "rows that shrink": [(0, 1), (5, 10), (4, 20)],
+    "bytes that shrink": [(0, 1), (1, 40), (2, 20)],
+    "a block without rows": [(0, 1), (0, 10), (2, 20)],
+    "beyond the end": [(0, 1), (2, 10**15)],
+    "before the beginning": [(0, -5), (2, 20)],
+    "rows that are left out": [(1, 1), (2, 20)],
+}
+
+
+@pytest.mark.parametrize("blocks", FORGED.values(), ids=FORGED)
+def test_an_index_that_makes_no_sense_is_not_believed(
+    tmp_path: Path, always_indexed: Path, blocks: list[tuple[int, int]]
+) -> None:
+    path = write_annotation(tmp_path / "a.json", HARD_ROWS)
+    file = AnnotationFile(path)
+    of_file = annotation._BelongsTo(path.stat().st_size, path.stat().st_mtime_ns, file._content_mark())
+    made = np.array(blocks, dtype=np.int64)
+    np.save(tmp_path / ".a.json.blocks.npy", np.vstack([of_file.head(made), made]))
+    assert rows(path) == HARD_ROWS
+
+
+def test_a_file_that_is_no_index_costs_nothing(tmp_path: Path, always_indexed: Path) -> None:
+    path, index = write_annotation(tmp_path / "a.json", HARD_ROWS), tmp_path / ".a.json.blocks.npy"
+    np.savez(tmp_path / "packed.npz", blocks=np.zeros((4, 2), dtype=np.int64))
+    header = {"descr": "<i8", "fortran_order": False, "shape": (10**12, 2)}
+    with (tmp_path / "huge.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    np.save(tmp_path / "pickled.npy", np.array([[{}, {}]] * 5, dtype=object), allow_pickle=True)
+    np.save(tmp_path / "floats.npy", np.zeros((5, 2)))
+    for name in ("packed.npz", "huge.npy", "pickled.npy", "floats.npy"):
+        index.write_bytes((tmp_path / name).read_bytes())
+        assert rows(path) == HARD_ROWS
+        assert annotation._load_index(index, annotation._BelongsTo(0, 0, 0)) is None
+    index.unlink()
+    os.mkfifo(index)
+    assert rows(path) == HARD_ROWS
+
+
+def test_an_index_that_counts_wrong_is_found_out_where_it_is_used(tmp_path: Path, always_indexed: Path) -> None:
+    path = write_annotation(tmp_path / "a.json", [{"id": 1}, {"id": 2}])
+    file = AnnotationFile(path)
+    of_file = annotation._BelongsTo(path.stat().st_size, path.stat().st_mtime_ns, file._content_mark())
+    made = np.array([(0, 1), (3, int(file._blocks[-1, 1]))], dtype=np.int64)
+    np.save(tmp_path / ".a.json.blocks.npy", np.vstack([of_file.head(made), made]))
+    with pytest.raises(BrokenAnnotation, match="has changed while it was worked on"):
+        rows(path)
 
 
 PARQUET = b"PAR1\x15\x04\x15\x0c" + b"\0" * 40

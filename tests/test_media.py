@@ -155,7 +155,7 @@ def test_missing_empty_and_unreadable_files_are_told_apart(tmp_path: Path, modal
     assert found["empty"].message == f"{tmp_path / 'empty'}: the file is empty"
 
 
-def test_a_file_that_cannot_be_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_is_not_called_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", Image.new("RGB", (56, 56)))
 
     def fail(path: Path, *_: object, **__: object) -> BinaryIO:
@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_read_is_missing(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(source, "open_file", fail)
     error = refused(path)
-    assert (error.kind, error.message) == ("media_missing", f"{path}: cannot be read: Permission denied")
+    assert (error.kind, error.message) == ("media_unreadable", f"{path}: cannot be read: Permission denied")
 
 
 # --- clips

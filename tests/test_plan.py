@@ -568,3 +568,32 @@ def test_bad_rows_are_counted_when_planned(tmp_path: Path, run: Runner) -> None:
     assert outcome.status == 0
     assert "note: dataset 'a': 1 rows will end as bad_row records (first: row 4: task 'Naturall'" in outcome.said
     assert "note: dataset 'a': 1 rows have neither image nor video and are left out: no stage can use" in outcome.said
+
+
+def test_failures_that_a_new_plan_leaves_out_are_told_where_they_could_be_tried_again(
+    tmp_path: Path, run: Runner
+) -> None:
+    """First by the planner, then by the run that is asked to try them: no rank would find them."""
+    rows = picture_rows(tmp_path / "media", 8)
+    for number in (1, 5):
+        (tmp_path / "media" / f"{number}.png").rename(tmp_path / f"{number}.png")
+    annotation = write_annotation(tmp_path / "set.json", [*rows, {"id": "text alone"}])
+    metafile = write_metafile(tmp_path, set={"root": "media", "annotation": annotation.name, "task": "Natural"})
+    plan, out = tmp_path / "plan.jsonl", tmp_path / "out"
+    run.plan(metafile, plan, num_ranks=2)
+    for rank in (0, 1):
+        run.caption(plan, out, rank=(rank, 2))
+    planned = run.plan(metafile, plan, "--results", out)
+    assert f"note: {out}: 2 samples have failed there and count as done" in planned.said
+    for number in (1, 5):
+        (tmp_path / f"{number}.png").rename(tmp_path / "media" / f"{number}.png")
+    outcome = run.caption(plan, out, "--retry-errors", engine_opens=False)
+    assert outcome.status == 0
+    assert f"note: {out}: 2 failed samples are of rows that this plan leaves out" in outcome.said
+    assert f"plan with --results {out} --retry-errors" in outcome.said
+    again = run.plan(metafile, plan, "--results", out, "--retry-errors")
+    assert "2 failed samples will be tried again" in again.said
+    assert "count as done" not in again.said
+    outcome = run.caption(plan, out, "--retry-errors")
+    assert (outcome.status, "leaves out" in outcome.said) == (0, False)
+    assert error_kinds(out) == {"set/8": "no_media"}

@@ -1,15 +1,18 @@
 import asyncio
+import errno
+import math
 import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from MetaCaptioner import rank_loop
+from MetaCaptioner import captionpipeline, rank_loop
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.errors import EngineDead, SampleError, UserError
 from MetaCaptioner.media import Media, load_media
@@ -390,6 +393,124 @@ def test_what_fails_again_when_it_is_tried_again_does_not_stop_the_rank(tmp_path
     assert run.caption(plan, out, "--max-error-rate", 1, engine=engine).status == 0
     assert run.caption(plan, out, "--retry-errors", engine=engine).status == 0
     assert {record["attempts"] for record in records(out).values()} == {2}
+
+
+# --- records that cannot be written, media that cannot be read for a while
+
+
+def unwritable() -> dict[str, object]:
+    loop: list[object] = []
+    loop.append(loop)
+    return {"a number that is none": math.nan, "infinity": -math.inf, "an object": object(), "itself": loop}
+
+
+@pytest.mark.parametrize("what", unwritable())
+def test_what_no_record_can_hold_costs_one_error_record(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async def caption(*arguments: object) -> Row:
+        made = await captionpipeline_caption(*arguments)  # type: ignore[arg-type]
+        return {**made, "odd": unwritable()[what]}
+
+    captionpipeline_caption = captionpipeline.caption
+    plan, out = small_plan(tmp_path, 2), tmp_path / "out"
+    monkeypatch.setattr(captionpipeline, "caption", caption)
+    outcome = run.caption(plan, out)
+    assert outcome.status == 0
+    found = records(out)
+    assert error_kinds(out) == dict.fromkeys(names(2), "unexpected")
+    assert "cannot be written as JSON" in found["set/0"]["error"]["message"]
+    assert {record["attempts"] for record in found.values()} == {1}
+    monkeypatch.undo()
+    assert run.caption(plan, out, "--retry-errors").status == 0
+    assert error_kinds(out) == {}
+
+
+@pytest.mark.parametrize("probability", [math.nan, math.inf, 0.0])
+def test_a_probability_that_is_none_is_a_bad_route(tmp_path: Path, run: Runner, probability: float) -> None:
+    def hook(request: Request) -> Completion | None:
+        codes = request.constraint.choices if request.constraint else ()
+        return completion(codes[0], **{codes[0][0]: probability}) if sample_of(request) == "set/1" else None
+
+    plan, out = small_plan(tmp_path, 3), tmp_path / "out"
+    assert run.route(plan, out, engine=FakeEngine(hook)).status == 0
+    assert error_kinds(out) == {"set/1": "bad_route"}
+    assert set(records(out)) == names(3)
+
+
+def test_two_different_failures_of_one_run_are_two_attempts(tmp_path: Path, run: Runner) -> None:
+    asked: list[str] = []
+
+    def hook(request: Request) -> Completion | None:
+        if sample_of(request) != "set/1" or agent_of(request) != "summary":
+            return None
+        asked.append(request.request_id)
+        if len(asked) == 1:
+            return completion("")
+        raise too_long()
+
+    plan, out = small_plan(tmp_path, 2), tmp_path / "out"
+    run.caption(plan, out, engine=FakeEngine(hook))
+    assert error_kinds(out) == {"set/1": "prompt_too_long"}
+    assert records(out)["set/1"]["attempts"] == 2
+    run.caption(plan, out, "--retry-errors", engine=FakeEngine(hook))
+    assert records(out)["set/1"]["attempts"] == 3
+
+
+def failing_reads(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> list[Path]:
+    """Let the first so many attempts to read picture 1 fail with an error of the operating system."""
+    failed: list[Path] = []
+    read = Path.open
+
+    def opened(path: Path, *arguments: Any, **named: Any) -> Any:
+        if path.name == "1.png" and len(failed) < times:
+            failed.append(path)
+            raise OSError(number, os.strerror(number))
+        return read(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(rank_loop, "_PAUSES_SECONDS", (0.01, 0.01, 0.01))
+    return failed
+
+
+PASSING = [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENOTCONN]
+
+
+@pytest.mark.parametrize("number", PASSING, ids=errno.errorcode.get)
+def test_media_that_cannot_be_read_for_a_moment_are_looked_for_again(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    plan, out = small_plan(tmp_path, 3), tmp_path / "out"
+    failed = failing_reads(monkeypatch, number, 3)
+    assert run.caption(plan, out).status == 0
+    assert (error_kinds(out), len(failed)) == ({}, 3)
+
+
+@pytest.mark.parametrize(("number", "tries"), [(errno.EIO, 4), (errno.EACCES, 1)], ids=["EIO", "EACCES"])
+def test_media_that_stay_unreadable_are_not_called_missing_and_are_done_by_another_run(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, number: int, tries: int
+) -> None:
+    plan, out = small_plan(tmp_path, 3), tmp_path / "out"
+    failed = failing_reads(monkeypatch, number, 10**6)
+    assert run.caption(plan, out).status == 0
+    assert (error_kinds(out), len(failed)) == ({"set/1": "media_unreadable"}, tries)
+    assert f"cannot be read: {os.strerror(number)}" in records(out)["set/1"]["error"]["message"]
+    monkeypatch.undo()
+    assert run.caption(plan, out, "--retry-errors").status == 0
+    assert (error_kinds(out), set(records(out))) == ({}, names(3))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE], ids=errno.errorcode.get)
+def test_that_no_more_files_may_be_opened_is_no_fault_of_a_sample(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    plan, out = small_plan(tmp_path, 3), tmp_path / "out"
+    failing_reads(monkeypatch, number, 1)
+    outcome = run.caption(plan, out)
+    assert outcome.status == 1
+    assert "allow this process more of them (ulimit -n)" in outcome.errors[0]
+    assert run.caption(plan, out).status == 0
+    assert (error_kinds(out), set(records(out))) == ({}, names(3))
 
 
 # --- runs that end early

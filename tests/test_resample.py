@@ -95,6 +95,19 @@ def by_place(sample: str, number: int) -> int:
 # --- rounds
 
 
+def test_a_bound_on_samples_is_one_for_each_stage(tmp_path: Path, run: Runner) -> None:
+    """Else a trial would score so many captions and sample none of them again, with status 0."""
+    out, engine = caption(run, tmp_path), judged(by_place)
+    outcome = run.score(out, "--resample", 2, "--max-samples", 3, engine=engine)
+    assert outcome.status == 0
+    scored = set(records(out / "score"))  # in the order in which the captions came to an end
+    assert len(scored) == 3
+    assert set(made_again(out, 2)) == scored - {"set/0"}
+    assert run.score(out, "--resample", 2, "--max-samples", 1, engine=engine).status == 0
+    assert set(records(out / "score")) == names(4)
+    assert set(made_again(out, 2)) == {"set/1", "set/2", "set/3"}
+
+
 def test_what_is_rejected_is_made_again_until_it_is_good_enough(tmp_path: Path, run: Runner) -> None:
     out, engine = caption(run, tmp_path), judged(by_place)
     before = records(out)

@@ -148,3 +148,21 @@ def test_chunks_that_are_taken_over_are_their_takers(tmp_path: Path) -> None:
     standing.look()
     assert {rank: (count.total, count.done) for rank, count in standing.ranks().items()} == {0: (80, 57), 1: (20, 5)}
     assert standing.datasets()["set"].done == 62
+
+
+def test_of_scores_nothing_remains_where_the_caption_failed(tmp_path: Path) -> None:
+    captions, plan = tmp_path / "out", rows(tmp_path, (0, 0, 6), (1, 6, 10), total=10)
+    write(captions, 0, *oks(0, 1, 2, 3), failed_record("set", 4, "a"), failed_record("set", 5, "no_media"))
+    write(captions, 1, *oks(6, 7), failed_record("set", 8, "a"))
+    standing, scores = Standing(plan, captions / "score"), captions / "score"
+    write(scores, 0, *oks(0, 1, 2, 3))
+    write(scores, 1, *oks(6))
+    standing.look()
+    assert standing.ranks() == {0: Count(4, 4, {}), 1: Count(3, 1, {})}
+    assert standing.datasets() == {"set": Count(7, 5, {})}
+    write(captions, 1, *oks(8, 9))  # the failure was done again
+    write(scores, 1, *oks(7, 8), failed_record("set", 9, "bad_verdict"))
+    standing.look()
+    assert standing.datasets() == {"set": Count(8, 8, {"bad_verdict": 1})}
+    assert not any(count.remaining for count in standing.ranks().values())
+    assert Standing(plan, captions).datasets() == {"set": Count(10, 0, {})}

@@ -115,7 +115,7 @@ def test_a_rank_is_given_up_after_so_many_deaths_that_finished_nothing(tmp_path:
     assert status == 1
     assert len(lives(tmp_path)) == 3
     assert said.splitlines()[-1] == (
-        "rank 1: error: given up: 3 workers died without finishing a sample between them (2 times it ended with its "
+        "rank 1: error: given up: 3 workers died without settling a sample between them (2 times it ended with its "
         "engine; once it was killed by SIGKILL (out of memory?)). What they said is above. Mend the cause and run the "
         "same command again, or allow more with --max-deaths"
     )
@@ -131,6 +131,52 @@ def test_error_records_are_no_progress(tmp_path: Path) -> None:
     """Else a machine on which every sample kills the engine would turn the whole dataset into `engine_crash`."""
     assert run(tmp_path, "vitals.max_deaths = 3\nvitals.records += 5\nos._exit(4)")[0] == 1
     assert len(lives(tmp_path)) == 3
+
+
+def test_a_proven_poisoned_sample_is_progress(tmp_path: Path) -> None:
+    program = "vitals.max_deaths = 3\nvitals.poisoned += life > 2\nvitals.records += life > 2\n"
+    status, said = run(tmp_path, f"{program}os._exit(4 if life < 11 else 0)")
+    assert (status, len(lives(tmp_path))) == (0, 11), said
+
+
+def test_where_all_samples_seem_poisoned_the_rank_is_given_up(tmp_path: Path) -> None:
+    """Else a machine on which every sample kills the engine would turn the whole dataset into `engine_crash`."""
+    status, said = run(tmp_path, "vitals.max_deaths = 2\nvitals.poisoned += 1\nvitals.records += 1\nos._exit(4)")
+    assert (status, len(lives(tmp_path))) == (1, 8)
+    assert "8 workers died, and all samples between them ended as engine_crash: it may be the engine" in said
+    assert "--retry-errors" in said
+
+
+def test_one_sample_that_ends_well_lets_that_count_begin_anew_too(tmp_path: Path) -> None:
+    program = "vitals.max_deaths = 2\nvitals.poisoned += 1\nvitals.finished += life % 7 == 0\n"
+    assert run(tmp_path, f"{program}os._exit(4 if life < 16 else 0)")[0] == 0
+
+
+SUPERVISED = """
+os.environ["METACAPTIONER_SUPERVISOR"] = f"{{os.getppid()}} -1"  # which was taken out above
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.supervise import run_supervised
+def main():
+    if life == 1:
+        {what}
+    return 0
+if __name__ == "__main__":
+    run_supervised(main)
+"""
+
+
+@pytest.mark.parametrize("what", ["1 / 0", "[].pop()", "raise MemoryError"])
+def test_what_nobody_foresaw_is_a_death_of_the_worker_and_no_good_order(tmp_path: Path, what: str) -> None:
+    program = SUPERVISED.format(what=what)
+    status, said = run(tmp_path, program)
+    assert (status, len(lives(tmp_path))) == (0, 2), said
+    assert "Traceback" in said
+    assert "the worker ended with an error that nobody foresaw; another one goes on" in said
+
+
+def test_what_the_user_must_mend_ends_the_rank_at_once(tmp_path: Path) -> None:
+    status, said = run(tmp_path, SUPERVISED.format(what="raise UserError('mend it')"))
+    assert (status, len(lives(tmp_path)), said) == (1, 1, "error: mend it\n")
 
 
 # --- signals

@@ -205,7 +205,7 @@ def test_a_loop_is_refused(text: str) -> None:
         "ha ha ha ha",
         (Path(__file__).parent / "test_workflow.py").read_text(encoding="utf-8"),
         "\n".join(f"- row {n}: value {n * n}" for n in range(60)),
-        "a " * 150,
+        "ha " * 12,
     ],
 )
 def test_prose_code_tables_and_short_answers_are_taken(text: str) -> None:

@@ -141,5 +141,5 @@ def _answer(constraint: Constraint | None, digest: str) -> tuple[str, dict[str, 
             name: 1 + (number >> place) % 5 if schema["type"] == "integer" else f"scripted {digest[:8]}"
             for place, (name, schema) in enumerate(properties.items())
         }
-        return json.dumps(values), {}
+        return json.dumps(values), {}  # noqa: TID251 an answer, not a file
     return f"A scripted answer, number {digest[:12]}.", {}

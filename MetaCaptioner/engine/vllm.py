@@ -7,7 +7,6 @@ construction; the media goes by a stable id, so that it is hashed by nobody and 
 Runs on vLLM 0.25 to 0.32.
 """
 
-import json
 import math
 import os
 import re
@@ -30,6 +29,7 @@ from MetaCaptioner.engine.vllm_arguments import (
 )
 from MetaCaptioner.errors import BadArguments, EngineDead, SampleError, UserError
 from MetaCaptioner.import_path import keep_search_paths_absolute
+from MetaCaptioner.json_text import from_json
 from MetaCaptioner.media import Media
 from MetaCaptioner.options import EngineOptions
 
@@ -239,7 +239,7 @@ def _check_model_folder(model: str) -> None:
     if not path.is_dir():
         raise EngineLoadError(f"model {model}: there is no such folder")
     try:
-        described = json.loads((path / "config.json").read_bytes())
+        described = from_json((path / "config.json").read_bytes())
     except FileNotFoundError:
         raise EngineLoadError(f"model {model}: the folder has no config.json") from None
     except (OSError, ValueError) as error:

@@ -147,7 +147,7 @@ def chosen_for_speed(config: Any, options: EngineOptions, capability: int | None
 def as_flags(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """Each as `--engine-arg` takes it, to be pasted into a shell."""
     return tuple(
-        shlex.quote(f"{name}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}")
+        shlex.quote(f"{name}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}")  # noqa: TID251 for a shell
         for name, value in arguments.items()
     )
 

@@ -1,6 +1,6 @@
 """Which captions are exported: found once, then given in order of dataset and row, however the result files lie."""
 
-import json
+import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -16,6 +16,8 @@ from MetaCaptioner.candidates import Candidates, best, resample_folders
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.earlier import caption_ranks, is_caption
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.json_text import to_json
+from MetaCaptioner.loops import repeats_itself
 from MetaCaptioner.record import Record, is_error, parse_record
 from MetaCaptioner.results import read_lines, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
@@ -133,11 +135,20 @@ def _problem(record: Record) -> str | None:
     """Why a record cannot be exported: somebody may have worked on the file."""
     if not is_caption(record):
         return "records without a caption of a row"
+    if repeats_itself(record["caption"], bool(record.get("truncated"))):
+        return "captions that repeat themselves"
     media = record.get(str(record.get("modality")))
-    if record.get("modality") not in ("image", "video") or not isinstance(media, str) or not media:
+    if record.get("modality") not in ("image", "video") or not isinstance(media, str) or not _can_be_file(media):
         return "records that name no picture or clip"
     lacking = [name for name in ("id", "root", "task") if name not in record]
     return f"records without the field {lacking[0]!r}" if lacking else None
+
+
+def _can_be_file(name: str) -> bool:
+    """Whether any file can have such a name."""
+    with suppress(ValueError):
+        return bool(name) and b"\0" not in os.fsencode(name)
+    return False
 
 
 class _Files:
@@ -212,7 +223,7 @@ def all_captions(folder: Path, account: Account, scratch: BinaryIO, allow_outsid
                     captions.add(file, offset, record)
                 else:
                     captions.add(again, scratch.tell(), chosen)
-                    scratch.write(json.dumps(chosen, ensure_ascii=False).encode() + b"\n")
+                    scratch.write(to_json(chosen) + b"\n")
     scratch.flush()
     captions.sort()
     return captions

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exporting.account import Account
+from MetaCaptioner.characters import shown
 from MetaCaptioner.domains import Modality
 
 _TASKS: dict[Modality, str] = {"image": "image-to-text", "video": "video-text-to-text"}
@@ -64,4 +65,4 @@ def _table(name: str, counts: Mapping[str, int]) -> str:
 
 def _plain(text: object) -> str:
     """Text that stays text in Markdown and HTML."""
-    return html.escape(" ".join(str(text).split())).replace("|", "&#124;")
+    return html.escape(shown(" ".join(str(text).split()))).replace("|", "&#124;")

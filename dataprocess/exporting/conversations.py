@@ -1,6 +1,5 @@
 """Annotation files with the captions as gpt turns, ready for training or for another run."""
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from exporting.job import Job, media_of
 from exporting.names import METAFILE
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.record import Record
 
 
@@ -28,8 +28,6 @@ class _Layout:
 
 _JSON = _Layout(".json", b"[\n", b",\n", b"\n]\n")
 _JSONL = _Layout(".jsonl", b"", b"\n", b"\n")
-# JSON takes them as they are; readers that split a file with `str.splitlines` take them for ends of lines.
-_LINE_ENDS = {mark: f"\\u{mark:04x}" for mark in (0x85, 0x2028, 0x2029)}
 _MODALITIES: tuple[Modality, ...] = ("image", "video")
 
 
@@ -73,8 +71,7 @@ def _export(job: Job, layout: _Layout) -> None:
             with (folder / f"{names[label]}{layout.suffix}").open("xb") as file:
                 _write(job, layout, part, file)
         entries = {label: part.entry(f"{names[label]}{layout.suffix}") for label, part in parts.items()}
-        text = json.dumps(entries, indent=2, ensure_ascii=False)
-        (folder / METAFILE).write_text(f"{text}\n", encoding="utf-8")
+        (folder / METAFILE).write_bytes(to_json(entries, indent=2) + b"\n")
 
 
 def _parts(job: Job) -> dict[str, _Part]:
@@ -95,7 +92,7 @@ def _parts(job: Job) -> dict[str, _Part]:
 def _write(job: Job, layout: _Layout, part: _Part, file: BinaryIO) -> None:
     for record in _records(job, part):
         file.write(layout.between if part.length else layout.begin)
-        file.write(json.dumps(_row(job, part, record), ensure_ascii=False).translate(_LINE_ENDS).encode())
+        file.write(to_json(_row(job, part, record)))
         part.length += 1
         job.account.add(record)
     file.write(layout.end)

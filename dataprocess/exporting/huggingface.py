@@ -38,7 +38,7 @@ def export_huggingface(job: Job) -> None:
                     made = _Table(folder / "data" / modality, _schema(column), job.shard_megabytes, column)
                     tables[modality] = stack.enter_context(_closing(made))
                 media = [] if content is None else [(content, Path(media_of(record)).name)]
-                tables[modality].add(table_row(record), media)
+                tables[modality].add(table_row(job, record), media)
                 job.account.add(record)
         text = card(str(job.output and job.output.name), sorted(tables), job.account)
         (folder / "README.md").write_text(text, encoding="utf-8")

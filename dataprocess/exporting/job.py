@@ -1,7 +1,6 @@
 """One export: which captions, how, and where to."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,9 +12,11 @@ from conversation import INSTRUCTION
 from exporting.account import Account
 from exporting.captions import Captions
 from exporting.names import ACCOUNT_FILE, file_names
+from MetaCaptioner.characters import is_whole, whole
 from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
+from MetaCaptioner.json_text import from_json, to_json
 from MetaCaptioner.record import Record
 
 MOST_MEDIA_BYTES = 2**31 - 2**20
@@ -64,8 +65,7 @@ class Job:
         with atomic_folder(output, "export", ACCOUNT_FILE if self.overwrite else None) as folder:
             yield folder
             holds = sorted(path.name for path in folder.iterdir())
-            text = json.dumps({**self.account.content(), "holds": holds}, indent=2, ensure_ascii=False)
-            (folder / ACCOUNT_FILE).write_text(f"{text}\n", encoding="utf-8")
+            (folder / ACCOUNT_FILE).write_bytes(to_json({**self.account.content(), "holds": holds}, indent=2) + b"\n")
 
     @contextmanager
     def file(self) -> Iterator[BinaryIO]:
@@ -98,6 +98,14 @@ class Job:
             )
             self.account.facts["names"] = others
         return made
+
+    def text(self, text: str, record: Record) -> str:
+        """A text of a record for a format that has no escapes: none of these can hold half of a character."""
+        if is_whole(text):
+            return text
+        what = "captions have half of a character (a lone surrogate) in their texts, for which U+FFFD stands"
+        self.account.note(what, record["sample_id"])
+        return whole(text)
 
     def media(self, record: Record) -> bytes | None:
         """The content that a caption was made from; None, and left out, where that is gone, has changed or is too big.
@@ -133,7 +141,7 @@ def _check_own(folder: Path) -> None:
     if not account.is_file():
         return  # whether it may be replaced is told by whether it is empty
     try:
-        told = json.loads(account.read_bytes())
+        told = from_json(account.read_bytes())
         is_export = isinstance(told["captions"], int) and isinstance(told["left_out"], dict)
     except (OSError, ValueError, KeyError, TypeError):
         is_export = False

@@ -1,6 +1,5 @@
 """One Parquet file of captions."""
 
-import json
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 from exporting.job import Job
 from exporting.tables import FIELDS, table_row
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.json_text import to_json
 
 _BATCH_ROWS = 10_000
 _PLACES = [("root", pa.string()), ("tar", pa.string())]
@@ -29,13 +29,13 @@ def export_parquet(job: Job) -> None:
     with job.file() as file, pq.ParquetWriter(file, schema) as writer:
         while batch := list(islice(records, _BATCH_ROWS)):
             rows = [
-                {**table_row(record), "root": record["root"], "tar": record.get("tar", {}).get("file")}
+                {**table_row(job, record), "root": record["root"], "tar": record.get("tar", {}).get("file")}
                 for record in batch
             ]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
             for record in batch:
                 job.account.add(record)
-        writer.add_key_value_metadata({_ACCOUNT_KEY: json.dumps(job.account.content(), ensure_ascii=False)})
+        writer.add_key_value_metadata({_ACCOUNT_KEY: to_json(job.account.content())})
 
 
 def _is_export(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from exporting.job import media_of
+from exporting.job import Job, media_of
 from MetaCaptioner.judge import DIMENSIONS
 from MetaCaptioner.record import Record
 
@@ -16,10 +16,10 @@ FIELDS = [(name, _TYPES[name]) for name in (*_ORDER, *DIMENSIONS, "model", "prom
 """(name, Arrow type) of each column."""
 
 
-def table_row(record: Record) -> Record:
+def table_row(job: Job, record: Record) -> Record:
     """The values of those columns; ids become text, since a column has one type."""
     scores = record.get("scores", {})
-    return {
+    row = {
         "sample_id": record["sample_id"],
         "data_name": record["data_name"],
         "index": record["index"],
@@ -34,3 +34,4 @@ def table_row(record: Record) -> Record:
         "model": record.get("model"),
         "prompts": record.get("prompts"),
     }
+    return {name: job.text(value, record) if isinstance(value, str) else value for name, value in row.items()}

@@ -111,7 +111,7 @@ def text_of(record: Record, job: Job) -> bytes:
 
     Source: sd-scripts, `library/train_util.py`, `read_caption`: `lines[0].strip()`.
     """
-    caption = str(record["caption"])
+    caption = job.text(str(record["caption"]), record)
     lines = [line.strip() for line in _LINE_ENDS.split(caption) if line.strip()]
     joined = " ".join(lines)
     if job.one_line:

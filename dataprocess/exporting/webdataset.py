@@ -1,13 +1,12 @@
 """WebDataset tar shards: media, caption and marks of each sample side by side."""
 
-import json
-
 from inputs.found import SUFFIXES
 from packing import extension, shards
 
 from exporting.job import Job, media_of
 from exporting.names import shard_key
 from exporting.tables import table_row
+from MetaCaptioner.json_text import to_json
 
 
 def export_webdataset(job: Job) -> None:
@@ -16,13 +15,13 @@ def export_webdataset(job: Job) -> None:
         for record in job.captions.records():
             if (content := job.media(record)) is None:
                 continue
-            told = {**table_row(record), "id": job.captions.id_of(record)}
+            told = {**table_row(job, record), "id": job.captions.id_of(record)}
             write(
                 shard_key(record["data_name"], record["index"]),
                 {
                     extension(media_of(record), record["modality"], SUFFIXES[record["modality"]]): content,
-                    "txt": record["caption"].encode(),
-                    "json": json.dumps(told, ensure_ascii=False).encode(),
+                    "txt": job.text(record["caption"], record).encode(),
+                    "json": to_json(told),
                 },
             )
             job.account.add(record)

@@ -12,6 +12,7 @@ import msgspec
 from inputs.found import OUTSIDE, Found, Given, Input, Notes, modality_of
 from inputs.values import caption_of
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.json_text import NOT_PLAIN_JSON
 from MetaCaptioner.opening import leads_out, read_file
 from MetaCaptioner.source import check_name
 
@@ -45,7 +46,7 @@ def open_coco(given: Given, notes: Notes) -> Input:
         coco = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=_Coco)
     except OSError as error:
         raise UserError(f"input {path}: cannot be read: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_PLAIN_JSON as error:
         hint = " (a list of rows is an annotation file already: name it in the Metafile)"
         is_list = content.lstrip()[:1] == b"["
         raise UserError(f"input {path}: is no COCO file: {error}{hint if is_list else ''}") from error

@@ -1,7 +1,6 @@
 """A folder tree of pictures and clips, with captions in `.txt` files beside them."""
 
 import heapq
-import json
 import os
 import stat
 from collections import deque
@@ -17,6 +16,7 @@ from inputs.exported import Exported
 from inputs.found import OUTSIDE, Found, Given, Input, Notes, modality_of
 from inputs.values import LONGEST_CAPTION_BYTES, caption_text
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.json_text import from_json, to_json
 from MetaCaptioner.opening import OutsideRoot, is_below, open_file
 
 _SORTED_IN_MEMORY = 100_000
@@ -193,12 +193,12 @@ def sorted_on_disk(names: Iterable[str]) -> Iterator[str]:
 
 def _on_disk(names: Sequence[str]) -> Iterator[str]:
     """The names again, which meanwhile wait in a temporary file."""
-    waiting = TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 closed when they have been read back
-    waiting.writelines(f"{json.dumps(name)}\n" for name in names)
+    waiting = TemporaryFile("w+b")  # noqa: SIM115 closed when they have been read back
+    waiting.writelines(to_json(name) + b"\n" for name in names)
     waiting.seek(0)
 
     def back() -> Iterator[str]:
         with waiting:
-            yield from map(json.loads, waiting)
+            yield from map(from_json, waiting)
 
     return back()

@@ -6,7 +6,6 @@ which a cluster's file system likes better than millions of small ones, and one 
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from inputs.shards import open_shards
 from inputs.values import caption_of, dig, id_or
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_folder
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.opening import OutsideRoot, open_file
 
 _ROWS_TO_TELL_COLUMNS = 100
@@ -167,7 +167,7 @@ class _Packer:
                 modality = modality_of(name) or column.modality
                 told["id"] = f"{row_id}-{item}" if are_several else row_id
                 suffix = extension(name, modality, SUFFIXES[modality], content)
-                text = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
+                text = to_json(told)
                 numbered = f"{key}-{item}" if are_several else key
                 self.write(f"{numbered}-{_content_mark(content)}", {suffix: content, "json": text})
         return packed

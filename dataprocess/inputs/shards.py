@@ -1,6 +1,5 @@
 """WebDataset tar shards, which are read in place: a row tells where the content of its member lies."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os.path import commonpath
@@ -14,6 +13,7 @@ from inputs.samples import Grouped, grouped
 from inputs.tars import Member, tar_members
 from inputs.values import CAPTION_COLUMNS, LONGEST_CAPTION_BYTES, caption_of, caption_text, dig, id_or
 from MetaCaptioner.errors import SampleError, UserError
+from MetaCaptioner.json_text import from_json
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.opening import is_below, leads_out, open_file
 from MetaCaptioner.source import TarPlace, check_name
@@ -122,8 +122,8 @@ class _Reader:
         if member is None or not (text := self._text(file, content, member)):
             return {}
         try:
-            told = json.loads(text)
-        except (ValueError, RecursionError):
+            told = from_json(text)
+        except ValueError:
             told = None
         if not isinstance(told, dict):
             self.notes.left_out(".json members that hold no object", f"{file}[{member.name}]")

@@ -1,7 +1,6 @@
 """What a cell, a field of JSON or a text file says: ids, captions, and where in a nested row they stand."""
 
 import codecs
-import json
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -9,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from inputs.found import Notes, RowId
+from MetaCaptioner.json_text import from_json
 
 LONGEST_CAPTION_BYTES = 2**20
 CAPTION_COLUMNS = ("caption", "captions", "text")
@@ -89,8 +89,8 @@ def _listed(text: str) -> list[str] | None:
     if not (text.startswith("[") and text.rstrip().endswith("]")):
         return None
     try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
+        items = from_json(text)
+    except ValueError:
         return None
     return items if items and all(isinstance(item, str) for item in items) else None
 

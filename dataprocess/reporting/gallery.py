@@ -5,7 +5,7 @@ import heapq
 from collections import defaultdict
 from itertools import chain, count, islice, zip_longest
 
-from MetaCaptioner.record import Record
+from MetaCaptioner.record import Record, told_error
 from reporting.entry import Entry
 
 # A record holds what models wrote, however much that is. These bounds keep a page of some hundred samples small.
@@ -91,8 +91,8 @@ def _agents(record: Record) -> list[Record]:
 def _error(record: Record, score: Record | None) -> Record | None:
     for stage, failed in (("caption", record), ("score", score)):
         if failed is not None and failed.get("error"):
-            error = failed["error"]
-            return {"stage": stage, "kind": str(error.get("kind")), "message": clip(error.get("message", ""))}
+            error = told_error(failed)
+            return {"stage": stage, "kind": str(error.get("kind")), "message": clip(str(error.get("message", "")))}
     return None
 
 

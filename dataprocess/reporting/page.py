@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import html
-import json
 import re
 from pathlib import Path
 
+from MetaCaptioner.characters import shown
+from MetaCaptioner.json_text import to_json
 from MetaCaptioner.record import Record
 
 _HERE = Path(__file__).parent
@@ -18,10 +19,19 @@ _SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 
 def json_in_html(value: object) -> str:
     """JSON that may stand in a script element: no character of it can end the element or begin a comment."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
+    text = to_json(value, compact=True).decode()
+    for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def _visible(value: object) -> object:
+    """The same data with texts in which nothing acts on the page that shows them."""
+    if isinstance(value, str):
+        return shown(value, lines=True)
+    if isinstance(value, dict):
+        return {_visible(name): _visible(one) for name, one in value.items()}
+    return [_visible(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _hash(content: str) -> str:
@@ -36,14 +46,14 @@ def render(data: Record, title: str) -> bytes:
     program = f'(() => {{\n"use strict";\n{own}\n}})();\n'
     style = (_HERE / "web" / "page.css").read_text(encoding="utf-8")
     slots = {
-        "title": html.escape(title),
+        "title": html.escape(shown(title)),
         "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
         f"script-src {_hash(library)} {_hash(program)}; base-uri 'none'; form-action 'none'",
         "style": style,
         "library": library,
         "program": program,
-        "data": json_in_html(data),
+        "data": json_in_html(_visible(data)),
     }
     # One pass: what is filled in is not looked through again.
     template = (_HERE / "web" / "page.html").read_text(encoding="utf-8")
-    return _SLOT.sub(lambda slot: slots[slot[1]], template).encode("utf-8", "replace")
+    return _SLOT.sub(lambda slot: slots[slot[1]], template).encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 from MetaCaptioner.candidates import all_candidates, resample_folders
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.record import Record, is_error, is_without_media
+from MetaCaptioner.record import Record, is_error, is_without_media, told_error
 from MetaCaptioner.results import result_files
 from MetaCaptioner.run_log import read_runs
 from reporting.entry import Entry, Route, State, Sums, read_entry, seconds_of, tokens_of
@@ -126,7 +126,7 @@ class RunSummary:
     def _add_stage(self, stage: str, record: Record, group: Group) -> None:
         self.stages[stage].add(tokens_of(record), 0, seconds_of(record))
         if is_error(record):
-            error: Record = record.get("error") or {}
+            error = told_error(record)
             kind = str(error.get("kind", "no kind"))
             group.errors[stage, kind] += 1
             if len(self.examples[stage, kind]) < _ERROR_EXAMPLES:

@@ -68,7 +68,13 @@ def make_run(folder: Path, write_lines: WriteLines, count: int = 60, **fields: o
     """Captions on two ranks, in two domains; every tenth failed, every tenth has no score, every seventh was cut."""
     tasks = ("Natural", "Code & Programming")
     captions = [
-        caption_record(n, truncated=n % 7 == 0, task=tasks[n % 2], caption=" ".join(["word"] * (n + 1)), **fields)
+        caption_record(
+            n,
+            truncated=n % 7 == 0,
+            task=tasks[n % 2],
+            caption=" ".join(f"word{number}" for number in range(n + 1)),
+            **fields,
+        )
         for n in range(count)
     ]
     captions = [failed(one, "media_corrupt") if one["index"] % 10 == 3 else one for one in captions]
@@ -255,7 +261,7 @@ def test_what_models_wrote_cannot_end_its_element(tmp_path: Path, write_lines: W
     hostile = caption_record(0, name="</script>", caption=HOSTILE, agents={HOSTILE: {"text": HOSTILE}}, task=HOSTILE)
     write_lines(tmp_path / "Rank0_node0_photos.jsonl", [hostile, failed(caption_record(1), HOSTILE)])
     data = report(tmp_path)
-    seen = HOSTILE.replace("\ud800", "?")
+    seen = HOSTILE.replace("\ud800", r"\ud800")
     entry = next(sample for sample in data["gallery"] if sample["dataset"] == "</script>")["captions"][0]
     assert (entry["caption"], entry["agents"][0]["text"]) == (seen, seen)
     page = (tmp_path / "report.html").read_text()

@@ -1,5 +1,6 @@
 """Started as a user does: a sample that kills, an engine that hangs, a disk that fills up."""
 
+import json
 import os
 import re
 import signal
@@ -40,6 +41,15 @@ def test_a_poisoned_sample_costs_one_record_and_at_most_three_restarts(
     # A worker that is killed cannot close its account, one whose engine dies can; each has one of its own.
     assert [account.state for account in runs_of([output])] == [last_words] * 3 + ["done"]
     assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", output))
+
+
+def test_eight_poisoned_samples_in_a_row_are_recorded_in_one_run(tmp_path: Path) -> None:
+    plan, output = small_plan(tmp_path, 16), tmp_path / "out"
+    poisoned = [f"set/{number}" for number in range(4, 12)]
+    said = succeed(scripted(plan, output, "--in-flight", "8", process="true", crash_on=json.dumps(poisoned)))
+    assert error_kinds(output) == dict.fromkeys(poisoned, "engine_crash")
+    assert set(records(output)) == names(16)
+    assert "given up" not in said
 
 
 def test_an_engine_that_hangs_is_noticed_and_started_again(tmp_path: Path) -> None:
@@ -87,7 +97,7 @@ def test_a_rank_that_always_dies_is_given_up_with_a_clear_report(tmp_path: Path)
     done = run(scripted(plan, output, "--max-deaths", "2", crash_on=every))
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith(
-        "rank 0: error: given up: 2 workers died without finishing a sample between them "
+        "rank 0: error: given up: 2 workers died without settling a sample between them "
         "(2 times it was killed by SIGKILL (out of memory?))."
     )
     assert "Traceback" not in done.stdout

@@ -26,6 +26,7 @@ SPECIAL = [
     ),
     *("<bbox> of a <ref-object>", "<start_of_turn>", "<\uff5cend\u2581of\u2581sentence\uff5c>", "<|image_pad|>"),
 ]
+LONG = "".join(f" x{number}" for number in range(100))
 PLAIN = ['<img src="a.png"> and <s>struck</s>', "a < b | c > d", "an <Image>", "{image}", "<|>", "x <||> y"]
 
 
@@ -48,7 +49,7 @@ def results(tmp_path: Path) -> Path:
         fields = {"video": "a.mp4", "modality": "video"} if video else {"image": "0.png"}
         record = caption_record(number, id=ids[number % 7] if number > 20 else number, root=str(media))
         del record["image"]
-        records.append({**record, **fields, "caption": texts[number // 2 % len(texts)] + " x" * 200})
+        records.append({**record, **fields, "caption": texts[number // 2 % len(texts)] + LONG})
     return filtered(tmp_path / "Caption", records[::-1])
 
 
@@ -83,7 +84,7 @@ def test_annotation_files_are_read_by_datasets_and_llama_factory(
             assert "<|" not in row["conversations"][1]["value"].replace("<|>", "").replace("<||>", "")
         found += rows["sample_id"]
     assert sorted(found, key=lambda name: int(name.split("/")[1])) == [f"photos/{number}" for number in range(300)]
-    plain = [row["conversations"][1]["value"].removesuffix(" x" * 200) for row in rows]
+    plain = [row["conversations"][1]["value"].removesuffix(LONG) for row in rows]
     assert {text for text in plain if text in PLAIN} == set(PLAIN)
 
 
@@ -121,12 +122,13 @@ def test_shards_are_read_in_order_with_ids_of_one_type(tmp_path: Path, results: 
 def test_shards_hold_datasets_of_any_name(tmp_path: Path, do_export: Export) -> None:
     picture_rows(tmp_path / "media", 1)
     records = [
-        caption_record(0, name=name, image="0.png", root=str(tmp_path / "media"), caption=repr(name)) for name in ODD
+        caption_record(0, name=name, image="0.png", root=str(tmp_path / "media"), caption=f"{name!r:.40}")
+        for name in ODD
     ]
     do_export(filtered(tmp_path / "Caption", records), "webdataset", "--output", tmp_path / "out")
     urls = [str(path) for path in (tmp_path / "out").glob("*.tar")]
     samples = list(webdataset.WebDataset(urls, shardshuffle=False))
-    assert [sample["txt"].decode() for sample in samples] == [repr(name) for name in sorted(ODD)]
+    assert [sample["txt"].decode() for sample in samples] == [f"{name!r:.40}" for name in sorted(ODD)]
     assert {sample["png"] for sample in samples} == {(tmp_path / "media" / "0.png").read_bytes()}
 
 
