@@ -1,5 +1,7 @@
 """The sbatch files on a real SLURM of two nodes: stopped, preempted, requeued and killed in mid run."""
 
+import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -124,6 +126,19 @@ def test_a_job_that_is_stopped_in_mid_run_is_requeued_and_goes_on(
     captioning.check_goes_on(job)
     # What was in flight was finished in the grace time: nothing was asked twice.
     assert set(Counter(captioning.requests()).values()) == {1}
+
+
+def test_a_controller_that_is_away_when_a_job_is_stopped_is_waited_for(captioning: Captioning) -> None:
+    job = captioning.submit()
+    captioning.wait_for_records(4)
+    scripts = [pid for daemon in captioning.cluster.step_daemons("n1", job) for pid in children(daemon)]
+    [script] = [pid for pid in scripts if b"slurm_script" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    captioning.cluster.stop_controller()
+    os.kill(script, signal.SIGUSR1)
+    wait_until(lambda: "squeue gives no answer" in captioning.log, "squeue to be asked")
+    captioning.cluster.start_controller()
+    wait_until(lambda: "stopped by a signal: requeued" in captioning.log, "the job to be requeued")
+    captioning.check_goes_on(job)
 
 
 def test_healthy_ranks_do_not_notice_that_another_nodes_slurmstepd_is_killed(captioning: Captioning) -> None:

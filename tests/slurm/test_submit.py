@@ -92,6 +92,25 @@ def test_what_follows_a_stage_that_cannot_be_done_is_cancelled(tmp_path: Path, c
         cluster.wait_for_state(jobs[stage], "CANCELLED")
 
 
+def test_where_jobs_are_not_requeued_a_chain_goes_on_with_another_job(tmp_path: Path, cluster: Cluster) -> None:
+    folder = tmp_path / "50%j of it"
+    write_annotation(folder / "set.json", picture_rows(folder / "media", 20))
+    write_metafile(folder, set={"root": "media", "annotation": "set.json", "task": "Natural"})
+    slow = ("--in-flight", "1", "--decode-threads", "1", "--engine-arg", "delay=0.2")
+    size = {"ROUTE": "no", "NNODES": "2", "GPUS_PER_NODE": "0", "SBATCH_OPTIONS": "--no-requeue"}
+    jobs = submit(cluster, folder, *SCRIPTED, *slow, **size)
+    captions = folder / "out" / "Caption"
+    wait_until(lambda: len(records(captions)) > 4, "records")
+    cluster.say("scancel", "--batch", "--signal=USR1", jobs["caption"])
+    cluster.wait_for_state(jobs["caption"], "FAILED")
+    said = logs(folder, "caption")
+    assert "Requested operation is presently disabled" in said
+    [other] = re.findall(r"it could not be requeued, and goes on as job (\d+)", said)
+    wait_for_chain(cluster, jobs | {"caption": other})
+    assert sample_ids(captions) == sorted(f"set/{number}" for number in range(20))
+    assert "complete: 20 samples expected, 20 ok" in logs(folder, "filter")
+
+
 def test_without_a_plan_of_all_datasets_nothing_is_submitted(tmp_path: Path, slurm: Path) -> None:
     write_annotation(tmp_path / "good.json", picture_rows(tmp_path / "media", 2))
     sets = {name: {"root": "media", "annotation": f"{name}.json"} for name in ("good", "absent")}
