@@ -23,15 +23,14 @@ for name in "${SETTINGS[@]}" "${!SBATCH_@}"; do
 done
 AGAIN+=" bash $(printf '%q ' "${BASH_SOURCE[0]}" "$@")"
 
-refuse() { echo "error: $1" >&2 && exit "${2:-2}"; }
-# whole NAME LEAST: refuses a variable that is no whole number from LEAST.
-whole() { [[ ${!1} =~ ^[0-9]{1,9}$ ]] && [ "${!1}" -ge "$2" ] || refuse "$1 must be a whole number from $2, not '${!1}'"; }
-
-TP=${TP:-1} NNODES=${NNODES:-1} CPUS=${CPUS:-8} GPUS_PER_NODE=${GPUS_PER_NODE:-8}
-whole TP 1 && whole NNODES 1 && whole CPUS 1 && whole GPUS_PER_NODE 0
+ASKED_NPROC=${NPROC:-} # of the nodes, whatever GPUs there are here
+source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+CPUS=${CPUS:-8} GPUS_PER_NODE=${GPUS_PER_NODE:-8}
+whole CPUS 1
+whole GPUS_PER_NODE 0
 [ "$GPUS_PER_NODE" = 0 ] || [ "$TP" -le "$GPUS_PER_NODE" ] ||
   refuse "a rank of TP=$TP GPUs does not fit a node of GPUS_PER_NODE=$GPUS_PER_NODE"
-NPROC=${NPROC:-$((GPUS_PER_NODE > 0 ? GPUS_PER_NODE / TP : 1))}
+NPROC=${ASKED_NPROC:-$((GPUS_PER_NODE > 0 ? GPUS_PER_NODE / TP : 1))}
 whole NPROC 1
 [ "$GPUS_PER_NODE" = 0 ] || [ $((NPROC * TP)) -le "$GPUS_PER_NODE" ] ||
   refuse "NPROC=$NPROC ranks of TP=$TP GPUs do not fit a node of GPUS_PER_NODE=$GPUS_PER_NODE"
@@ -39,7 +38,6 @@ whole NPROC 1
   refuse "ARRAY must be a number of jobs, such as 8, or 8%2 for two of them at a time, not '$ARRAY'"
 JOBS=${BASH_REMATCH[1]} AT_A_TIME=${BASH_REMATCH[2]}
 
-source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 source "$ROOT/script/slurm/scheduler.sh"
 source "$ROOT/script/slurm/planned.sh"
 # Absolute: what is made and read does not depend on where a job begins (--chdir).
