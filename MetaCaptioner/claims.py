@@ -8,7 +8,6 @@ of this plan is the one that completes it, and all records of a chunk are in tha
 """
 
 import errno
-import hashlib
 import os
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -19,7 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.plan_file import PlanRow, fingerprint
 
 FOLDER = "claims"
 _SIZE = "chunk"
@@ -80,7 +79,7 @@ class Claims:
             self._rows[row.assign_rank].append(row)
         # Of each rank, where in its sequence of samples its rows begin, and how many there are.
         self._starts = {rank: [0, *accumulate(map(_samples, rows))] for rank, rows in self._rows.items()}
-        self._folder = results / FOLDER / _fingerprint(rows)
+        self._folder = results / FOLDER / fingerprint(rows)
         self.size = 0
         self.look()
 
@@ -185,12 +184,3 @@ def _name(owner: int, number: int) -> str:
 
 def _samples(row: PlanRow) -> int:
     return row.end_idx - row.start_idx
-
-
-def _fingerprint(rows: Sequence[PlanRow]) -> str:
-    """Sixteen hexadecimal digits that tell one division of work from another."""
-    content = hashlib.sha256()
-    for row in rows:
-        what = (row.data_name, row.json_url, row.start_idx, row.end_idx, row.assign_rank)
-        content.update(repr(what).encode("utf-8", "surrogatepass"))
-    return content.hexdigest()[:16]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.plan_file import PlanRow
 
 
 @dataclass(frozen=True)

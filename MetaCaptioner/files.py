@@ -46,6 +46,27 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
             temporary.unlink()
 
 
+@contextmanager
+def restated(path: Path, content: bytes) -> Iterator[None]:
+    """Write `path` anew for the block; should that raise, what was there before is there again.
+
+    Raises:
+        NotWritten: it cannot be written.
+    """
+    before = path.read_bytes() if path.exists() else None
+    with atomic_write(path, "statement") as file:
+        file.write(content)
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            with atomic_write(path, "statement") as file:
+                file.write(before)
+        raise
+
+
 def write_whole(descriptor: int, line: bytes) -> None:
     """Append `line` to a file that nobody else writes, completely or not at all.
 

@@ -1,6 +1,7 @@
 """Metafile and annotation files -> `Sample`."""
 
 import difflib
+import hashlib
 import json
 import os
 import re
@@ -143,6 +144,22 @@ def read_json(path: Path, what: str) -> Any:
         raise UserError(f"{what} {path}: line {error.lineno}, column {error.colno}: {error.msg}{more}") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists without end
         raise UserError(f"{what} {path}: cannot be read: {error}") from error
+
+
+def metafile_digest(path: Path) -> str:
+    """Sixteen hexadecimal digits that change with what a Metafile says, or with the size of an annotation file of it.
+
+    Raises:
+        UserError: it is missing, unreadable or no JSON.
+    """
+    entries, folder = read_json(path, "Metafile"), path.resolve().parent
+    sizes: dict[str, int] = {}
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        annotation = _named_place(entry.get("annotation"), folder) if isinstance(entry, dict) else None
+        with suppress(OSError, ValueError):
+            sizes[name] = annotation.stat().st_size if annotation is not None else 0
+    content = json.dumps([entries, sizes], sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def read_metafile(path: Path, domains: Iterable[Domain]) -> tuple[dict[str, Dataset], list[str]]:

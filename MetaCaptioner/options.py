@@ -42,6 +42,7 @@ class StageOptions:
     max_samples: int | None
     max_output_tokens: int | None
     retry_errors: bool
+    adopt_plan: bool
     others: Others
     takeover_chunk: int
     in_flight: int | None
@@ -88,6 +89,8 @@ def _add_run_arguments(add: Callable[..., object]) -> None:
     add("--max-samples", **count, help="do N pending samples (over all ranks), then end")
     add("--max-output-tokens", **count, help="bound every agent's answer, for a trial run")
     add("--retry-errors", action="store_true", help="do the samples again that ended in an error record")
+    adopted = "go on with another plan than the results' own: every sample that has a record counts as done"
+    add("--adopt-plan", action="store_true", help=adopted)
     chunk = "a rank that is done takes over so many samples at a time from slower ones; 0: each keeps to the plan"
     add("--takeover-chunk", **count, default=128, help=chunk)
     add("--in-flight", **count, help="samples in the engine (default: what its cache holds)")
@@ -161,6 +164,7 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
         max_samples=arguments.max_samples,
         max_output_tokens=arguments.max_output_tokens,
         retry_errors=arguments.retry_errors,
+        adopt_plan=arguments.adopt_plan,
         others=arguments.others,
         takeover_chunk=arguments.takeover_chunk,
         in_flight=arguments.in_flight,

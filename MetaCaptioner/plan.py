@@ -1,105 +1,35 @@
-"""Metafile (+ results so far) -> balanced `split_plan.jsonl`, and reading such a plan back.
+"""Metafile (+ results so far) -> balanced `split_plan.jsonl`.
 
 python -m MetaCaptioner.plan --metafile data/Metafile.json --num-ranks 32 --output data/split_plan.jsonl
 """
 
 import argparse
-import json
+import os
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from MetaCaptioner import Prompt
-from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.files import atomic_write
 from MetaCaptioner.media import MediaBudget
-from MetaCaptioner.metafile import first_problem, read_metafile
+from MetaCaptioner.metafile import metafile_digest, read_metafile
+from MetaCaptioner.plan_file import PlanRow, read_plan, write_plan
+from MetaCaptioner.planned_by import handed_over, refuse_to_replace
 from MetaCaptioner.provenance import add_others_arguments
 from MetaCaptioner.remaining import take_off_results
-from MetaCaptioner.spelling import local_name
+from MetaCaptioner.results import file_sizes
 from MetaCaptioner.survey import DatasetWork, survey_all
 from MetaCaptioner.terminal import run_main, say
 
 
-class PlanRow(BaseModel):
-    """One shard: rows `start_idx <= index < end_idx` of an annotation file, for one rank.
-
-    `total`, `processed` and `remain` count the whole dataset; `cost` is the shard's estimate (see `cost.py`).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    data_name: Annotated[str, Field(min_length=1)]
-    json_url: str
-    root: str
-    task: str = ""
-    modality: Modality = "image"
-    total: Annotated[int, Field(ge=0)]
-    processed: Annotated[int, Field(ge=0)] = 0
-    remain: Annotated[int, Field(ge=0)] = 0
-    shard_index: Annotated[int, Field(ge=0)] = 0
-    num_shards: Annotated[int, Field(ge=1)] = 1
-    start_idx: Annotated[int, Field(ge=0)]
-    end_idx: Annotated[int, Field(ge=0)]
-    anno_file_key: Annotated[str, Field(min_length=1)]
-    assign_rank: Annotated[int, Field(ge=0)]
-    cost: float | None = None
-
-    @model_validator(mode="after")
-    def _range(self) -> Self:
-        if self.end_idx < self.start_idx:
-            raise ValueError(f"end_idx {self.end_idx} is below start_idx {self.start_idx}")
-        return self
-
-    @property
-    def stem(self) -> str:
-        """The annotation file's stem, which names the result file."""
-        return Path(self.anno_file_key).stem
-
-
-def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
-    """The sound rows of a plan, with paths relative to the plan's folder made absolute, and a line for each broken row.
-
-    Raises:
-        UserError: the plan is missing or holds no sound row.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"plan {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    folder = path.resolve().parent
-    absolute = cache(lambda given: str(folder / local_name(given)))
-    rows: list[PlanRow] = []
-    problems: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = PlanRow.model_validate_json(line)
-            places = {"json_url": absolute(row.json_url), "root": absolute(row.root)}
-        except ValueError as error:
-            reason = first_problem(error) if isinstance(error, ValidationError) else error
-            problems.append(f"plan {path}: line {number}: {reason}")
-            continue
-        moved = places != {"json_url": row.json_url, "root": row.root}
-        rows.append(row.model_copy(update=places) if moved else row)
-    if problems and not rows:
-        raise UserError(f"{problems[0]} (no line of the plan can be used)")
-    return rows, problems
-
-
-def cut(works: Sequence[DatasetWork], num_ranks: int) -> list[PlanRow]:
+def cut(works: Sequence[DatasetWork], num_ranks: int, metafile: str = "") -> list[PlanRow]:
     """Cut what is pending into contiguous shards so that the ranks' costs are as even as single samples allow.
 
     All pending rows stand in one line, dataset after dataset; rank r gets those whose middle lies in the r-th of
     `num_ranks` equal parts of the whole cost. So there are at most `num_ranks` - 1 cuts beside the ends of datasets and
-    the gaps that earlier results left.
+    the gaps that earlier results left. `metafile` is the digest of what they are planned from.
     """
     total = sum(float(work.costs[work.pending].sum(dtype=np.float64)) for work in works)
     shards: list[PlanRow] = []
@@ -131,6 +61,7 @@ def cut(works: Sequence[DatasetWork], num_ranks: int) -> list[PlanRow]:
                     anno_file_key=work.dataset.annotation.name,
                     assign_rank=rank,
                     cost=round(float(costs[start:end].sum()), 1),
+                    metafile=metafile,
                 )
             )
         offset = float(ends[-1]) if len(ends) else offset
@@ -144,16 +75,6 @@ def _runs(ranks: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
     for start, end in zip(starts, [*edges.tolist(), len(ranks)], strict=False):
         if ranks[start] >= 0:
             yield int(ranks[start]), start, end
-
-
-def write_plan(rows: Sequence[PlanRow], path: Path) -> None:
-    """Write the plan in one atomic step.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    with atomic_write(path, "plan") as file:
-        file.writelines(json.dumps(row.model_dump(), ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
 def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: int) -> str:
@@ -181,6 +102,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--retry-errors", action="store_true", help="with --results: take failed samples out and plan them again"
     )
     add_others_arguments(parser)
+    kept = "keep a plan that is there already, if it was made from this Metafile as it is now"
+    parser.add_argument("--if-missing", action="store_true", help=kept)
     parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
     options = parser.parse_args(arguments)
     if options.num_ranks < 1:
@@ -217,14 +140,39 @@ def _survey_metafile(options: argparse.Namespace) -> tuple[list[DatasetWork], li
     return works, problems
 
 
+def _keep(plan: Path, metafile: Path, digest: str) -> None:
+    """Keep a plan that is there.
+
+    Raises:
+        UserError: it was made from another Metafile, or cannot be read.
+    """
+    made_from = {row.metafile for row in read_plan(plan)[0]}
+    if made_from != {digest}:
+        raise UserError(
+            f"plan {plan}: is there already, but was not made from Metafile {metafile} as it is now: that, or an "
+            "annotation file of it, has changed. Plan what remains (RESULTS=…, --results), or name another --output"
+        )
+    say(f"{plan}: kept as it is there: Metafile {metafile} has not changed since")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the plan. Status 1 where a dataset had to be left out; the plan then holds the others."""
     options = _parse(arguments)
+    metafile = metafile_digest(options.metafile)
+    if options.if_missing and os.path.lexists(options.output):
+        _keep(options.output, options.metafile, metafile)
+        return 0
     works, problems = _survey_metafile(options)
     if options.results:
+        before = file_sizes(options.results)
         take_off_results(works, options.results, options.retry_errors, options.others)
-    rows = cut(works, options.num_ranks)
-    write_plan(rows, options.output)
+    rows = cut(works, options.num_ranks, metafile)
+    if options.results:
+        with handed_over(options.results, before, rows, options.output):
+            write_plan(rows, options.output)
+    else:
+        refuse_to_replace(options.output, rows)
+        write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")
     if problems:
         say(f"left out: {len(problems)} of {len(problems) + len(works)} datasets; mend them and plan again")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.named_media import RowMedia, of_record, of_renamed, other_media
-from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.plan_file import PlanRow
 from MetaCaptioner.provenance import Rows
 from MetaCaptioner.record import Told
 from MetaCaptioner.results import ResultName, read_glances

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from MetaCaptioner.pace import ENOUGH_SECONDS, Account, Accounts, Watched, by_plan_rank, launch_of, overall_rate
-from MetaCaptioner.plan import read_plan
+from MetaCaptioner.plan_file import read_plan
+from MetaCaptioner.planned_by import told_of_another
 from MetaCaptioner.standing import Count, Oddities, Standing
 
 RankState = Literal["done", "working", "loading", "waiting", "not begun", "silent", "stopped", "failed", "ended"]
@@ -86,8 +87,8 @@ class Watcher:
 
     def _read_plan(self) -> None:
         self._plan_stamp = _stamp(self._plan)
-        rows, self._problems = read_plan(self._plan)
-        self._standing = Standing(rows, self._folder)
+        self._rows, self._problems = read_plan(self._plan)
+        self._standing = Standing(self._rows, self._folder)
         self._watched = Watched(self._window)
 
     def look(self) -> Progress:
@@ -165,6 +166,8 @@ class Watcher:
             "it was made for other results": oddities.nobodys,
         }
         notes = [f"{count:,} {what}" for what, count in found.items() if count]
+        if told := told_of_another(self._folder, self._plan, self._rows):
+            notes.append(told)
         if not self._folder.is_dir():
             notes.append(f"{self._folder}: there is no such folder yet")
         return notes

@@ -9,7 +9,6 @@ at the same time with different prompts one is refused.
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice
@@ -19,9 +18,10 @@ from typing import Literal, Protocol
 import msgspec
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.files import atomic_write, held_alone
+from MetaCaptioner.files import held_alone, restated
+from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
-from MetaCaptioner.results import RankResults, ResultError, read_glances, result_files
+from MetaCaptioner.results import RankResults, ResultError, Word, read_glances, result_files
 
 FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]
@@ -123,12 +123,13 @@ class Rows(Protocol):
 class Expected:
     """What the records of a folder should be like, and what the user wants done with those that are not.
 
-    `rows` are None where records are made from others and not from rows.
+    `rows` and `plan` are None where records are made from others and not from the rows of a plan.
     """
 
     made: Provenance
     others: Others = "refuse"
     rows: Rows | None = None
+    plan: ThisPlan | None = None
 
     def misfit(self, told: Told) -> dict[str, str]:
         """Why a record is not what would be made now, each reason with the record as an example; empty if it is."""
@@ -189,18 +190,32 @@ class Expected:
         if stage not in (None, self.made.stage):
             raise UserError(f"output folder {folder}: holds results of {stage}, not of {self.made.stage}; name another")
 
-    def agree(self, own: RankResults) -> None:
-        """Have the folder of a rank's results say that records are made in it so.
+    def _word(self) -> Word:
+        plan = self.plan.described.fingerprint if self.plan is not None else ""
+        return Word(self.made.stage, self.made.model, self.made.prompts, plan)
+
+    def agree(self, own: RankResults) -> bool:
+        """Have the folder of a rank's results say that records are made in it so, and by this plan if there is one.
+
+        Returns:
+            Whether records of what the plan gives this rank may lie in the files of other ranks.
+
+        Raises:
+            UserError: it is another plan's, records there are made otherwise, or it cannot be written.
+        """
+        own.tell(self._word())
+        scattered = self.plan is not None and self.plan.agree(own)
+        self._agree_on_making(own)
+        return scattered
+
+    def _agree_on_making(self, own: RankResults) -> None:
+        """Have the folder say what records are made with.
 
         Refused where it says, or shows, something else, unless no others have made anything so, or are about to. What
         was kept beside the newest is said too, before it.
-
-        Raises:
-            UserError: that, or it cannot be written.
         """
         folder = own.folder
         place = folder / FILE_NAME
-        own.tell(msgspec.json.encode(self.made))
         if self._is_said(stated(folder)):
             return
         try:
@@ -210,11 +225,13 @@ class Expected:
                     return
                 there = said or _probed(folder, self.made.stage)
                 unlike = [one for one in there if not self._is_same(one)]
-                if unlike and (self._are_at_work(own, unlike) or _has_others(own, self.made)):
+                if unlike and _has_others(own, self.made):
                     self._refuse(folder, unlike[-1])
                 kept = unlike if self.others == "keep" else []
-                with atomic_write(place, "statement") as file:
-                    file.write(msgspec.json.format(msgspec.json.encode([*kept, self.made]), indent=1) + b"\n")
+                told = msgspec.json.format(msgspec.json.encode([*kept, self.made]), indent=1) + b"\n"
+                with restated(place, told):  # before the look: one that reads it later sees this one at work
+                    if unlike and self._are_at_work(own, unlike):
+                        self._refuse(folder, unlike[-1])
         except OSError as error:
             raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
 
@@ -227,11 +244,8 @@ class Expected:
 
     def _are_at_work(self, own: RankResults, unlike: Sequence[Provenance]) -> bool:
         """Whether other processes work in the folder, perhaps without a record yet, that make something `unlike`."""
-        for text in own.told_by_others():
-            with suppress(msgspec.MsgspecError):
-                if msgspec.json.decode(text, type=Provenance) in unlike:
-                    return True
-        return False
+        makings = {(one.stage, one.model, one.prompts) for one in unlike}
+        return any((told.stage, told.model, told.prompts) in makings for told in own.told_by_others())
 
     def _refuse(self, folder: Path, other: Provenance) -> None:
         self._check_stage(folder, other.stage)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import numpy as np
 
 from MetaCaptioner.errors import UserError
@@ -29,6 +30,15 @@ _LOCK_SECONDS = 5.0
 
 class ResultError(UserError):
     """A result file cannot be written or read; what it holds is kept."""
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What a process at work tells others: what it makes its records with, and the fingerprint of its plan, if any."""
+
+    stage: str
+    model: str
+    prompts: str
+    plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,11 @@ def result_files(folder: Path, rank: int | None = None) -> list[tuple[Path, Resu
     pattern = PATTERN if rank is None else f"Rank{rank}_node*_*.jsonl"
     named = ((path, ResultName.parse(path.name)) for path in sorted(folder.glob(pattern)))
     return [(path, name) for path, name in named if name is not None]
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """The result files of `folder` by name, with their bytes."""
+    return {path.name: path.stat().st_size for path, _ in result_files(folder)}
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -167,8 +182,8 @@ class DoneSamples:
         return self._rows.count(name, start, end)
 
 
-def done_samples(folder: Path, rank: int) -> DoneSamples:
-    """The samples that have a record in the files of a rank."""
+def done_samples(folder: Path, rank: int | None = None) -> DoneSamples:
+    """The samples that have a record in the files of a rank, or of all."""
     done = DoneSamples()
     for path, _ in result_files(folder, rank):
         for _, _, told in read_glances(path):
@@ -231,7 +246,7 @@ class RankResults:
     ) -> None:
         self.close()
 
-    def tell(self, text: bytes) -> None:
+    def tell(self, word: "Word") -> None:
         """Leave word for others, as long as this is held, in its lock.
 
         Raises:
@@ -239,28 +254,30 @@ class RankResults:
         """
         try:
             os.ftruncate(self._locks[-1], 0)
-            os.pwrite(self._locks[-1], text, 0)
+            os.pwrite(self._locks[-1], msgspec.json.encode(word), 0)
         except OSError as error:
             raise ResultError(f"output folder {self.folder}: cannot be written: {error.strerror}") from error
 
-    def told_by_others(self) -> list[bytes]:
+    def told_by_others(self) -> list["Word"]:
         """What other processes that work in the folder now tell, as far as the file system knows locks."""
         own, told = os.fstat(self._locks[-1]).st_ino, []
         for _, path in _held_locks(self.folder):
-            with suppress(OSError), path.open("rb") as file:
+            with suppress(OSError, msgspec.MsgspecError), path.open("rb") as file:
                 if os.fstat(file.fileno()).st_ino != own:
-                    told.append(file.read())
+                    told.append(msgspec.json.decode(file.read(), type=Word))
         return told
 
     def files(self) -> list[Path]:
         """The files that are this process's to change, from any node it ever ran on."""
         return [path for path, name in result_files(self.folder, self.rank) if name.part % self.parts == self.part]
 
-    def done(self, unwanted: Callable[[Record], bool] | None = None) -> DoneSamples:
-        """The samples that have a record in any part of this rank.
+    def done(self, unwanted: Callable[[Record], bool] | None = None, scattered: bool = False) -> DoneSamples:
+        """The samples that have a record in any part of this rank; with `scattered` of any rank.
 
         `unwanted` ones in the parts of others do not count: whoever has those takes them out, sooner or later.
         """
+        if scattered:
+            return done_samples(self.folder)
         if unwanted is None or self.parts == 1:
             return done_samples(self.folder, self.rank)
         done, own = DoneSamples(), self.files()

@@ -21,7 +21,8 @@ from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
 from MetaCaptioner.gpus import claim_gpus, device_name
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
-from MetaCaptioner.plan import read_plan
+from MetaCaptioner.plan_file import read_plan, without_overlaps
+from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.Prompt import Part, Prompts, limit_output, load_prompts
 from MetaCaptioner.provenance import Expected, Provenance
@@ -39,7 +40,6 @@ from MetaCaptioner.work import (
     open_results,
     planned,
     redo_left,
-    without_overlaps,
 )
 
 # The engine's processes are spawned, and so import this module before they do anything else.
@@ -100,6 +100,8 @@ def open_plan_work(
     """
     rows, problems = read_plan(arguments.plan)
     rows = without_overlaps(rows)
+    plan = ThisPlan(arguments.plan, rows, options.adopt_plan)
+    plan.check(arguments.output_dir)  # before anything is taken out of it
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
     own = [row for row in rows if row.assign_rank in mine]
     claims = Claims(arguments.output_dir, rows)
@@ -108,7 +110,7 @@ def open_plan_work(
     retried = planned(held, annotations) if options.retry_errors else None
     left = left_by_earlier_plans(arguments.output_dir, rows, mine) if options.others == "redo" else []
     paths = [path for number in [*mine, *left] for path, _ in result_files(arguments.output_dir, number)]
-    expected = replace(expected, rows=PlannedMedia(rows, annotations, paths))
+    expected = replace(expected, rows=PlannedMedia(rows, annotations, paths), plan=plan)
     redo_left(arguments.output_dir, mine, left, expected, retried)
     files = {number: open_results(stack, arguments.output_dir, rank, number, expected, retried) for number in mine}
     # A run of some samples only is a trial: what it leaves is not for the others to take over.

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.expected import expected_rows
-from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.plan_file import PlanRow, without_overlaps
 from MetaCaptioner.results import ResultName
 from MetaCaptioner.tally import OK, Endings, Piece, Tally
-from MetaCaptioner.work import without_overlaps
 
 
 @dataclass(frozen=True)

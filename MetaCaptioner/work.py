@@ -16,7 +16,7 @@ from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.named_media import RowMedia
-from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.plan_file import PlanRow
 from MetaCaptioner.planned_media import Annotations
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
@@ -117,14 +117,14 @@ def open_results(
     its sample is this process's turn: that is pending all the same.
 
     Raises:
-        UserError: the results cannot be written, another process has them, or they are of another stage or made
-            otherwise.
+        UserError: the results cannot be written, another process has them, or they are of another plan or stage or
+            made otherwise.
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
     gone = [test for test in (outdated, retried) if test is not None]
     if told := expected.check(results, lambda record: any(test(record) for test in gone)):
         say(told)
-    expected.agree(results)
+    scattered = expected.agree(results)
     if outdated is not None:
         results.drop(outdated)
     if expected.others == "redo":
@@ -132,7 +132,7 @@ def open_results(
     if retried is not None and not rank.restarts:
         results.retry(retried)
     unwanted = [*gone, expected.is_redone] if expected.others == "redo" else gone
-    done = results.done(lambda record: any(test(record) for test in unwanted))
+    done = results.done(lambda record: any(test(record) for test in unwanted), scattered)
     results.journal.settle(done.has, crashed=rank.restarts > 0)
     return RankFiles(results, done)
 
@@ -185,21 +185,6 @@ def planned(rows: Sequence[PlanRow], annotations: Annotations) -> Callable[[Reco
         return isinstance(media, RowMedia) and media.of(index) is not None
 
     return tried_again
-
-
-def without_overlaps(rows: Sequence[PlanRow]) -> list[PlanRow]:
-    """The rows of a plan, cut so that no sample is in two of them: an overlap goes to the row that begins first.
-
-    Every process sees the whole plan and so comes to the same cut.
-    """
-    covered: dict[str, int] = {}
-    cut: dict[int, PlanRow] = {}
-    for place, row in sorted(enumerate(rows), key=lambda entry: (entry[1].start_idx, entry[0])):
-        start = max(row.start_idx, covered.get(row.data_name, 0))
-        covered[row.data_name] = max(covered.get(row.data_name, 0), row.end_idx)
-        overlaps = start > row.start_idx
-        cut[place] = row.model_copy(update={"start_idx": min(start, row.end_idx)}) if overlaps else row
-    return [cut[place] for place in range(len(rows))]
 
 
 @dataclass

@@ -24,7 +24,7 @@ import psutil
 from PIL import Image
 
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.plan import PlanRow, write_plan
+from MetaCaptioner.plan_file import PlanRow, write_plan
 from MetaCaptioner.results import result_files
 from MetaCaptioner.terminal import run_main
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from MetaCaptioner.domains import DOMAINS
-from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.plan_file import PlanRow
 from MetaCaptioner.results import ResultName
 
 _PICTURES = 64

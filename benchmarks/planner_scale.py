@@ -27,7 +27,7 @@ from benchmarks.planner_data import describe_datasets, make_data, make_results
 from MetaCaptioner import captionpipeline
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.options import add_arguments, from_arguments
-from MetaCaptioner.plan import read_plan
+from MetaCaptioner.plan_file import read_plan
 from MetaCaptioner.Prompt import load_prompts
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.stage import add_plan_arguments, open_plan_work

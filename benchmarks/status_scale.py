@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.plan import PlanRow, write_plan
+from MetaCaptioner.plan_file import PlanRow, write_plan
 from MetaCaptioner.progress import Progress, Watcher
 from MetaCaptioner.results import ResultName, result_files
 from MetaCaptioner.terminal import run_main, say

@@ -26,7 +26,8 @@ from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.named_media import GONE, OTHER_MEDIA, named_in
-from MetaCaptioner.plan import PlanRow, read_plan
+from MetaCaptioner.plan_file import PlanRow, read_plan
+from MetaCaptioner.planned_by import told_of_another
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.provenance import Provenance
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
@@ -40,6 +41,7 @@ _EXAMPLES = 5
 _ELSEWHERE = "records in the file of another rank than the plan's (no fault)"
 _MOVED = "records of files below another root than now (no fault if they were moved: --check-media looks)"
 _NOT_COMPARED = "datasets whose annotation file cannot be read, so that media are not compared (no fault)"
+_OTHER_PLAN = "plan that is not, or no more, that of the results (no fault)"
 _MIXTURE = "records made otherwise than most"
 _RENAMED = "records of a dataset that has another name now"
 _MIXTURES = {_MIXTURE, _RENAMED, f"records {OTHER_MEDIA}", f"records {GONE}"}
@@ -291,6 +293,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     findings = Findings()
     for problem in problems:
         findings.add("broken plan lines", problem)
+    if told := told_of_another(options.data_folder, options.plan, rows):
+        findings.add(_OTHER_PLAN, told)
     expected = expected_rows(rows)
     canary = MediaCanary(options.check_media, options.seed) if options.check_media else None
     media = PlannedMedia(rows, Annotations(), [path for path, _ in result_files(options.data_folder)])
@@ -302,7 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if canary is not None:
         canary.check(rows, findings)
     total = sum(int(of.recorded.sum()) for of in expected.values())
-    tolerated = {_ELSEWHERE, _MOVED, _UNUSABLE, _NOT_COMPARED}
+    tolerated = {_ELSEWHERE, _MOVED, _UNUSABLE, _NOT_COMPARED, _OTHER_PLAN}
     tolerated |= set() if options.fail_on_errors else {_FAILED}
     tolerated |= _MIXTURES if options.keep else set()
     complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.claims import Chunk, ClaimError, Claims
-from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.plan_file import PlanRow
 
 
 def row(name: str, start: int, end: int, rank: int) -> PlanRow:

@@ -8,7 +8,8 @@ import pytest
 
 from MetaCaptioner import side_by_side
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.plan import PlanRow, cut, read_plan
+from MetaCaptioner.plan import cut
+from MetaCaptioner.plan_file import PlanRow, read_plan
 from MetaCaptioner.results import RankResults
 from MetaCaptioner.survey import DatasetWork
 from tests.helpers import (

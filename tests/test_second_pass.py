@@ -260,7 +260,7 @@ def test_a_caption_that_is_made_anew_by_another_rank_has_one_record(tmp_path: Pa
     (tmp_path / "3.png").rename(tmp_path / "media" / "3.png")
     drop_errors(first)
     remaining = write_plan(tmp_path / "rest.jsonl", plan_row(tmp_path / "set.json", tmp_path / "media", 3, 4, 1))
-    run.caption(remaining, first)
+    run.caption(remaining, first, "--adopt-plan")
     run.second_pass(first, out, "--prompts-dir", SHORTEN)
     assert set(records(out)) == names(8)
     assert not error_kinds(out)
@@ -295,7 +295,9 @@ def test_those_that_share_a_rank_have_the_same_captions_whatever_is_captioned_me
     files = [write_annotation(tmp_path / f"{name}.json", picture_rows(root, 4)) for name in "ab"]
     run.caption(write_plan(tmp_path / "some.jsonl", *(plan_row(file, root, 0, 3) for file in files)), first)
     run.second_pass(first, out, "--prompts-dir", SHORTEN, rank=(0, 2))
-    run.caption(write_plan(tmp_path / "plan.jsonl", *(plan_row(file, root, 0, 4) for file in files)), first)
+    run.caption(
+        write_plan(tmp_path / "plan.jsonl", *(plan_row(file, root, 0, 4) for file in files)), first, "--adopt-plan"
+    )
     run.second_pass(first, out, "--prompts-dir", SHORTEN, rank=(1, 2))
     assert set(records(out)) == names(4, "a") | names(4, "b")
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from MetaCaptioner.claims import Claims
-from MetaCaptioner.plan import PlanRow, read_plan
+from MetaCaptioner.plan_file import PlanRow, read_plan
 from MetaCaptioner.standing import Count, Oddities, Standing
 from tests.helpers import plan_row, write_plan
 from tests.test_tally import failed_record, line, ok_record

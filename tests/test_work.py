@@ -226,7 +226,7 @@ def test_retrying_errors_takes_out_only_what_the_plan_does_again(tmp_path: Path,
     run.caption(plan, out)
     annotation = tmp_path / "set.json"
     half = write_plan(tmp_path / "half.jsonl", plan_row(annotation, tmp_path / "media", 0, 3))
-    assert run.caption(half, out, "--retry-errors").status == 0
+    assert run.caption(half, out, "--retry-errors", "--adopt-plan").status == 0
     found = records(out)
     assert set(found) == names(6)
     assert (found["set/1"]["attempts"], found["set/4"]["attempts"]) == (2, 1)

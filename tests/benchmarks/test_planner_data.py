@@ -4,7 +4,7 @@ from pathlib import Path
 from benchmarks.planner_data import describe_datasets, make_data, make_results
 from MetaCaptioner.annotation import AnnotationFile
 from MetaCaptioner.metafile import glance
-from MetaCaptioner.plan import read_plan
+from MetaCaptioner.plan_file import read_plan
 from tests.helpers import Runner, all_records
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.workload import FRAMES, Workload
 from MetaCaptioner import video
-from MetaCaptioner.plan import read_plan
+from MetaCaptioner.plan_file import read_plan
 from MetaCaptioner.source import MediaSource
 
 

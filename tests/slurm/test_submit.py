@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -239,23 +240,32 @@ def test_a_chain_that_is_there_is_not_submitted_again(slurm: Path, small: dict[s
     assert not told(slurm)
 
 
-@pytest.mark.parametrize("route", ["yes", "no"])
-def test_a_metafile_that_has_changed_is_planned_again_by_the_user_s_word_only(
-    slurm: Path, small: dict[str, str], route: str
-) -> None:
-    assert dry(slurm, **small, ROUTE=route).returncode == 0
-    metafile = Path(small["METAFILE"])
+def add_a_dataset(metafile: Path) -> None:
     entry = json.loads(metafile.read_text())["set"]
     write_annotation(metafile.parent / "more.json", picture_rows(metafile.parent / "media", 3))
     write_metafile(metafile.parent, set=entry, more=entry | {"annotation": "more.json"})
+
+
+def add_rows(metafile: Path) -> None:
+    write_annotation(metafile.parent / "set.json", picture_rows(metafile.parent / "media", 5))
+
+
+@pytest.mark.parametrize("route", ["yes", "no"])
+@pytest.mark.parametrize("change", [add_a_dataset, add_rows])
+def test_a_metafile_that_has_changed_is_planned_again_by_the_user_s_word_only(
+    slurm: Path, small: dict[str, str], route: str, change: Callable[[Path], None]
+) -> None:
+    assert dry(slurm, **small, ROUTE=route).returncode == 0
+    metafile = Path(small["METAFILE"])
+    change(metafile)
     (slurm / "jobs").unlink()
     done = dry(slurm, **small, ROUTE=route)
     assert done.returncode == 1
-    assert f"error: {metafile} is another Metafile than" in done.stdout
+    assert f"error: {metafile}, or an annotation file of it, is another than" in done.stdout
     assert "with REPLAN=yes what remains is planned again" in done.stdout
     assert not told(slurm)
     again = dry(slurm, **small, ROUTE=route, REPLAN="yes")
-    assert (again.returncode, "5 samples of 2 datasets" in again.stdout) == (0, True), again.stdout
+    assert (again.returncode, "5 samples of" in again.stdout) == (0, True), again.stdout
     assert dry(slurm, **small, ROUTE=route).returncode == 0
 
 
