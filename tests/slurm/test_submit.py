@@ -112,6 +112,21 @@ def test_where_jobs_are_not_requeued_a_chain_goes_on_with_another_job(tmp_path: 
     assert "complete: 20 samples expected, 20 ok" in logs(folder, "filter")
 
 
+def test_a_metafile_that_has_grown_is_captioned_whole_by_the_user_s_word(tmp_path: Path, cluster: Cluster) -> None:
+    write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 2))
+    metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "auto"})
+    size = {"GPUS_PER_NODE": "0", "NPROC": "2"}
+    flags = (*SCRIPTED, "--engine-arg", f"log={tmp_path / 'requests'}")
+    wait_for_chain(cluster, submit(cluster, tmp_path, *flags, **size))
+    add_a_dataset(metafile)
+    wait_for_chain(cluster, submit(cluster, tmp_path, *flags, **size, REPLAN="yes"))
+    captions = tmp_path / "out" / "Caption"
+    ids = sorted([*(f"more/{number}" for number in range(3)), "set/0", "set/1"])
+    assert ids == sample_ids(tmp_path / "out" / "Domain") == sample_ids(captions) == sample_ids(captions / "score")
+    assert set(Counter((tmp_path / "requests").read_text().splitlines()).values()) == {1}
+    wait_for_chain(cluster, submit(cluster, tmp_path, *flags, **size))
+
+
 def test_without_a_plan_of_all_datasets_nothing_is_submitted(tmp_path: Path, slurm: Path) -> None:
     write_annotation(tmp_path / "good.json", picture_rows(tmp_path / "media", 2))
     sets = {name: {"root": "media", "annotation": f"{name}.json"} for name in ("good", "absent")}
