@@ -1,6 +1,6 @@
 # Sourced by the other scripts: where the repository and its Python are, and how a stage is started on every rank.
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+ROOT=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -z "${PYTHON:-}" ]; then
   PYTHON=python3
   [ -x "$ROOT/.venv/bin/python" ] && PYTHON=$ROOT/.venv/bin/python

@@ -1,6 +1,6 @@
 # Sourced by the sbatch files: runs a stage on all tasks of a job, each a rank, and has the job requeued where that helps.
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ROOT=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 source "$ROOT/script/slurm/scheduler.sh"
 export BEAT_SECONDS=${BEAT_SECONDS:-30}
 SILENT_BEATS=10
@@ -9,6 +9,7 @@ SHORT_RUN_SECONDS=600
 SHORT_RUNS=3
 RESTARTS=$((${SLURM_RESTART_COUNT:-0} + ${METACAPTIONER_RESTARTS:-0}))
 AGAIN="submit again to go on: ${METACAPTIONER_AGAIN:-cd ${SLURM_SUBMIT_DIR:-.} && sbatch, with the options and flags as before}"
+OR_ELSE="; if nothing follows, $AGAIN"
 
 # wait_for PID: the exit status of a child; signals that are trapped meanwhile do not end the wait.
 wait_for() {
@@ -111,7 +112,7 @@ submit_anew() {
   export METACAPTIONER_RESTARTS=$((RESTARTS + 1))
   submit_job "$1" --dependency="afterany:$SLURM_JOB_ID" "${@:2}" || return
   job=$ANSWER
-  scheduler '' squeue --user="$(id -un)" --noheader --format='%F %E' || say "job $job is on its own; $AGAIN"
+  scheduler '' squeue --user="$(id -u)" --noheader --format='%F %E' || say "job $job is on its own; $AGAIN"
   while read -r waiting dependency; do
     [[ $dependency =~ afterok:$SLURM_JOB_ID([^0-9]|$) ]] || continue
     scheduler '' scontrol update "JobId=$waiting" "Dependency=afterok:$job" ||

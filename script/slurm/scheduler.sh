@@ -3,6 +3,7 @@
 SCHEDULER_SECONDS=${SCHEDULER_SECONDS:-600} # so long is a call tried again
 CALL_SECONDS=120
 NO_ANSWER=75
+OR_ELSE='' # what to do should this process be ended meanwhile
 # What SLURM's commands say when another try may do better; whatever else they say is a refusal.
 PASSING='contact slurm controller|timed out|temporar|connection (refused|reset|closed)|zero bytes|standby|endpoint'
 PASSING+='|unexpected message|communication|not responding|unable to (establish|connect|resolve)|dns srv|config source'
@@ -33,7 +34,7 @@ attempt() {
 # wait_again COMMAND: before another try; fails when it has been tried for too long. Needs `begun` and `pause` of its caller.
 wait_again() {
   [ $((SECONDS - begun)) -lt "$SCHEDULER_SECONDS" ] || return
-  [ $pause -gt 1 ] || say "$1 gives no answer: ${COMPLAINT%%$'\n'*}: tried again for up to $SCHEDULER_SECONDS s"
+  [ $pause -gt 1 ] || say "$1 gives no answer: ${COMPLAINT%%$'\n'*}: tried again for up to $SCHEDULER_SECONDS s$OR_ELSE"
   sleep $pause
   pause=$((pause < 32 ? 2 * pause : 60))
 }
@@ -57,7 +58,6 @@ submit_job() {
   shift
   while true; do
     status=0
-    # SLURM hands the variables of the job or step that a user is in on to those that he submits from there.
     attempt '^[0-9]+(;.*)?$' env "${OUTSIDE[@]}" sbatch --parsable --comment="$comment" "$@" || status=$?
     [ -z "$COMPLAINT" ] || [ $status = $NO_ANSWER ] || say "$COMPLAINT"
     [ $status = $NO_ANSWER ] || break
@@ -69,7 +69,8 @@ submit_job() {
   return $status
 }
 
-OUTSIDE=()
+# SLURM hands the variables of the job or step that a user is in on to those that he submits from there.
+OUTSIDE=(-u SBATCH_ARRAY_INX -u SBATCH_WAIT)
 for name in "${!SLURM_@}"; do
   case $name in SLURM_CONF | SLURM_CLUSTERS | SLURM_JWT) ;; *) OUTSIDE+=(-u "$name") ;; esac
 done
@@ -77,7 +78,7 @@ done
 # jobs_of COMMENT: sets ANSWER to the numbers of one's jobs that wait or run and whose comment ends in COMMENT, but this one.
 jobs_of() {
   local job comment found=()
-  scheduler '' squeue --user="$(id -un)" --noheader --format='%F %k' || return
+  scheduler '' squeue --user="$(id -u)" --noheader --format='%F %k' || return
   while read -r job comment; do
     if [[ $comment == *"$1" && $job != "${SLURM_JOB_ID:-}" ]]; then found+=("$job"); fi
   done <<<"$ANSWER"

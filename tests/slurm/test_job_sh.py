@@ -145,7 +145,7 @@ def test_a_scheduler_that_is_mute_for_a_moment_is_asked_again(slurm: Path, mute:
     status, said = sourced(slurm, "CALL_SECONDS=1; end_job 3 0 yes", STATE="RUNNING")
     assert status == 3
     assert f"job 7: squeue gives no answer: {why}" in said or f"error: {why}" in said
-    assert "tried again for up to 9 s" in said
+    assert f"tried again for up to 9 s; if nothing follows, {AGAIN}" in said
     assert said.endswith("scontrol requeue 7\n")
 
 
@@ -220,6 +220,30 @@ def test_what_sbatch_says_beside_the_number_is_no_number(slurm: Path) -> None:
     )
     said = sourced(slurm, 'submit_job c x.sbatch; echo "$? $ANSWER"')[1]
     assert said == "job 7: sbatch: 5 hours are left\n0 21\n"
+
+
+def test_a_job_that_is_submitted_from_within_another_knows_nothing_of_that(slurm: Path) -> None:
+    """Else a batch script would take itself for a task of a step, or a job for one of an array."""
+    stand_in(slurm, "sbatch", "env | grep -E ^S | cut -d= -f1 | sort | paste -sd ' ' >&3; echo 9")
+    inside = dict.fromkeys(["SLURM_STEP_ID", "SLURM_ARRAY_TASK_ID", "SLURM_NTASKS", "SBATCH_WAIT"], "1")
+    told = {"SLURM_CONF": "/etc/slurm.conf", "SBATCH_ACCOUNT": "a"}
+    said = sourced(slurm, "submit_job c x.sbatch", **inside, **told)[1]
+    assert [name for name in said.split() if name.startswith(("SLURM", "SB"))] == ["SBATCH_ACCOUNT", "SLURM_CONF"]
+
+
+def test_a_folder_that_cannot_be_made_ends_the_job_before_its_ranks(slurm: Path, tmp_path: Path) -> None:
+    stand_in(slurm, "srun", "echo srun")
+    (tmp_path / "file").touch()
+    status, said = sourced(slurm, 'run_ranks "$1" run_caption.sh', tmp_path / "file" / "out")
+    assert (status, "srun" in said, "Not a directory" in said) == (1, False, True)
+
+
+def test_a_search_path_for_cd_leads_nowhere_else(slurm: Path, tmp_path: Path) -> None:
+    (tmp_path / "script" / "slurm").mkdir(parents=True)
+    code = (
+        'cd "$0"; export CDPATH="$1"; source script/slurm/job.sh; echo "$ROOT"; source script/common.sh; echo "$ROOT"'
+    )
+    assert sourced(slurm, code, tmp_path)[1] == f"{ROOT}\n{ROOT}\n"
 
 
 def test_a_rank_lives_on_when_its_sign_of_life_cannot_be_written_for_a_moment(tmp_path: Path) -> None:

@@ -230,3 +230,23 @@ def test_the_jobs_of_an_array_share_the_plan_and_are_requeued_one_by_one(caption
     captioning.check_complete()
     assert {path.name[:11] for path in captioning.output.glob("Rank*")} == {"Rank0_node0", "Rank1_node1"}
     assert set(Counter(captioning.requests()).values()) == {1}
+
+
+def test_the_jobs_of_an_array_that_have_to_wait_are_no_dead_ranks(captioning: Captioning) -> None:
+    array = captioning.submit("--array=0-1%1", size=("--nodes=1", *SIZE[1:]))
+    captioning.wait_for_records(4)
+    seen = succeed(module("status", "--plan", captioning.plan, "--output-dir", captioning.output))
+    assert "not begun" in seen
+    for place in (f"{array}_0", f"{array}_1"):
+        assert captioning.cluster.wait_for_state(place, "COMPLETED")["Restarts"] == "0"
+    captioning.check_complete()
+    assert set(Counter(captioning.requests()).values()) == {1}
+    assert "took over 10 samples of slower ranks" in captioning.log
+
+
+def test_all_parts_of_a_heterogeneous_job_are_ranks(captioning: Captioning) -> None:
+    part = ("--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--cpus-per-task=1", "--gpus-per-node=1")
+    job = captioning.submit(flags=(*SLOW, "--takeover-chunk", "0"), size=(*part, ":", *part))
+    assert captioning.cluster.wait_for_state(job, "COMPLETED", "FAILED")["JobState"] == "COMPLETED", captioning.log
+    captioning.check_complete()
+    assert {path.name[:11] for path in captioning.output.glob("Rank*")} == {"Rank0_node0", "Rank1_node1"}
