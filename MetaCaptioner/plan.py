@@ -105,6 +105,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_others_arguments(parser)
     kept = "keep a plan that is there already, if it was made from this Metafile as it is now"
     parser.add_argument("--if-missing", action="store_true", help=kept)
+    origin = "the Metafile that --metafile was made from, if any: what --if-missing asks about"
+    parser.add_argument("--made-from", type=Path, metavar="METAFILE", help=origin)
     add_outside_argument(parser)
     parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
     options = parser.parse_args(arguments)
@@ -144,12 +146,15 @@ def _survey_metafile(options: argparse.Namespace) -> tuple[list[DatasetWork], li
 
 
 def _keep(plan: Path, metafile: Path, digest: str) -> None:
-    """Keep a plan that is there.
+    """Keep a plan that is there. One that does not tell what it was made from is believed.
 
     Raises:
         UserError: it was made from another Metafile, or cannot be read.
     """
     made_from = {row.metafile for row in read_plan(plan)[0]}
+    if made_from == {""}:
+        say(f"note: {plan}: kept as it is there; it does not tell from which Metafile it was made")
+        return
     if made_from != {digest}:
         raise UserError(
             f"plan {plan}: is there already, but was not made from Metafile {metafile} as it is now: that, or an "
@@ -161,15 +166,16 @@ def _keep(plan: Path, metafile: Path, digest: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the plan. Status 1 where a dataset had to be left out; the plan then holds the others."""
     options = _parse(arguments)
-    metafile = metafile_digest(options.metafile)
+    origin = options.made_from or options.metafile
+    digest = metafile_digest(origin)
     if options.if_missing and os.path.lexists(options.output):
-        _keep(options.output, options.metafile, metafile)
+        _keep(options.output, origin, digest)
         return 0
     works, problems = _survey_metafile(options)
     if options.results:
         before = file_sizes(options.results)
         take_off_results(works, options.results, options.retry_errors, options.others)
-    rows = cut(works, options.num_ranks, metafile)
+    rows = cut(works, options.num_ranks, digest)
     if options.results:
         with handed_over(options.results, before, rows, options.output):
             write_plan(rows, options.output)

@@ -1,21 +1,23 @@
-"""Who am I (torchrun, SLURM, alone), which GPUs are mine, and the signals to stop.
+"""Who am I (torchrun, SLURM, MPI, alone), and the signals to stop.
 
-Only this module reads rank variables.
+    python -m MetaCaptioner.ranks
+
+prints which launcher has started this shell, and of how many ranks. Only this module reads rank variables.
 """
 
 import ctypes
 import faulthandler
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Literal
 
 from MetaCaptioner.errors import StoppedEarly, UserError
+from MetaCaptioner.terminal import run_main
 
 _TORCHRUN_VARIABLES = frozenset(
     {
@@ -39,64 +41,146 @@ _PR_SET_CHILD_SUBREAPER = 36
 _SAME_SIGNAL_SECONDS = 2.0
 
 
+_NO_STEPS_OF_RANKS = 0xFFFFFFF0
+"""Step ids from here are SLURM's own: the batch script, an interactive shell, what runs beside a job."""
+_COUNTLESS = {"PMIX_RANK": "PMIx", "PMI_RANK": "PMI", "PALS_RANKID": "PALS", "ALPS_APP_PE": "aprun"}
+"""Variables of launchers that may number their processes without saying how many they are."""
+
+
 @dataclass(frozen=True)
 class Rank:
     """This process among all: `rank` of `world_size`, `local_rank` on node number `node`.
 
-    `restarts` workers had this rank's work open before this one in the same run, and died.
+    `local_rank` is None where the launcher does not tell; so is `tasks_on_node`, how many ranks SLURM has started on
+    this one's node. `restarts` workers had this rank's work open before this one in the same run, and died.
     """
 
     rank: int = 0
     world_size: int = 1
-    local_rank: int = 0
+    local_rank: int | None = 0
     node: int = 0
-    launcher: Literal["torchrun", "slurm", "alone"] = "alone"
+    launcher: Literal["torchrun", "slurm", "mpi", "flux", "alone"] = "alone"
     restarts: int = 0
+    tasks_on_node: int | None = None
 
     def __str__(self) -> str:
         return f"rank {self.rank} of {self.world_size} (node {self.node}, {self.launcher})"
+
+
+@dataclass(frozen=True)
+class _Variables:
+    """What a launcher calls a rank, how many there are, and (by one of these names) a rank's number on its node."""
+
+    launcher: Literal["mpi", "flux"]
+    rank: str
+    world_size: str
+    local_rank: Sequence[str]
+
+
+_INNER_LAUNCHERS = (
+    _Variables("mpi", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", ("OMPI_COMM_WORLD_LOCAL_RANK",)),
+    _Variables("mpi", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", ("MV2_COMM_WORLD_LOCAL_RANK",)),
+    _Variables("flux", "FLUX_TASK_RANK", "FLUX_JOB_SIZE", ("FLUX_TASK_LOCAL_ID",)),
+    _Variables("mpi", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE", ("JSM_NAMESPACE_LOCAL_RANK",)),
+    _Variables("mpi", "PMI_RANK", "PMI_SIZE", ("MPI_LOCALRANKID", "PMI_LOCAL_RANK", "PALS_LOCAL_RANKID")),
+)
+"""Launchers that may start their daemons by srun, whose variables their ranks then have too: these come first."""
 
 
 def who_am_i(environment: MutableMapping[str, str]) -> Rank:
     """Read the launcher's variables and take torchrun's out, so that no library forms a process group from them.
 
     A SLURM batch script has SLURM_PROCID too, but it is one process whatever SLURM_NTASKS says: it counts as alone.
-    Only a task that srun started (it has a step id) is a rank. The jobs of a job array are parts of one launch.
+    Only a task that srun started (it has a step id) is a rank. The jobs of a job array are parts of one launch, and so
+    are the torchruns that the tasks of one srun have started each by itself.
 
     Raises:
-        UserError: a variable is not a number; a job array has gaps.
+        UserError: a variable is not a number; the launcher does not say of how many ranks this is one; a job array has
+            gaps.
     """
     try:
-        if "RANK" in environment and "WORLD_SIZE" in environment:
-            rank = Rank(
-                int(environment["RANK"]),
-                int(environment["WORLD_SIZE"]),
-                int(environment.get("LOCAL_RANK", 0)),
-                int(environment.get("GROUP_RANK", 0)),
-                "torchrun",
-            )
-        elif _is_srun_task(environment):
-            tasks = environment.get("SLURM_STEP_NUM_TASKS") or environment.get("SLURM_NTASKS") or "1"
-            rank = Rank(
-                int(environment["SLURM_PROCID"]),
-                int(tasks),
-                int(environment.get("SLURM_LOCALID", 0)),
-                int(environment.get("SLURM_NODEID", 0)),
-                "slurm",
-            )
-            rank = _in_array(rank, environment)
-        else:
-            rank = _in_array(Rank(), environment)
+        rank = _in_array(_in_job(environment), environment)
     except ValueError as error:
         raise UserError(f"the launcher's rank variables are no numbers: {error}") from error
+    if not 0 <= rank.rank < rank.world_size:
+        raise UserError(f"the launcher's rank variables cannot be: {rank}")
     for name in [name for name in environment if name in _TORCHRUN_VARIABLES or name.startswith("TORCHELASTIC_")]:
         del environment[name]
     return rank
 
 
-def _is_srun_task(environment: MutableMapping[str, str]) -> bool:
-    in_batch_script = "SLURM_JOB_ID" in environment and "SLURM_STEP_ID" not in environment
-    return "SLURM_PROCID" in environment and not in_batch_script
+def _in_job(environment: Mapping[str, str]) -> Rank:
+    """A rank of what was launched at once."""
+    task = _srun_task(environment) if _is_srun_task(environment) else None
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        mine = _torchrun(environment)
+        by_itself = environment.get("GROUP_WORLD_SIZE") == "1"
+        return _nested(mine, task) if task is not None and task.world_size > 1 and by_itself else mine
+    for names in _INNER_LAUNCHERS:
+        if names.rank in environment and names.world_size in environment:
+            rank, size = int(environment[names.rank]), int(environment[names.world_size])
+            if task is not None and (task.rank, task.world_size) == (rank, size):  # srun --mpi=pmi2 sets them too
+                return task
+            told = next((name for name in names.local_rank if name in environment), "")
+            local = _number(environment, told, 0 if size == 1 else None)
+            return Rank(rank, size, local, 0, names.launcher)
+    if task is not None:
+        return task
+    for name, launcher in _COUNTLESS.items():
+        if name in environment:
+            raise UserError(
+                f"this process was started by {launcher} ({name}={environment[name]}), which does not say of how many "
+                "it is one: start it with srun, mpirun or torchrun, or set RANK, WORLD_SIZE and LOCAL_RANK"
+            )
+    return Rank()
+
+
+def _number(environment: Mapping[str, str], name: str, otherwise: int | None) -> int | None:
+    return int(environment[name]) if name in environment else otherwise
+
+
+def _torchrun(environment: Mapping[str, str]) -> Rank:
+    """A rank of torchrun, or of whatever sets its variables; some do not tell the number on the node, or the node."""
+    rank, size = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    on_node = _number(environment, "LOCAL_WORLD_SIZE", None)
+    derived = rank % on_node if on_node else 0 if size == 1 else None
+    node = _number(environment, "GROUP_RANK", rank // on_node if on_node else 0)
+    return Rank(rank, size, _number(environment, "LOCAL_RANK", derived), node or 0, "torchrun")
+
+
+def _nested(inner: Rank, task: Rank) -> Rank:
+    """A rank of one of several torchruns, each started by a task of srun."""
+    return replace(
+        inner,
+        rank=task.rank * inner.world_size + inner.rank,
+        world_size=task.world_size * inner.world_size,
+        local_rank=inner.local_rank if task.tasks_on_node == 1 else None,
+        node=task.node,
+    )
+
+
+def _is_srun_task(environment: Mapping[str, str]) -> bool:
+    if "SLURM_PROCID" not in environment:
+        return False
+    step = environment.get("SLURM_STEP_ID") or environment.get("SLURM_STEPID")
+    return int(step) < _NO_STEPS_OF_RANKS if step else "SLURM_JOB_ID" not in environment
+
+
+def _srun_task(environment: Mapping[str, str]) -> Rank:
+    """A task of srun. Its number on its node may have to be derived from those of all tasks there (SLURM_GTIDS).
+
+    Of a heterogeneous job's step, all numbers are those of the whole step.
+    """
+    rank = int(environment["SLURM_PROCID"])
+    sizes = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_NPROCS")
+    size = int(next(filter(None, map(environment.get, sizes)), "1"))
+    here = [int(number) for number in environment.get("SLURM_GTIDS", "").split(",") if number]
+    derived = here.index(rank) if rank in here else None
+    if derived is None and (size == 1 or environment.get("SLURM_STEP_NUM_NODES") == "1"):
+        derived = rank
+    local = _number(environment, "SLURM_LOCALID", derived)
+    node = _number(environment, "SLURM_NODEID", 0)
+    return Rank(rank, size, local, node or 0, "slurm", tasks_on_node=len(here) or None)
 
 
 def _in_array(rank: Rank, environment: MutableMapping[str, str]) -> Rank:
@@ -131,55 +215,6 @@ def assigned_ranks(rank: Rank, plan_ranks: Sequence[int]) -> list[int]:
     return [
         plan_rank for number, plan_rank in enumerate(sorted(set(plan_ranks))) if number % rank.world_size == rank.rank
     ]
-
-
-def count_gpus(environment: MutableMapping[str, str]) -> list[str]:
-    """The GPUs that this process may use, as entries for CUDA_VISIBLE_DEVICES; none on a machine without."""
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
-    listed = [line for line in _nvidia_smi("-L") if line.startswith("GPU ")]
-    return [str(number) for number, _ in enumerate(listed)]
-
-
-def device_name(gpus: Sequence[str]) -> str | None:
-    """What the driver calls the first of these GPUs, such as "NVIDIA H200"; None where there is none or it is mute."""
-    if not gpus:
-        return None
-    return next(iter(_nvidia_smi("--query-gpu=name", "--format=csv,noheader", f"--id={gpus[0]}")), None)
-
-
-def _nvidia_smi(*arguments: str) -> list[str]:
-    """What nvidia-smi prints, in lines; none where it fails or is not there."""
-    try:
-        done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return done.stdout.splitlines()
-
-
-def claim_gpus(rank: Rank, group_size: int, environment: MutableMapping[str, str]) -> list[str]:
-    """Take this rank's group of GPUs and hide the others; on a machine without GPUs nothing is hidden.
-
-    The n-th rank of a node takes the n-th group of `group_size`. A launcher that has shown this rank exactly one group
-    (srun --gpus-per-task) is believed.
-
-    Raises:
-        UserError: there are GPUs, but not enough for this rank.
-    """
-    gpus = count_gpus(environment)
-    if not gpus:
-        return []
-    shown_one_group = rank.launcher == "slurm" and len(gpus) == group_size
-    first = 0 if shown_one_group else rank.local_rank * group_size
-    mine = gpus[first : first + group_size]
-    if len(mine) < group_size:
-        raise UserError(
-            f"{rank}: local rank {rank.local_rank} needs GPUs {first} to {first + group_size - 1} "
-            f"(--tensor-parallel-size {group_size}), but sees only {len(gpus)}; start fewer ranks on a node (NPROC)"
-        )
-    environment["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
-    return mine
 
 
 class StopSignal:
@@ -254,3 +289,14 @@ def begin_helper() -> None:
 def share(total: int, rank: Rank) -> int:
     """This rank's share of `total` things; the shares of all ranks add up to it."""
     return total // rank.world_size + (1 if rank.rank < total % rank.world_size else 0)
+
+
+def main() -> int:
+    """Print the launcher and the number of ranks."""
+    rank = who_am_i(dict(os.environ))
+    sys.stdout.write(f"{rank.launcher} {rank.world_size}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -19,6 +19,7 @@ from MetaCaptioner.claims import Claims
 from MetaCaptioner.engine import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
+from MetaCaptioner.gpus import claim_gpus, device_name
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
 from MetaCaptioner.plan_file import PlanRow, read_plan, without_overlaps
 from MetaCaptioner.planned_by import ThisPlan
@@ -241,7 +242,7 @@ class _RankRun:
         if self._gpus is None:
             model_runs = self._options.engine.kind == "vllm"
             group_size = self._options.engine.tensor_parallel_size
-            self._gpus = ranks.claim_gpus(self._rank, group_size, os.environ) if model_runs else []
+            self._gpus = claim_gpus(self._rank, group_size, os.environ) if model_runs else []
         return self._gpus
 
     def _loaded_engine(self) -> Engine:
@@ -263,7 +264,7 @@ def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
         model=made.model,
         prompts=made.prompts,
         gpus=len(gpus),
-        device=ranks.device_name(gpus),
+        device=device_name(gpus),
     )
 
 
@@ -311,7 +312,7 @@ def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
         total=total,
         desc=f"rank {rank.rank} {stage.name}",
         unit="sample",
-        position=rank.local_rank if sys.stderr.isatty() else None,
+        position=rank.local_rank or 0 if sys.stderr.isatty() else None,
         mininterval=0.5 if sys.stderr.isatty() else 30.0,
         delay=0 if sys.stderr.isatty() else 1,
         dynamic_ncols=True,

@@ -30,9 +30,9 @@ from benchmarks.kernel_profile import KernelTime, kernel_table, profiler_config,
 from benchmarks.meters import Meter, device_name, peak_tflops
 from benchmarks.workload import FRAMES, PROMPTS, Workload
 from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.gpus import visible_gpus
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
 from MetaCaptioner.Prompt import load_prompts
-from MetaCaptioner.ranks import count_gpus
 from MetaCaptioner.terminal import run_main, say
 
 COLUMNS = ("staged", "pipeline", "at_once", "preprocessed")
@@ -193,7 +193,7 @@ async def run(own: argparse.Namespace, flags: Sequence[str]) -> dict[str, Any]:
     output = own.work / "results"
     shutil.rmtree(output, ignore_errors=True)
     device = device_name()
-    engine = MeasuredEngine(options, workload, on_gpu=bool(count_gpus({})))
+    engine = MeasuredEngine(options, workload, on_gpu=bool(visible_gpus({})))
     say(f"the KV cache holds {engine.cache_tokens or 0:,} tokens")
     try:
         bench = Bench(engine, options, load_prompts(options.prompts_dir), workload, plan, output, own.profile)

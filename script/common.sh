@@ -13,19 +13,17 @@ case $PYTHON in
 esac
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
 
-# Prints the number of GPUs that this shell may use.
-count_gpus() {
-  if [ -n "${CUDA_VISIBLE_DEVICES+set}" ]; then
-    tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -cv -e '^-1$' -e '^$' || true
-  else
-    { nvidia-smi -L 2>/dev/null || true; } | grep -c '^GPU ' || true
-  fi
-}
+refuse() { echo "error: $1" >&2 && exit "${2:-2}"; }
+# whole NAME LEAST: refuses a variable that is no whole number from LEAST.
+whole() { [[ ${!1:-} =~ ^[0-9]{1,9}$ ]] && [ "${!1}" -ge "$2" ] || refuse "$1 must be a whole number from $2, not '${!1:-}'"; }
 
-GPUS=$(count_gpus)
+GPUS=$("$PYTHON" -m MetaCaptioner.gpus) || exit
 TP=${TP:-1}
+whole TP 1
 NNODES=${NNODES:-1}
+whole NNODES 1
 NPROC=${NPROC:-$((GPUS >= TP ? GPUS / TP : 1))}
+whole NPROC 1
 MODEL=${MODEL:-Qwen/Qwen2.5-VL-7B-Instruct}
 
 # run_tool NAME FLAGS...: dataprocess/NAME.py, which finds its modules beside it only if that is on the path.
@@ -36,14 +34,16 @@ run_tool() {
 }
 
 # run_stage MODULE FLAGS...: the stage on NPROC ranks of this node (of NNODES, this being NODE_RANK), each under a
-# supervisor that starts it again should it die. In a task that srun started, srun has made the ranks already.
+# supervisor that starts it again should it die. Where a launcher (srun, torchrun, mpirun) has made several ranks already,
+# this is one of them; one task alone, such as an interactive shell of srun, makes those of its node.
 run_stage() {
-  local module=$1
+  local module=$1 launched launcher ranks
   shift
   set -- "$module" --model "$MODEL" --tensor-parallel-size "$TP" "$@"
-  if [ -n "${SLURM_STEP_ID:-}" ] && [ -n "${SLURM_PROCID:-}" ]; then
-    exec "$PYTHON" -m MetaCaptioner.supervise "$@"
-  elif [ "$NPROC" = 1 ] && [ "$NNODES" = 1 ]; then
+  launched=$("$PYTHON" -m MetaCaptioner.ranks) || exit
+  read -r launcher ranks <<<"$launched"
+  if [ "$launcher" = slurm ] && [ "$ranks" = 1 ]; then launcher=alone NNODES=1; fi
+  if [ "$launcher" != alone ] || { [ "$NPROC" = 1 ] && [ "$NNODES" = 1 ]; }; then
     exec "$PYTHON" -m MetaCaptioner.supervise "$@"
   fi
   run_torchrun "$@"
@@ -53,11 +53,13 @@ run_stage() {
 # folder. The worst becomes ours: 1 or 2 before 3 before 0; a supervisor that left none has died. Signals go to the
 # supervisors, which hand them on; torchrun itself would give the ranks no more than 30 s.
 run_torchrun() {
-  local launcher=(--nproc-per-node "$NPROC" --nnodes "$NNODES") statuses worst=0 stopped=no rank status first cores
+  local launcher=(--nproc-per-node "$NPROC" --nnodes "$NNODES") statuses worst=0 stopped=no status left cores
   if [ "$NNODES" = 1 ]; then
     launcher+=(--standalone)
   else
-    launcher+=(--node-rank "${NODE_RANK:?NODE_RANK: the number of this node, from 0}"
+    whole NODE_RANK 0
+    [ "$NODE_RANK" -lt "$NNODES" ] || refuse "NODE_RANK=$NODE_RANK: the nodes are numbered from 0 to $((NNODES - 1))"
+    launcher+=(--node-rank "$NODE_RANK"
       --master-addr "${MASTER_ADDR:?MASTER_ADDR: the name of node 0}" --master-port "${MASTER_PORT:-29500}")
   fi
   statuses=$(mktemp -d)
@@ -73,9 +75,9 @@ run_torchrun() {
     if [ $stopped = yes ] && [ -z "$(ls "$statuses")" ]; then kill -TERM "$torchrun" 2>/dev/null || true; fi
   done
   trap - TERM INT USR1
-  first=$((NPROC * ${NODE_RANK:-0}))
-  for ((rank = first; rank < first + NPROC; rank++)); do
-    status=$(cat "$statuses/rank$rank" 2>/dev/null) || status=$([ $stopped = yes ] && echo 3 || echo 1)
+  left=("$statuses"/rank*) # each a file with its status; in a job array they are not numbered from 0
+  for ((number = 0; number < NPROC; number++)); do
+    status=$(cat "${left[number]:-}" 2>/dev/null) || status=$([ $stopped = yes ] && echo 3 || echo 1)
     case $worst,$status in *,0 | 1,*) ;; *,1 | 0,* | 3,*) worst=$status ;; esac
   done
   rm -rf "$statuses"

@@ -8,7 +8,7 @@ import pytest
 
 from MetaCaptioner import ranks
 from MetaCaptioner.errors import StoppedEarly, UserError
-from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks, claim_gpus, device_name, share, who_am_i
+from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks, share, who_am_i
 
 TORCHRUN = {
     "RANK": "5",
@@ -86,6 +86,123 @@ def test_an_array_with_gaps_is_refused() -> None:
         who_am_i({**SRUN, "SLURM_ARRAY_TASK_ID": "1"})
 
 
+def without(environment: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("told", "local_rank"),
+    [
+        ({"SLURM_GTIDS": "4,5,6,7"}, 2),
+        ({"SLURM_GTIDS": "1,3,6"}, 2),  # --distribution=cyclic
+        ({"SLURM_STEP_NUM_NODES": "1"}, 6),
+        ({"SLURM_STEP_NUM_NODES": "2"}, None),
+        ({}, None),
+    ],
+)
+def test_a_number_on_the_node_that_is_missing_is_derived_or_not_known(
+    told: dict[str, str], local_rank: int | None
+) -> None:
+    assert who_am_i({**without(SRUN, "SLURM_LOCALID"), **told}).local_rank == local_rank
+
+
+def test_a_node_number_or_step_count_that_is_missing_makes_no_two_ranks_one() -> None:
+    assert who_am_i(without(SRUN, "SLURM_NODEID")) == Rank(6, 8, 2, 0, "slurm")
+    counts = ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
+    assert who_am_i({**without(SRUN, *counts), "SLURM_NPROCS": "12"}).world_size == 12
+    with pytest.raises(UserError, match=r"the launcher's rank variables cannot be: rank 6 of 1 \(node 1, slurm\)"):
+        who_am_i(without(SRUN, *counts))
+
+
+@pytest.mark.parametrize("step", ["4294967291", "4294967292", "4294967290"])
+def test_a_shell_that_slurm_itself_has_started_is_alone(step: str) -> None:
+    """The batch script, what runs beside a job, and the interactive shell of salloc."""
+    assert who_am_i({**SRUN, "SLURM_STEP_ID": step}) == Rank()
+
+
+def test_the_old_name_of_the_step_does_too() -> None:
+    assert who_am_i({**without(SRUN, "SLURM_STEP_ID"), "SLURM_STEPID": "0"}) == Rank(6, 8, 2, 1, "slurm")
+
+
+def test_the_parts_of_a_heterogeneous_job_s_step_are_one_launch() -> None:
+    """As `srun --het-group=0,1` has them for one task on the first node and two on the second."""
+    step = {"SLURM_HET_SIZE": "2", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_TASKS_PER_NODE": "1,2", "SLURM_NTASKS": "3"}
+    second = {**SRUN, **step, "SLURM_PROCID": "2", "SLURM_LOCALID": "1", "SLURM_GTIDS": "1,2"}
+    assert who_am_i(second) == Rank(2, 3, 1, 1, "slurm", tasks_on_node=2)
+
+
+ONE_NODE = TORCHRUN | {"RANK": "1", "WORLD_SIZE": "4", "GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1"}
+
+
+def test_torchruns_that_the_tasks_of_one_srun_have_started_are_one_launch() -> None:
+    alone_there = {"SLURM_GTIDS": "6"}
+    assert who_am_i({**SRUN, **alone_there, **ONE_NODE}) == Rank(25, 32, 1, 1, "torchrun")
+    crowded = {"SLURM_GTIDS": "4,5,6,7"}
+    assert who_am_i({**SRUN, **crowded, **ONE_NODE}) == Rank(25, 32, None, 1, "torchrun")
+    only = {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}
+    assert who_am_i({**SRUN, **only, **ONE_NODE}) == Rank(1, 4, 1, 0, "torchrun")
+
+
+def test_torchruns_in_the_jobs_of_an_array_are_one_launch() -> None:
+    assert who_am_i({**ONE_NODE, **in_array(2)}) == Rank(9, 16, 1, 2, "torchrun")
+
+
+@pytest.mark.parametrize(
+    ("missing", "told", "expected"),
+    [
+        (("LOCAL_RANK",), {}, Rank(5, 8, 1, 1, "torchrun")),
+        (("GROUP_RANK",), {}, Rank(5, 8, 1, 1, "torchrun")),
+        (("LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK"), {}, Rank(5, 8, None, 0, "torchrun")),
+        (("LOCAL_RANK", "LOCAL_WORLD_SIZE"), {"RANK": "0", "WORLD_SIZE": "1"}, Rank(0, 1, 0, 1, "torchrun")),
+    ],
+)
+def test_launchers_that_set_torchruns_variables_in_part(
+    missing: tuple[str, ...], told: dict[str, str], expected: Rank
+) -> None:
+    assert who_am_i({**without(TORCHRUN, *missing), **told}) == expected
+
+
+OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
+PMI = {"PMI_RANK": "3", "PMI_SIZE": "8"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (OPEN_MPI, Rank(3, 8, 1, 0, "mpi")),
+        (OPEN_MPI | SRUN, Rank(3, 8, 1, 0, "mpi")),  # mpirun starts its daemons by srun
+        (PMI | {"MPI_LOCALRANKID": "1"}, Rank(3, 8, 1, 0, "mpi")),
+        (PMI | SRUN, Rank(3, 8, None, 0, "mpi")),
+        (PMI | {"PMI_RANK": "6"} | SRUN, Rank(6, 8, 2, 1, "slurm")),  # srun --mpi=pmi2
+        ({"PMI_RANK": "0", "PMI_SIZE": "1"}, Rank(0, 1, 0, 0, "mpi")),
+        ({"FLUX_TASK_RANK": "3", "FLUX_JOB_SIZE": "8", "FLUX_TASK_LOCAL_ID": "1"}, Rank(3, 8, 1, 0, "flux")),
+        ({"PMIX_RANK": "6"} | SRUN, Rank(6, 8, 2, 1, "slurm")),
+        (OPEN_MPI | {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}, Rank(1, 2, 1, 0, "torchrun")),
+    ],
+)
+def test_a_process_of_another_launcher_is_a_rank(environment: dict[str, str], expected: Rank) -> None:
+    assert who_am_i(dict(environment)) == expected
+
+
+@pytest.mark.parametrize("name", ["PMIX_RANK", "PMI_RANK", "PALS_RANKID", "ALPS_APP_PE"])
+def test_a_launcher_that_does_not_say_of_how_many_is_refused(name: str) -> None:
+    """Else each of its processes would take itself for the only one."""
+    with pytest.raises(UserError, match=rf"\({name}=3\), which does not say of how many it is one: start it with srun"):
+        who_am_i({name: "3"})
+
+
+@pytest.mark.parametrize(("rank", "size"), [("8", "8"), ("-1", "8"), ("0", "0")])
+def test_numbers_that_cannot_be_are_refused(rank: str, size: str) -> None:
+    with pytest.raises(UserError, match=f"the launcher's rank variables cannot be: rank {rank} of {size}"):
+        who_am_i({"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": "0"})
+
+
+def test_a_shell_can_ask_who_has_started_it() -> None:
+    environment = {**os.environ, **SRUN}
+    command = [sys.executable, "-m", "MetaCaptioner.ranks"]
+    assert subprocess.run(command, env=environment, capture_output=True, check=True).stdout == b"slurm 8\n"
+
+
 def test_without_a_launcher_a_process_is_alone() -> None:
     assert who_am_i({}) == Rank(0, 1, 0, 0, "alone")
     environment = {"MASTER_ADDR": "left over", "MASTER_PORT": "1"}
@@ -118,94 +235,6 @@ def test_shares_add_up(total: int, world_size: int) -> None:
     shares = [share(total, Rank(rank, world_size)) for rank in range(world_size)]
     assert sum(shares) == total
     assert max(shares) - min(shares) <= 1
-
-
-@pytest.mark.parametrize(
-    ("visible", "size", "local_rank", "mine"),
-    [
-        ("0,1,2,3", 1, 2, "2"),
-        ("0,1,2,3", 2, 1, "2,3"),
-        ("0,1,2,3", 4, 0, "0,1,2,3"),
-        ("4,5,6,7", 2, 0, "4,5"),
-        ("GPU-a,GPU-b", 1, 1, "GPU-b"),
-    ],
-)
-def test_a_rank_takes_its_group_of_gpus(visible: str, size: int, local_rank: int, mine: str) -> None:
-    environment = {"CUDA_VISIBLE_DEVICES": visible}
-    assert claim_gpus(Rank(local_rank, 8, local_rank), size, environment) == mine.split(",")
-    assert environment["CUDA_VISIBLE_DEVICES"] == mine
-
-
-@pytest.mark.parametrize(("visible", "size", "local_rank"), [("3", 1, 5), ("6,7", 2, 3)])
-def test_only_srun_is_believed_when_it_shows_one_group(visible: str, size: int, local_rank: int) -> None:
-    """Two ranks of torchrun on a node with one GPU are too many, and must not share it."""
-    mine = claim_gpus(Rank(local_rank, 8, local_rank, launcher="slurm"), size, {"CUDA_VISIBLE_DEVICES": visible})
-    assert mine == visible.split(",")
-    with pytest.raises(UserError, match="start fewer ranks"):
-        claim_gpus(Rank(local_rank, 8, local_rank, launcher="torchrun"), size, {"CUDA_VISIBLE_DEVICES": visible})
-
-
-@pytest.mark.parametrize("size", [1, 2, 4])
-def test_the_ranks_of_a_node_share_no_gpu(size: int) -> None:
-    taken: list[str] = []
-    for local_rank in range(8 // size):
-        taken += claim_gpus(Rank(local_rank, 8, local_rank), size, {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7"})
-    assert sorted(taken) == list("01234567")
-
-
-@pytest.mark.parametrize(
-    ("visible", "size", "local_rank", "needs"),
-    [("0,1,2", 2, 1, "GPUs 2 to 3"), ("0,1", 4, 0, "GPUs 0 to 3"), ("0,1,2,3", 1, 4, "GPUs 4 to 4")],
-)
-def test_too_few_gpus_are_one_line(visible: str, size: int, local_rank: int, needs: str) -> None:
-    environment = {"CUDA_VISIBLE_DEVICES": visible}
-    with pytest.raises(UserError) as raised:
-        claim_gpus(Rank(local_rank, 8, local_rank), size, environment)
-    message = str(raised.value)
-    assert f"needs {needs} (--tensor-parallel-size {size})" in message
-    assert f"sees only {len(visible.split(','))}" in message
-    assert environment["CUDA_VISIBLE_DEVICES"] == visible
-
-
-@pytest.mark.parametrize("visible", ["", "-1"])
-def test_hidden_gpus_are_none(visible: str) -> None:
-    environment = {"CUDA_VISIBLE_DEVICES": visible}
-    assert claim_gpus(Rank(), 2, environment) == []
-    assert environment["CUDA_VISIBLE_DEVICES"] == visible
-
-
-def test_gpus_are_counted_by_the_driver_where_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    listing = "GPU 0: NVIDIA H100 (UUID: GPU-1)\n  MIG 1g.10gb\nGPU 1: NVIDIA H100 (UUID: GPU-2)\n"
-    answer = subprocess.CompletedProcess([], 0, stdout=listing)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
-    environment: dict[str, str] = {}
-    assert claim_gpus(Rank(1, 2, 1), 1, environment) == ["1"]
-    assert environment == {"CUDA_VISIBLE_DEVICES": "1"}
-
-
-def test_without_a_driver_nothing_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object, **__: object) -> None:
-        raise FileNotFoundError("nvidia-smi")
-
-    monkeypatch.setattr(subprocess, "run", missing)
-    environment: dict[str, str] = {}
-    assert claim_gpus(Rank(), 1, environment) == []
-    assert environment == {}
-    assert device_name(["0"]) is None
-
-
-def test_the_device_is_that_of_the_rank_s_first_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
-
-    def answer(command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
-        asked.append(command)
-        return subprocess.CompletedProcess(command, 0, stdout="NVIDIA H200\n")
-
-    monkeypatch.setattr(subprocess, "run", answer)
-    assert device_name(["6", "7"]) == "NVIDIA H200"
-    assert "--id=6" in asked[0]
-    assert device_name([]) is None
-    assert len(asked) == 1
 
 
 # --- signals

@@ -20,13 +20,15 @@ stop() {
 # A signal that came before srun knew of this rank has left the file `stop`. And without its slurmstepd a rank has nobody
 # to report to, while SLURM may start it again elsewhere.
 beat() {
-  while echo $SECONDS >"$life" && sleep "$BEAT_SECONDS" && kill -0 $$ 2>/dev/null; do
+  while sleep "$BEAT_SECONDS" && kill -0 $$ 2>/dev/null; do
+    echo $SECONDS >"$life" || true # the folder may be out of reach for a moment
     if [ -e "$folder/stop" ] || [ "$(ps -o ppid= -p $$)" -ne $slurmstepd ]; then kill -USR1 $$; fi
   done
 }
 
 trap stop USR1 TERM INT
 [ ! -e "$folder/stop" ] || exit 3
+echo 0 >"$life"
 beat </dev/null >/dev/null 2>&1 &
 beats=$!
 "$@" &

@@ -54,6 +54,58 @@ def test_torchrun_on_two_ranks_and_srun_on_one_yield_the_same_samples(tmp_path: 
         assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", folder))
 
 
+def launched(plan: Path, output: Path, **variables: str) -> str:
+    """What run_caption.sh says that goes well on a node without GPUs, each rank keeping to the plan."""
+    told = {"PLAN": str(plan), "OUTPUT": str(output), "MODEL": "none", "CUDA_VISIBLE_DEVICES": "", **variables}
+    command = ["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED, "--takeover-chunk", "0"]
+    return succeed(command, told)
+
+
+def test_an_interactive_shell_of_srun_makes_the_ranks_of_its_node(tmp_path: Path, plan: Path) -> None:
+    launched(plan, tmp_path / "out", NPROC="2", NNODES="4", **srun_variables(0, 1, 0))
+    assert {path.name[:5] for path in (tmp_path / "out").glob("Rank*")} == {"Rank0", "Rank1"}
+    assert len(sample_ids(tmp_path / "out")) == 36
+
+
+def test_each_process_of_mpirun_is_one_rank_and_makes_no_others(tmp_path: Path, plan: Path) -> None:
+    for rank in ("0", "1"):
+        mpi = {"OMPI_COMM_WORLD_RANK": rank, "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": rank}
+        log = launched(plan, tmp_path / "out", NPROC="8", **mpi)
+        assert log.count("loaded in") == 1
+        assert f"rank {rank}: captionpipeline" in log
+    assert len(sample_ids(tmp_path / "out")) == 36
+
+
+def test_torchruns_in_the_jobs_of_an_array_share_the_plan(tmp_path: Path, plan: Path) -> None:
+    array = {f"SLURM_ARRAY_TASK_{name}": value for name, value in {"COUNT": "2", "MIN": "0", "MAX": "1"}.items()}
+    four = tmp_path / "four.jsonl"
+    metafile = ROOT / "data" / "demo" / "Metafile.json"
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "4", "--output", four))
+    for number in ("0", "1"):
+        launched(four, tmp_path / "out", NPROC="2", SLURM_ARRAY_TASK_ID=number, SLURM_JOB_ID="7", **array)
+    assert {path.name[:11] for path in (tmp_path / "out").glob("Rank*")} == {
+        *("Rank0_node0", "Rank1_node0", "Rank2_node1", "Rank3_node1")
+    }
+    assert len(sample_ids(tmp_path / "out")) == 36
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason", "status"),
+    [
+        ({"NPROC": "0"}, "NPROC must be a whole number from 1, not '0'", 2),
+        ({"TP": "two"}, "TP must be a whole number from 1, not 'two'", 2),
+        ({"NNODES": "2"}, "NODE_RANK must be a whole number from 0, not ''", 2),
+        ({"NNODES": "2", "NODE_RANK": "2"}, "NODE_RANK=2: the nodes are numbered from 0 to 1", 2),
+        ({"CUDA_VISIBLE_DEVICES": "gpu0"}, "CUDA_VISIBLE_DEVICES=gpu0: 'gpu0' is no GPU", 1),
+        ({"PMIX_RANK": "1"}, "this process was started by PMIx (PMIX_RANK=1), which does not say of how many", 1),
+    ],
+)
+def test_a_launch_that_cannot_be_is_one_line(variables: dict[str, str], reason: str, status: int) -> None:
+    done = run(["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED], {"CUDA_VISIBLE_DEVICES": "", **variables})
+    assert (done.returncode, done.stdout.count("\n")) == (status, 1), done.stdout
+    assert done.stdout.startswith(f"error: {reason}")
+
+
 @pytest.mark.parametrize("tasks", [2, 3, 5])
 def test_srun_tasks_cover_a_plan_of_other_rank_numbers(tmp_path: Path, plan: Path, tasks: int) -> None:
     output = tmp_path / "out"

@@ -79,6 +79,7 @@ class Cluster:
         self.folder = folder
         self.variables = {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": _PATH}
         self._daemons: list[subprocess.Popen[bytes]] = []
+        self._controller: subprocess.Popen[bytes] | None = None
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -94,10 +95,19 @@ class Cluster:
         munge = [f"--{name}={path}" for name, path in (files | {"seed-file": self.folder / "munge.seed"}).items()]
         self._daemon("munged", "--foreground", *munge)
         wait_until((self.folder / "munge.socket").exists, "munged")
-        self._daemon("slurmctld", "-D")
+        self.start_controller()
         for node in NODES:
             self._nodes[node] = self._daemon("slurmd", "-D", "-N", node)
         wait_until(self._all_idle, "the nodes")
+
+    def start_controller(self) -> None:
+        self._controller = self._daemon("slurmctld", "-D")
+
+    def stop_controller(self) -> None:
+        """As when it is restarted or its machine is lost: jobs go on, and nobody answers."""
+        assert self._controller is not None
+        self._controller.terminate()
+        self._controller.wait(timeout=60)
 
     def _all_idle(self) -> bool:
         states = self.run("sinfo", "--noheader", "--Node", "--format=%T").stdout.split()

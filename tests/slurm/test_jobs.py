@@ -1,5 +1,7 @@
 """The sbatch files on a real SLURM of two nodes: stopped, preempted, requeued and killed in mid run."""
 
+import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -103,7 +105,8 @@ def preempt(cluster: Cluster, job: str) -> None:
 def test_each_rank_takes_its_own_group_of_its_nodes_gpus(cluster: Cluster) -> None:
     claim = """if True:
         import os
-        from MetaCaptioner.ranks import claim_gpus, who_am_i
+        from MetaCaptioner.gpus import claim_gpus
+        from MetaCaptioner.ranks import who_am_i
         rank = who_am_i(os.environ)
         print(rank.rank, rank.node, *claim_gpus(rank, 2, os.environ))
     """
@@ -124,6 +127,19 @@ def test_a_job_that_is_stopped_in_mid_run_is_requeued_and_goes_on(
     captioning.check_goes_on(job)
     # What was in flight was finished in the grace time: nothing was asked twice.
     assert set(Counter(captioning.requests()).values()) == {1}
+
+
+def test_a_controller_that_is_away_when_a_job_is_stopped_is_waited_for(captioning: Captioning) -> None:
+    job = captioning.submit()
+    captioning.wait_for_records(4)
+    scripts = [pid for daemon in captioning.cluster.step_daemons("n1", job) for pid in children(daemon)]
+    [script] = [pid for pid in scripts if b"slurm_script" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    captioning.cluster.stop_controller()
+    os.kill(script, signal.SIGUSR1)
+    wait_until(lambda: "squeue gives no answer" in captioning.log, "squeue to be asked")
+    captioning.cluster.start_controller()
+    wait_until(lambda: "stopped by a signal: requeued" in captioning.log, "the job to be requeued")
+    captioning.check_goes_on(job)
 
 
 def test_healthy_ranks_do_not_notice_that_another_nodes_slurmstepd_is_killed(captioning: Captioning) -> None:
@@ -214,3 +230,23 @@ def test_the_jobs_of_an_array_share_the_plan_and_are_requeued_one_by_one(caption
     captioning.check_complete()
     assert {path.name[:11] for path in captioning.output.glob("Rank*")} == {"Rank0_node0", "Rank1_node1"}
     assert set(Counter(captioning.requests()).values()) == {1}
+
+
+def test_the_jobs_of_an_array_that_have_to_wait_are_no_dead_ranks(captioning: Captioning) -> None:
+    array = captioning.submit("--array=0-1%1", size=("--nodes=1", *SIZE[1:]))
+    captioning.wait_for_records(4)
+    seen = succeed(module("status", "--plan", captioning.plan, "--output-dir", captioning.output))
+    assert "not begun" in seen
+    for place in (f"{array}_0", f"{array}_1"):
+        assert captioning.cluster.wait_for_state(place, "COMPLETED")["Restarts"] == "0"
+    captioning.check_complete()
+    assert set(Counter(captioning.requests()).values()) == {1}
+    assert "took over 10 samples of slower ranks" in captioning.log
+
+
+def test_all_parts_of_a_heterogeneous_job_are_ranks(captioning: Captioning) -> None:
+    part = ("--nodes=1", "--ntasks=1", "--ntasks-per-node=1", "--cpus-per-task=1", "--gpus-per-node=1")
+    job = captioning.submit(flags=(*SLOW, "--takeover-chunk", "0"), size=(*part, ":", *part))
+    assert captioning.cluster.wait_for_state(job, "COMPLETED", "FAILED")["JobState"] == "COMPLETED", captioning.log
+    captioning.check_complete()
+    assert {path.name[:11] for path in captioning.output.glob("Rank*")} == {"Rank0_node0", "Rank1_node1"}
