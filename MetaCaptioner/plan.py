@@ -18,6 +18,7 @@ from MetaCaptioner import Prompt
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.locks import add_single_launch_argument
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import first_problem, read_metafile
 from MetaCaptioner.provenance import add_others_arguments
@@ -182,6 +183,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add_others_arguments(parser)
     parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
+    add_single_launch_argument(parser)
     options = parser.parse_args(arguments)
     if options.num_ranks < 1:
         raise BadArguments("--num-ranks must be at least 1")
@@ -222,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     works, problems = _survey_metafile(options)
     if options.results:
-        take_off_results(works, options.results, options.retry_errors, options.others)
+        take_off_results(works, options.results, options.retry_errors, options.others, options.single_launch)
     rows = cut(works, options.num_ranks)
     write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")

@@ -12,6 +12,7 @@ import argparse
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,10 +25,13 @@ from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
+from MetaCaptioner.locks import add_single_launch_argument, held_alone
 from MetaCaptioner.record import Record, is_without_media
 from MetaCaptioner.results import DoneSamples, result_files
 from MetaCaptioner.rows import row_of
 from MetaCaptioner.terminal import run_main, say
+
+_LOCK = ".filter.lock"
 
 
 @dataclass
@@ -196,16 +200,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--output-dir", type=Path, help="default: DATA_FOLDER/filtered")
     add_threshold_arguments(parser)
+    add_single_launch_argument(parser)
     options = parser.parse_args(arguments)
     thresholds = thresholds_from(options)
     output = options.output_dir or options.data_folder / "filtered"
-    content = filter_captions(
-        options.data_folder,
-        options.score_folder or options.data_folder / "score",
-        options.domain_folder or options.data_folder.absolute().parent / "Domain",
-        output,
-        thresholds,
-    )
+    with ExitStack() as stack:
+        try:  # two at once would leave what one has kept beside what the other has rejected
+            stack.enter_context(held_alone(output / _LOCK, f"output {output}", not options.single_launch))
+        except OSError as error:
+            raise UserError(f"output {output}: cannot be written: {error.strerror or error}") from error
+        content = filter_captions(
+            options.data_folder,
+            options.score_folder or options.data_folder / "score",
+            options.domain_folder or options.data_folder.absolute().parent / "Domain",
+            output,
+            thresholds,
+        )
     say(f"{output}: kept {content['kept']} of {content['total']} captions")
     if content["without_media"]:
         say(f"{content['without_media']} rows without media are left out")
