@@ -28,8 +28,7 @@ class RecordIndex:
         self._places = RowNumbers(np.uint64)
         for number, path in enumerate(self._paths, start=1):
             for offset, told in read_places(path):
-                row = None if told.data_name is None or told.index is None else (told.data_name, told.index)
-                if row is None or row[1] < 0:
+                if (row := told.row) is None:
                     continue
                 ok = _OK if told.status == "ok" else 0
                 if self._places.get(*row) < max(ok, 1):  # there is none yet, or one that failed

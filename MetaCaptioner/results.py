@@ -209,8 +209,8 @@ class DoneSamples:
 
     def add(self, told: Told) -> None:
         """Note the sample of a record; one without a sound identity is passed over."""
-        if told.data_name is not None and told.index is not None and told.index >= 0:
-            self.mark(told.data_name, told.index)
+        if (row := told.row) is not None:
+            self.mark(*row)
 
     def mark(self, name: str, index: int) -> None:
         self._rows.set(name, index, True)
