@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from MetaCaptioner.errors import UserError
 
-_SHOWN_LETTERS = 40
+_SHOWN_BYTES = 60
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF}
 
 
@@ -40,7 +40,7 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
     """
     # Process numbers repeat from machine to machine; the folder may be shared by many.
     # Its name leaves room for the longest that file systems take.
-    temporary = path.with_name(f".{path.name[:_SHOWN_LETTERS]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{_beginning(path)}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -54,6 +54,10 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _beginning(path: Path) -> str:
+    return os.fsencode(path.name)[:_SHOWN_BYTES].decode("utf-8", "ignore")
 
 
 def put_in_place(made: Path, path: Path, sync: bool = True) -> None:
@@ -116,7 +120,7 @@ def atomic_folder(path: Path, what: str, replaced_if: str | None = None) -> Iter
     """
     whole = path.absolute()
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-    temporary, old = (whole.with_name(f".{whole.name[:_SHOWN_LETTERS]}.{unique}.{kind}") for kind in ("tmp", "old"))
+    temporary, old = (whole.with_name(f".{_beginning(whole)}.{unique}.{kind}") for kind in ("tmp", "old"))
     try:
         if whole.exists() and not whole.is_dir():
             raise NotWritten(f"{what} {path}: is a file")

@@ -25,7 +25,7 @@ _LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)(?:~(?P<part>\d+))?\.lock$")
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
 _LOCK_SECONDS = 5.0
-_LONGEST_STEM_BYTES = 190  # file systems take names of 255, and rank, node, part and suffix stand around it
+_LONGEST_STEM_BYTES = 100  # file systems take names of 255, some of 143; rank, node, part and suffix stand around it
 
 
 class ResultError(UserError):
