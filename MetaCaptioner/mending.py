@@ -20,8 +20,9 @@ from MetaCaptioner.files import atomic_write, sync_folder
 from MetaCaptioner.locks import check_kept, held_alone
 from MetaCaptioner.once import Once
 from MetaCaptioner.plan import PlanRow
+from MetaCaptioner.rank_lock import RankLock, ranks_at_work
 from MetaCaptioner.record import Told
-from MetaCaptioner.results import RankLock, ResultError, ranks_at_work, read_glances, result_files
+from MetaCaptioner.results import ResultError, read_glances, result_files
 from MetaCaptioner.rows import Row, RowNumbers
 from MetaCaptioner.torn import is_torn, what_else
 from MetaCaptioner.work import without_overlaps

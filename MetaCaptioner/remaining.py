@@ -13,13 +13,13 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.locks import check_kept
 from MetaCaptioner.named_media import GONE, OTHER_MEDIA, mark, of_record, of_renamed
 from MetaCaptioner.provenance import Misfits, Others, Provenance, made_otherwise, stated
+from MetaCaptioner.rank_lock import ranks_at_work
 from MetaCaptioner.record import Record, is_without_media, may_yet_succeed, told_of
 from MetaCaptioner.results import (
     RankResults,
     ResultError,
     ResultName,
     check_torn,
-    ranks_at_work,
     read_glances,
     result_files,
     stem_in_names,

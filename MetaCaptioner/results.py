@@ -12,24 +12,19 @@ from typing import Self
 
 import numpy as np
 
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import ResultError as ResultError
 from MetaCaptioner.files import NotWritten, atomic_write, shortened, sync_folder, write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
-from MetaCaptioner.locks import FileLock, hold, is_at, is_held_alone
+from MetaCaptioner.locks import is_at
+from MetaCaptioner.rank_lock import RankLock
 from MetaCaptioner.record import Record, Told, glance, parse_record
 from MetaCaptioner.rows import Row, RowNumbers, row_of
 from MetaCaptioner.torn import is_torn, what_is_wrong
 
 _NAME = re.compile(r"Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl", re.DOTALL)
-_LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)(?:~(?P<part>\d+))?\.lock$")
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
-_LOCK_SECONDS = 5.0
 _LONGEST_STEM_BYTES = 100  # file systems take names of 255, some of 143; rank, node, part and suffix stand around it
-
-
-class ResultError(UserError):
-    """A result file cannot be written or read; what it holds is kept."""
 
 
 @dataclass(frozen=True)
@@ -232,116 +227,6 @@ def done_samples(folder: Path, rank: int) -> DoneSamples:
     return done
 
 
-def ranks_at_work(folder: Path) -> list[int]:
-    """The ranks of `folder` that are being worked on now, as far as the file system knows locks.
-
-    Raises:
-        ResultError: this cannot be told, for who may not write in the folder may not look at its locks.
-    """
-    try:
-        return sorted({rank for rank, path in _lock_files(folder) if is_held_alone(path)})
-    except OSError as error:
-        raise ResultError(f"output folder {folder}: its locks cannot be looked at: {error.strerror}") from error
-
-
-def _lock_files(folder: Path) -> Iterator[tuple[int, Path]]:
-    """(rank, lock file), whether or not a process holds it."""
-    for path in folder.glob(".Rank*.lock"):
-        if match := _LOCK_NAME.match(path.name):
-            yield int(match["rank"]), path
-
-
-def _held(folder: Path, name: str, rank: int, single_launch: bool, group: int = 0) -> FileLock:
-    """Hold a lock file of the result folder.
-
-    Raises:
-        ResultError: the folder cannot be written, or another process has it.
-        NoLocks: the file system keeps no locks, and this is not the `single_launch`.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # For a moment after a kill the one that is still dying has it.
-        held = hold(folder / name, f"output folder {folder}", not single_launch, _LOCK_SECONDS, group)
-    except OSError as error:
-        raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
-    if held is None:
-        raise ResultError(f"rank {rank} is being worked on by another process in {folder}")
-    return held
-
-
-class RankLock:
-    """One rank of a result folder, held by this process for as long as this is open, or until the process ends.
-
-    Where `parts` processes share a rank, this is the `part`-th of them. They hold it together and their parts alone; a
-    process that has it all, or shares it with another number of processes, is kept out.
-
-    Raises:
-        ResultError: the folder cannot be written, or another process has this rank.
-        NoLocks: the file system keeps no locks, and the user has not said that this is the `single_launch`.
-    """
-
-    def __init__(self, folder: Path, rank: int, part: int = 0, parts: int = 1, single_launch: bool = False) -> None:
-        self.folder = folder
-        self._open_till_closed = ExitStack()
-        with ExitStack() as held:
-            self._own = held.enter_context(
-                _held(folder, f".Rank{rank}.lock", rank, single_launch, parts if parts > 1 else 0)
-            )
-            self._locks = [self._own]
-            if parts > 1:
-                self._own = held.enter_context(_held(folder, f".Rank{rank}~{part}.lock", rank, single_launch))
-                self._locks.append(self._own)
-            for lock in self._locks:
-                self._tell(lock, b"")  # in place of what an earlier process told
-            self._open_till_closed = held.pop_all()
-        self.kept = all(lock.kept for lock in self._locks)
-
-    def tell(self, text: bytes) -> None:
-        """Leave word for others, as long as this is held, in its lock.
-
-        Raises:
-            ResultError: it cannot be written.
-        """
-        self._tell(self._own, text)
-
-    def _tell(self, lock: FileLock, text: bytes) -> None:
-        try:
-            lock.tell(text)
-        except OSError as error:
-            raise ResultError(f"output folder {self.folder}: cannot be written: {error.strerror}") from error
-
-    def told_by_others(self) -> list[bytes]:
-        """What other processes that work in the folder now tell, as far as the file system knows locks."""
-        told = []
-        for _, path in _lock_files(self.folder):
-            with suppress(OSError):
-                if path != self._own.path and is_held_alone(path):
-                    told.append(path.read_bytes())
-        return told
-
-    def check(self) -> None:
-        """Refuse to go on where others could hold this too by now, since a lock file was taken away.
-
-        Raises:
-            ResultError: that.
-        """
-        for lock in self._locks:
-            if not lock.is_in_place():
-                raise ResultError(
-                    f"output folder {self.folder}: {lock.path.name} was removed or replaced while this rank was at "
-                    "work, so that another process could take it too; run the same command again"
-                )
-
-    def close(self) -> None:
-        self._open_till_closed.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 class RankResults:
     """The result files of one rank: recovered when opened, then appended to.
 
@@ -432,21 +317,26 @@ class RankResults:
         self.journal.remember(samples())
         return sum(rewrite(path, lambda record: not unwanted(record)) for path in sorted(found))
 
+    def _path(self, stem: str) -> Path:
+        return self.folder / str(ResultName(self.rank, self.node, stem_in_names(stem), self.part))
+
     def append(self, stem: str, record: Record) -> None:
         """Write one record as one line, in one system call, to the file of annotation file `stem`.
 
         Raises:
-            ResultError: the disk is full or the like; a part of a line that got through is taken back.
+            ResultError: the disk is full or the like, and a part of a line that got through is taken back; or the file,
+                or what holds the rank, is not there any more.
         """
         line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
-        path = self.folder / str(ResultName(self.rank, self.node, stem_in_names(stem), self.part))
+        path = self._path(stem)
         self.lock.check()
         try:
             if stem not in self._open_files:
                 flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
                 self._open_files[stem] = os.open(path, flags, 0o666)
                 sync_folder(self.folder)
-            self._check_in_place(path, self._open_files[stem])
+            if not is_at(self._open_files[stem], path):
+                raise self._gone(path)
             write_whole(self._open_files[stem], line)
         except OSError as error:
             raise ResultError(
@@ -455,25 +345,22 @@ class RankResults:
         if (row := row_of(record)) is not None:
             self.journal.end(*row)
 
-    def _check_in_place(self, path: Path, descriptor: int) -> None:
-        """Refuse to write to a file that nobody would find any more.
-
-        Raises:
-            ResultError: that.
-        """
-        if not is_at(descriptor, path):
-            raise ResultError(
-                f"result file {path}: was removed or replaced while this rank was at work; put it back, or run the "
-                "same command again, which does anew what is not there"
-            )
+    def _gone(self, path: Path) -> ResultError:
+        """What is to be said of a file that nobody would find any more."""
+        return ResultError(
+            f"result file {path}: was removed or replaced while this rank was at work; put it back, or run the "
+            "same command again, which does anew what is not there"
+        )
 
     def close(self) -> None:
         """Flush to disk and release the rank.
 
         Raises:
-            ResultError: the disk took the records, but cannot keep them.
+            ResultError: the disk took the records, but cannot keep them; or nobody would find them.
         """
         failure: OSError | None = None
+        paths = {self._path(stem): descriptor for stem, descriptor in self._open_files.items()}
+        gone = [path for path, descriptor in paths.items() if not is_at(descriptor, path)]
         for descriptor in self._open_files.values():
             try:
                 os.fsync(descriptor)
@@ -486,6 +373,8 @@ class RankResults:
         self.lock.close()
         if failure is not None:
             raise ResultError(f"result files of rank {self.rank} in {self.folder}: {failure.strerror}") from failure
+        if gone:
+            raise self._gone(gone[0])
 
 
 def _past(record: Record) -> Past:
