@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.annotation_kind import large_object, only_object, other_kind
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.files import NotWritten, atomic_write, held_alone
+from MetaCaptioner.files import NotWritten, atomic_write
 from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
+from MetaCaptioner.locks import held_alone
 from MetaCaptioner.opening import open_file
 
 INDEXED_FROM_BYTES = 32 * 2**20
@@ -178,7 +179,8 @@ class AnnotationFile:
         blocks: NDArray[np.int64] | None = None
         for place in places:
             try:
-                with held_alone(place.with_name(f"{place.name}.lock"), f"an index of {self.path}"):
+                lock = place.with_name(f"{place.name}.lock")
+                with held_alone(lock, f"an index of {self.path}", needed=False):
                     kept = _load_index(place, belongs_to)  # made by another while we waited
                     if kept is not None:
                         return kept

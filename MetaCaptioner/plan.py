@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from MetaCaptioner import Prompt
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.locks import add_single_launch_argument
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import metafile_digest, read_metafile
 from MetaCaptioner.opening import add_outside_argument
@@ -109,6 +110,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--made-from", type=Path, metavar="METAFILE", help=origin)
     add_outside_argument(parser)
     parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
+    add_single_launch_argument(parser)
     options = parser.parse_args(arguments)
     if options.num_ranks < 1:
         raise BadArguments("--num-ranks must be at least 1")
@@ -174,10 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     works, problems = _survey_metafile(options)
     if options.results:
         before = file_sizes(options.results)
-        take_off_results(works, options.results, options.retry_errors, options.others)
+        take_off_results(works, options.results, options.retry_errors, options.others, options.single_launch)
     rows = cut(works, options.num_ranks, digest)
     if options.results:
-        with handed_over(options.results, before, rows, options.output):
+        with handed_over(options.results, before, rows, options.output, options.single_launch):
             write_plan(rows, options.output)
     else:
         refuse_to_replace(options.output, rows)

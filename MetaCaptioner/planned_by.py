@@ -22,16 +22,17 @@ import numpy as np
 from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.expected import expected_rows
-from MetaCaptioner.files import NotWritten, atomic_write, held_alone, restated
+from MetaCaptioner.files import NotWritten, atomic_write, restated
 from MetaCaptioner.json_text import NOT_PLAIN_JSON
+from MetaCaptioner.locks import held_alone
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
+from MetaCaptioner.rank_lock import ranks_at_work
 from MetaCaptioner.results import (
     RankResults,
     ResultError,
     done_samples,
     file_sizes,
-    ranks_at_work,
     read_glances,
     result_files,
 )
@@ -177,7 +178,7 @@ class ThisPlan:
         said = stated_plan(folder)
         if said is not None and said.fingerprint == mine.fingerprint:
             return said.scattered
-        with _changed_alone(folder):
+        with _changed_alone(folder, own.single_launch):
             self.check(folder)
             said = stated_plan(folder)
             if said is not None and said.fingerprint == mine.fingerprint:  # by another process meanwhile
@@ -196,7 +197,9 @@ class ThisPlan:
 
 
 @contextmanager
-def handed_over(folder: Path, before: Mapping[str, int], rows: Sequence[PlanRow], plan: Path) -> Iterator[None]:
+def handed_over(
+    folder: Path, before: Mapping[str, int], rows: Sequence[PlanRow], plan: Path, single_launch: bool = False
+) -> Iterator[None]:
     """Have a folder say that a plan of what remains of its results, written within the block, is now theirs.
 
     `before` are its `file_sizes` from before the planner looked what remains. One that can only be read is left alone:
@@ -206,16 +209,18 @@ def handed_over(folder: Path, before: Mapping[str, int], rows: Sequence[PlanRow]
         UserError: a rank has worked there meanwhile, or the folder cannot be written.
     """
     with ExitStack() as held:
+        at_work: list[int] = []
         try:
-            held.enter_context(_changed_alone(folder))
+            held.enter_context(_changed_alone(folder, single_launch))
         except ResultError as error:
             if getattr(error.__cause__, "errno", None) not in _READ_ONLY:
                 raise
             say(f"note: {error}: it is not told that plan {plan} goes on from it")
         else:
             held.enter_context(restated(folder / FILE_NAME, _encoded(described(plan, rows))))
+            at_work = ranks_at_work(folder)
         grown = [name for name, size in file_sizes(folder).items() if size > before.get(name, 0)]
-        if grown or ranks_at_work(folder):
+        if grown or at_work:
             raise UserError(
                 f"--results {folder}: a rank has worked there while this plan was made: stop that run, then plan again"
             )
@@ -282,14 +287,15 @@ def _lie_elsewhere(folder: Path, rows: Sequence[PlanRow]) -> bool:
 
 
 @contextmanager
-def _changed_alone(folder: Path) -> Iterator[None]:
+def _changed_alone(folder: Path, single_launch: bool) -> Iterator[None]:
     """Be the only one that changes what a folder says of its plan.
 
     Raises:
+        NoLocks: the file system keeps none, and this is not the `single_launch`.
         ResultError: the folder cannot be written.
     """
     try:
-        with held_alone(folder / f".{FILE_NAME}.lock", str(folder / FILE_NAME)):
+        with held_alone(folder / f".{FILE_NAME}.lock", str(folder / FILE_NAME), not single_launch):
             yield
     except OSError as error:
         raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
@@ -318,7 +324,7 @@ def _note_folder(plan: Path, folder: Path) -> None:
     known, place = _noted_folders(plan), _list_of_folders(plan)
     if folder.absolute() in known:
         return
-    with suppress(OSError, NotWritten), held_alone(place.with_suffix(".lock"), str(place)):
+    with suppress(OSError, NotWritten), held_alone(place.with_suffix(".lock"), str(place), needed=False):
         names = [*map(str, _noted_folders(plan)), str(folder.absolute())]
         with atomic_write(place, "list") as file:
             file.write(msgspec.json.encode(list(dict.fromkeys(names))))

@@ -53,6 +53,7 @@ class Rank:
 
     `local_rank` is None where the launcher does not tell; so is `tasks_on_node`, how many ranks SLURM has started on
     this one's node. `restarts` workers had this rank's work open before this one in the same run, and died.
+    `single_launch` is the user's word that no other launch works on the same folders.
     """
 
     rank: int = 0
@@ -62,6 +63,7 @@ class Rank:
     launcher: Literal["torchrun", "slurm", "mpi", "flux", "alone"] = "alone"
     restarts: int = 0
     tasks_on_node: int | None = None
+    single_launch: bool = False
 
     def __str__(self) -> str:
         return f"rank {self.rank} of {self.world_size} (node {self.node}, {self.launcher})"

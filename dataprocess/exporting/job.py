@@ -51,6 +51,7 @@ class Job:
     one_line: bool = False
     own_texts: str | None = None
     allow_outside_root: bool = False
+    single_launch: bool = False
 
     @contextmanager
     def folder(self) -> Iterator[Path]:

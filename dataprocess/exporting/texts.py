@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporting.job import Job, media_of
-from exporting.names import shortened, writable
+from exporting.names import writable
+from MetaCaptioner.files import shortened
 from MetaCaptioner.record import Record
 
 SUFFIX = ".txt"
