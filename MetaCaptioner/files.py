@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.opening import read_file
 
 _SHOWN_BYTES = 60
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF}
@@ -61,9 +62,12 @@ def restated(path: Path, content: bytes) -> Iterator[None]:
     """Write `path` anew for the block; should that raise, what was there before is there again.
 
     Raises:
-        NotWritten: it cannot be written.
+        NotWritten: it cannot be written, or what is there is no file.
     """
-    before = path.read_bytes() if path.exists() else None
+    try:
+        before = read_file(path) if path.exists() else None
+    except OSError as error:
+        raise NotWritten(f"statement {path}: cannot be read: {error.strerror or error}") from error
     with atomic_write(path, "statement") as file:
         file.write(content)
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import msgspec
 
 from MetaCaptioner.errors import MEDIA_OUTSIDE_ROOT, SampleError
-from MetaCaptioner.opening import OutsideRoot, is_below, leads_out, open_file
+from MetaCaptioner.opening import NotAFile, OutsideRoot, is_below, leads_out, open_file
 from MetaCaptioner.spelling import find, hint, local_name
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ class MediaSource:
         except (*_IS_NOT_THERE, ValueError) as error:
             reason = "is a folder" if isinstance(error, IsADirectoryError) else "there is no such file"
             raise SampleError("media_missing", f"{self.path}: {reason}{self.hint()}") from error
+        except NotAFile as error:
+            raise SampleError("media_missing", f"{self.path}: {error.strerror}") from error
         if size == 0:
             raise SampleError("media_corrupt", f"{self}: the file is empty")
         return size

@@ -202,7 +202,7 @@ def first_frame(facts: video.VideoFacts) -> video.Wanted:
 @pytest.mark.parametrize("modality", ["image", "video"])
 def test_a_fifo_is_no_media(tmp_path: Path, modality: Modality) -> None:
     os.mkfifo(tmp_path / "a")
-    told = f"{tmp_path / 'a'}: cannot be read: is a FIFO, not a file"
+    told = f"{tmp_path / 'a'}: is a FIFO, not a file"
     assert refused(Sample("set", 0, tmp_path, "a", modality)) == ("media_missing", told)
 
 
