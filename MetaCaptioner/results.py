@@ -18,7 +18,7 @@ from MetaCaptioner.files import write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, Journal, Past
 from MetaCaptioner.json_text import to_json
 from MetaCaptioner.record import Record, Told, attempts_of, glance, parse_record, told_error
-from MetaCaptioner.rows import Row, RowNumbers, row_of
+from MetaCaptioner.rows import HIGHEST_ROW, Row, RowNumbers, row_of
 
 _NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
 _LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)(?:~(?P<part>\d+))?\.lock$")
@@ -153,7 +153,7 @@ class DoneSamples:
 
     def add(self, told: Told) -> None:
         """Note the sample of a record; one without a sound identity is passed over."""
-        if told.data_name is not None and told.index is not None and told.index >= 0:
+        if told.data_name is not None and told.index is not None and 0 <= told.index <= HIGHEST_ROW:
             self.mark(told.data_name, told.index)
 
     def mark(self, name: str, index: int) -> None:
