@@ -138,6 +138,8 @@ def why_unmarked(record: Record, score: Record | None) -> str | None:
     """Why a caption has no marks that count, whatever the thresholds; None if it has them."""
     if is_error(record):
         return f"caption failed ({told_error(record).get('kind', 'no kind')})"
+    if not isinstance(record.get("caption"), str):
+        return "no caption"
     if repeats_itself(record["caption"], bool(record.get("truncated"))):
         return "repeats itself"
     if score is None:
@@ -148,4 +150,11 @@ def why_unmarked(record: Record, score: Record | None) -> str | None:
         return "score of other media"
     if is_error(score):
         return f"score failed ({told_error(score).get('kind', 'no kind')})"
-    return None
+    return None if has_marks(score) else "score without sound marks"
+
+
+def has_marks(score: Record) -> bool:
+    """Whether a score has all that a judge gives; somebody may have edited it."""
+    scores, mean = score.get("scores"), score.get("overall")
+    sound = isinstance(scores, dict) and all(scores.get(name) in (1, 2, 3, 4, 5) for name in DIMENSIONS)
+    return sound and isinstance(mean, int | float) and 1 <= mean <= 5

@@ -106,7 +106,7 @@ def _add_run_arguments(add: Callable[..., object]) -> None:
     add("--max-error-rate", **share, default=0.5, help="stop when more of the last 200 samples fail; 1: never")
     stalls = "start the engine again when it gives no token for so long; 0: never"
     add("--stall-seconds", **seconds, default=600.0, help=stalls)
-    deaths = "give the rank up when the engine has died so often without finishing a sample in between"
+    deaths = "give the rank up when the engine has died so often without settling a sample in between"
     add("--max-deaths", **count, default=5, help=deaths)
 
 

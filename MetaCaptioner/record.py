@@ -9,7 +9,7 @@ import msgspec
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
 from MetaCaptioner.metafile import Sample
-from MetaCaptioner.rows import Row
+from MetaCaptioner.rows import HIGHEST_ROW, Row
 
 Record = dict[str, Any]
 _MOST_ATTEMPTS = 10**6
@@ -60,7 +60,7 @@ class Told(msgspec.Struct, gc=False):
     @property
     def row(self) -> Row | None:
         """Dataset and row of the sample, as `row_of` a record; None where it has no sound identity."""
-        if self.data_name is None or self.index is None or self.index < 0:
+        if self.data_name is None or self.index is None or not 0 <= self.index <= HIGHEST_ROW:
             return None
         return self.data_name, self.index
 

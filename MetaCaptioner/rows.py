@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+HIGHEST_ROW = 2**31 - 1
+"""Beyond any row of any dataset; a number above it is no row's, and would cost memory without end."""
 Row = tuple[str, int]
 """Name of the dataset and number of the row, from 0: what a sample is known by."""
 
@@ -13,7 +15,8 @@ Row = tuple[str, int]
 def row_of(record: Mapping[str, object]) -> Row | None:
     """Dataset and row of the sample that a record is of; None where it has no sound identity."""
     name, index = record.get("data_name"), record.get("index")
-    return (name, index) if isinstance(name, str) and isinstance(index, int) and index >= 0 else None
+    is_row = isinstance(index, int) and not isinstance(index, bool) and 0 <= index <= HIGHEST_ROW
+    return (name, index) if isinstance(name, str) and isinstance(index, int) and is_row else None
 
 
 def caption_hash(caption: str) -> str:

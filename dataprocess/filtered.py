@@ -14,6 +14,7 @@ from MetaCaptioner.candidates import Candidate, all_candidates
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import NotWritten, atomic_write
 from MetaCaptioner.json_text import from_json, to_json
+from MetaCaptioner.judge import has_marks
 from MetaCaptioner.named_media import named_in
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.record import Record, told_of
@@ -150,7 +151,7 @@ class Comparison:
 
 def marks_of(candidate: Candidate) -> Record:
     """What a filtered record has of its score."""
-    score = candidate.score or {}
+    score = candidate.score if candidate.score is not None and has_marks(candidate.score) else {}
     return {name: score[name] for name in ("scores", "overall", "reason") if name in score}
 
 

@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.dataprocess.conftest import Record, WriteLines, caption_record, failed, run_record, score_record
 from tests.pipeline.commands import run, script, succeed
 
@@ -128,3 +130,26 @@ def test_of_a_sample_with_several_captions_one_is_counted_and_written(tmp_path: 
     assert "note: 3 records of samples that have another one are passed over" in said
     assert {name: (tmp_path / "filtered" / name).read_bytes() for name in once} == once
     assert json.loads((tmp_path / "filtered" / "summary.json").read_text())["duplicates"] == 3
+
+
+EDITED: dict[str, dict[str, object]] = {
+    "no marks": {"scores": None},
+    "a mark is missing": {"scores": {"accuracy": 5}},
+    "a mark is text": {"scores": dict.fromkeys(score_record(0)["scores"], "5")},
+    "a mark out of range": {"scores": dict.fromkeys(score_record(0)["scores"], 10**30)},
+    "no mean": {"overall": None},
+    "an error that is text": {"status": "error", "error": "text"},
+    "another type altogether": {"scores": [5], "overall": {}},
+}
+
+
+@pytest.mark.parametrize("edited", EDITED.values(), ids=EDITED)
+def test_a_score_that_somebody_edited_is_no_reason_to_keep_nor_to_stop(
+    tmp_path: Path, write_lines: WriteLines, edited: dict[str, object]
+) -> None:
+    write_lines(tmp_path / "Rank0_node0_photos.jsonl", [caption_record(n) for n in range(2)])
+    scores = [score_record(0), {**score_record(1), **edited}]
+    write_lines(tmp_path / "score" / "Rank0_node0_photos.jsonl", scores)
+    said = succeed(script("filterd_by_score", "--data-folder", tmp_path))
+    assert "kept 1 of 2 captions" in said
+    assert "Traceback" not in said
