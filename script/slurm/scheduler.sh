@@ -58,7 +58,7 @@ submit_job() {
   shift
   while true; do
     status=0
-    attempt '^[0-9]+(;.*)?$' env "${BARE[@]}" sbatch --parsable --comment="$comment" "$@" || status=$?
+    attempt '^[0-9]+(;.*)?$' env "${AS_FROM_OUTSIDE[@]}" sbatch --parsable --comment="$comment" "$@" || status=$?
     [ -z "$COMPLAINT" ] || [ $status = $NO_ANSWER ] || say "$COMPLAINT"
     [ $status = $NO_ANSWER ] || break
     wait_again sbatch || { say "sbatch failed: $COMPLAINT" && break; }
@@ -70,9 +70,9 @@ submit_job() {
 }
 
 # SLURM hands the variables of the job or step that a user is in on to those that he submits from there.
-BARE=(-u SBATCH_ARRAY_INX -u SBATCH_WAIT)
+AS_FROM_OUTSIDE=(-u SBATCH_ARRAY_INX -u SBATCH_WAIT)
 for name in "${!SLURM_@}"; do
-  case $name in SLURM_CONF | SLURM_CLUSTERS | SLURM_JWT) ;; *) BARE+=(-u "$name") ;; esac
+  case $name in SLURM_CONF | SLURM_CLUSTERS | SLURM_JWT) ;; *) AS_FROM_OUTSIDE+=(-u "$name") ;; esac
 done
 
 # jobs_of COMMENT: sets ANSWER to the numbers of one's jobs that wait or run and whose comment ends in COMMENT, but this one.
