@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.annotation_kind import large_object, only_object, other_kind
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.files import NotWritten, atomic_write, held_alone
+from MetaCaptioner.files import NotWritten, atomic_write
+from MetaCaptioner.locks import held_alone
 
 INDEXED_FROM_BYTES = 32 * 2**20
 _BLOCK_BYTES = 64 * 2**10
@@ -173,7 +174,8 @@ class AnnotationFile:
         blocks: NDArray[np.int64] | None = None
         for place in places:
             try:
-                with held_alone(place.with_name(f"{place.name}.lock"), f"an index of {self.path}"):
+                lock = place.with_name(f"{place.name}.lock")
+                with held_alone(lock, f"an index of {self.path}", needed=False):
                     kept = _load_index(place, fingerprint)  # made by another while we waited
                     if kept is not None:
                         return kept

@@ -23,7 +23,12 @@ _COCO_LISTS = {"images", "annotations"}
 
 def other_kind(path: Path, head: bytes) -> str | None:
     """What a file is, told by its first bytes and then its name, and what to do; None where that may well be rows."""
-    return _by_magic(path, head) or _by_encoding(path, head) or _by_text(path, head)
+    return packed_kind(path, head) or _by_text(path, head)
+
+
+def packed_kind(path: Path, head: bytes) -> str | None:
+    """The same of what is no UTF-8 text at all."""
+    return _by_magic(path, head) or _by_encoding(path, head)
 
 
 def _by_magic(path: Path, head: bytes) -> str | None:

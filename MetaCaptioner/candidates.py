@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS, Thresholds, why_unmarked
 from MetaCaptioner.named_media import same_media
+from MetaCaptioner.once import Once
 from MetaCaptioner.record import Record, is_error
 from MetaCaptioner.record_index import RecordIndex
 from MetaCaptioner.results import read_records, result_files
@@ -101,11 +103,15 @@ def _is_made_from(made: Record, record: Record) -> bool:
 
 
 def read_first(folder: Path) -> Read:
-    """Reads the captions of a result folder as they were first made."""
+    """Reads the captions of a result folder as they were first made, one of each sample that a rank has."""
 
     def read(rank: int) -> Iterator[tuple[str, Record]]:
-        for path, name in result_files(folder, rank):
-            yield from ((name.stem, record) for record in read_records(path))
+        files = result_files(folder, rank)
+        once = Once([path for path, _ in files])
+        for path, name in files:
+            for record in read_records(path):
+                if once.counts(path, row_of(record), not is_error(record)):
+                    yield name.stem, record
 
     return read
 
@@ -141,14 +147,21 @@ def is_score(record: Record) -> bool:
     return isinstance(record.get("scores"), dict)
 
 
-def all_candidates(captions: Path, scores: Path) -> Iterator[list[Candidate]]:
-    """The candidates of every caption record of a folder, a rank after the other.
+def once_in(folder: Path) -> Once:
+    """What lets one record of each sample of a result folder through, for `all_candidates`."""
+    return Once([path for path, _ in result_files(folder)])
+
+
+def all_candidates(captions: Path, scores: Path, once: Once | None = None) -> Iterator[list[Candidate]]:
+    """The candidates of every caption of a folder, a rank after the other; `once` counts what it passes over.
 
     Raises:
         UserError: the score folder holds no scores.
     """
     check_are_scores(scores)
-    read = read_first(captions)
-    for rank in dict.fromkeys(name.rank for _, name in result_files(captions)):
+    once = once or once_in(captions)
+    for rank, files in groupby(result_files(captions), lambda file: file[1].rank):
         candidates = Candidates(scores, rank)
-        yield from (candidates.of(record) for _, record in read(rank))
+        for path, _ in files:
+            counted = (one for one in read_records(path) if once.counts(path, row_of(one), not is_error(one)))
+            yield from (candidates.of(record) for record in counted)

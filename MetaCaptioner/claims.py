@@ -9,6 +9,7 @@ of this plan is the one that completes it, and all records of a chunk are in tha
 
 import errno
 import os
+import secrets
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from MetaCaptioner.plan_file import PlanRow, fingerprint
 FOLDER = "claims"
 _SIZE = "chunk"
 _TAKERS = "taken"
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
 class ClaimError(UserError):
@@ -91,19 +92,32 @@ class Claims:
     def agree_on(self, size: int) -> None:
         """Make `size` samples a chunk, unless another process has agreed on something else before: then that is it.
 
-        On a file system without links `size` stays 0.
+        On a file system without links, or where one takes the place of another, `size` stays 0.
 
         Raises:
             ClaimError: the folder cannot be written.
         """
         try:
             (self._folder / _TAKERS).mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                (self._folder / _SIZE).symlink_to(str(size))
+            if not self.size and self._links_exclude():
+                with suppress(FileExistsError):
+                    (self._folder / _SIZE).symlink_to(str(size))
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise ClaimError(f"claims folder {self._folder}: cannot be written: {error.strerror}") from error
         self.look()
+
+    def _links_exclude(self) -> bool:
+        """Whether of two links of one name the second is refused, as it should be."""
+        tried = self._folder / f".{os.getpid()}-{secrets.token_hex(4)}"
+        tried.symlink_to("1")
+        try:
+            tried.symlink_to("2")
+        except FileExistsError:
+            return str(tried.readlink()) == "1"
+        finally:
+            tried.unlink(missing_ok=True)
+        return False
 
     def count(self, owner: int) -> int:
         """How many chunks there are of what the plan gives to a rank."""

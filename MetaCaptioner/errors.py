@@ -14,6 +14,10 @@ class UserError(Exception):
     exit_status = 1
 
 
+class ResultError(UserError):
+    """A result file cannot be written or read; what it holds is kept."""
+
+
 class BadArguments(UserError):
     """The command line is wrong. Exit status 2."""
 

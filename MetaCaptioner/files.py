@@ -1,6 +1,7 @@
 """Files, and lines at the end of files, that are there whole or not at all."""
 
-import fcntl
+import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -10,13 +11,22 @@ from pathlib import Path
 from typing import BinaryIO
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.terminal import say
 
-_SHOWN_LETTERS = 40
+_SHOWN_BYTES = 60
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF}
 
 
 class NotWritten(UserError):
     """A file cannot be written; an earlier one in its place is untouched."""
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many bytes in UTF-8; of a longer one the beginning and a hash of the whole."""
+    content = name.encode("utf-8", "surrogatepass")
+    if len(content) <= most:
+        return name
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return f"{content[: most - len(digest) - 1].decode('utf-8', 'ignore')}-{digest}"
 
 
 @contextmanager
@@ -30,7 +40,7 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
     """
     # Process numbers repeat from machine to machine; the folder may be shared by many.
     # Its name leaves room for the longest that file systems take.
-    temporary = path.with_name(f".{path.name[:_SHOWN_LETTERS]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{_beginning(path)}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -38,7 +48,7 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.replace(path)
+        put_in_place(temporary, path, sync)
     except OSError as error:
         raise NotWritten(f"{what} {path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -65,6 +75,42 @@ def restated(path: Path, content: bytes) -> Iterator[None]:
             with atomic_write(path, "statement") as file:
                 file.write(before)
         raise
+
+
+def _beginning(path: Path) -> str:
+    return os.fsencode(path.name)[:_SHOWN_BYTES].decode("utf-8", "ignore")
+
+
+def put_in_place(made: Path, path: Path, sync: bool = True) -> None:
+    """Give a file or folder, in the same folder, the name `path`, also where that is taken by an earlier file.
+
+    With `sync` it has that name after a power cut too, which the folder alone knows.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    made.replace(path)
+    if sync:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, where the file system does such a thing.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:  # of one who may write there, but not list it
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(descriptor: int, line: bytes) -> None:
@@ -95,7 +141,7 @@ def atomic_folder(path: Path, what: str, replaced_if: str | None = None) -> Iter
     """
     whole = path.absolute()
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-    temporary, old = (whole.with_name(f".{whole.name}.{unique}.{kind}") for kind in ("tmp", "old"))
+    temporary, old = (whole.with_name(f".{_beginning(whole)}.{unique}.{kind}") for kind in ("tmp", "old"))
     try:
         if whole.exists() and not whole.is_dir():
             raise NotWritten(f"{what} {path}: is a file")
@@ -104,53 +150,10 @@ def atomic_folder(path: Path, what: str, replaced_if: str | None = None) -> Iter
         temporary.mkdir(parents=True)
         yield temporary
         if whole.exists():
-            whole.rename(old)
-        temporary.rename(whole)
+            put_in_place(whole, old, sync=False)
+        put_in_place(temporary, whole)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise NotWritten(f"{what} {path}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def held_alone(lock: Path, what: str) -> Iterator[None]:
-    """Be the only process in the block, of all that share the file system; `what` tells the user what is waited for.
-
-    The file `lock` is gone afterwards. Whoever was let in must look again at what it came for: it may have been made
-    meanwhile. On a file system without locks nobody waits.
-
-    Raises:
-        OSError: the lock cannot be made, as in a read-only folder.
-    """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _hold(lock, what)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            lock.unlink()
-        os.close(descriptor)
-
-
-def _hold(lock: Path, what: str) -> int:
-    """The descriptor of a lock that is held; one whose file was taken away while it was waited for keeps nobody out."""
-    while True:
-        descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another process that makes {what}")
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError:
-                return descriptor
-            except BaseException:  # a signal to stop
-                os.close(descriptor)
-                raise
-        except OSError:
-            return descriptor  # a file system without locks
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
-        os.close(descriptor)

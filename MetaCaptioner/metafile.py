@@ -180,7 +180,14 @@ def read_metafile(path: Path, domains: Iterable[Domain]) -> tuple[dict[str, Data
     for name, entry in entries.items():
         problems = _problems_of_entry(name, entry, known)
         if not problems:
-            datasets[name] = Dataset.model_validate(entry).under(folder)
+            dataset = Dataset.model_validate(entry).under(folder)
+            problems = [
+                f"{what} {place}: is no UTF-8 text, so that no plan can name it; rename it"
+                for what, place in (("root", dataset.root), ("annotation", dataset.annotation))
+                if not _is_text(str(place))
+            ]
+        if not problems:
+            datasets[name] = dataset
             continue
         problems += _problems_of_places(entry, folder)
         broken.append(f"Metafile {path}: dataset '{name}': {'; '.join(problems)}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.locks import add_single_launch_argument
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.provenance import Others, add_others_arguments
 
@@ -51,6 +52,7 @@ class StageOptions:
     max_error_rate: float
     stall_seconds: float
     max_deaths: int
+    single_launch: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
     _add_run_arguments(run.add_argument)
     add_others_arguments(run)
+    add_single_launch_argument(run)
 
 
 def _add_model_arguments(add: Callable[..., object]) -> None:
@@ -173,4 +176,5 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
         max_error_rate=arguments.max_error_rate,
         stall_seconds=arguments.stall_seconds,
         max_deaths=arguments.max_deaths,
+        single_launch=arguments.single_launch,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from MetaCaptioner import Prompt
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.locks import add_single_launch_argument
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import metafile_digest, read_metafile
 from MetaCaptioner.plan_file import PlanRow, read_plan, write_plan
@@ -105,6 +106,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     kept = "keep a plan that is there already, if it was made from this Metafile as it is now"
     parser.add_argument("--if-missing", action="store_true", help=kept)
     parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
+    add_single_launch_argument(parser)
     options = parser.parse_args(arguments)
     if options.num_ranks < 1:
         raise BadArguments("--num-ranks must be at least 1")
@@ -165,10 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     works, problems = _survey_metafile(options)
     if options.results:
         before = file_sizes(options.results)
-        take_off_results(works, options.results, options.retry_errors, options.others)
+        take_off_results(works, options.results, options.retry_errors, options.others, options.single_launch)
     rows = cut(works, options.num_ranks, metafile)
     if options.results:
-        with handed_over(options.results, before, rows, options.output):
+        with handed_over(options.results, before, rows, options.output, options.single_launch):
             write_plan(rows, options.output)
     else:
         refuse_to_replace(options.output, rows)

@@ -22,14 +22,15 @@ import numpy as np
 from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.expected import expected_rows
-from MetaCaptioner.files import NotWritten, atomic_write, held_alone, restated
+from MetaCaptioner.files import NotWritten, atomic_write, restated
+from MetaCaptioner.locks import held_alone
 from MetaCaptioner.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
+from MetaCaptioner.rank_lock import ranks_at_work
 from MetaCaptioner.results import (
     RankResults,
     ResultError,
     done_samples,
     file_sizes,
-    ranks_at_work,
     read_glances,
     result_files,
 )
@@ -175,7 +176,7 @@ class ThisPlan:
         said = stated_plan(folder)
         if said is not None and said.fingerprint == mine.fingerprint:
             return said.scattered
-        with _changed_alone(folder):
+        with _changed_alone(folder, own.single_launch):
             self.check(folder)
             said = stated_plan(folder)
             if said is not None and said.fingerprint == mine.fingerprint:  # by another process meanwhile
@@ -194,7 +195,9 @@ class ThisPlan:
 
 
 @contextmanager
-def handed_over(folder: Path, before: Mapping[str, int], rows: Sequence[PlanRow], plan: Path) -> Iterator[None]:
+def handed_over(
+    folder: Path, before: Mapping[str, int], rows: Sequence[PlanRow], plan: Path, single_launch: bool = False
+) -> Iterator[None]:
     """Have a folder say that a plan of what remains of its results, written within the block, is now theirs.
 
     `before` are its `file_sizes` from before the planner looked what remains. One that can only be read is left alone:
@@ -205,7 +208,7 @@ def handed_over(folder: Path, before: Mapping[str, int], rows: Sequence[PlanRow]
     """
     with ExitStack() as held:
         try:
-            held.enter_context(_changed_alone(folder))
+            held.enter_context(_changed_alone(folder, single_launch))
         except ResultError as error:
             if getattr(error.__cause__, "errno", None) not in _READ_ONLY:
                 raise
@@ -280,14 +283,14 @@ def _lie_elsewhere(folder: Path, rows: Sequence[PlanRow]) -> bool:
 
 
 @contextmanager
-def _changed_alone(folder: Path) -> Iterator[None]:
+def _changed_alone(folder: Path, single_launch: bool) -> Iterator[None]:
     """Be the only one that changes what a folder says of its plan.
 
     Raises:
         ResultError: the folder cannot be written.
     """
     try:
-        with held_alone(folder / f".{FILE_NAME}.lock", str(folder / FILE_NAME)):
+        with held_alone(folder / f".{FILE_NAME}.lock", str(folder / FILE_NAME), not single_launch):
             yield
     except OSError as error:
         raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
@@ -316,7 +319,7 @@ def _note_folder(plan: Path, folder: Path) -> None:
     known, place = _noted_folders(plan), _list_of_folders(plan)
     if folder.absolute() in known:
         return
-    with suppress(OSError, NotWritten), held_alone(place.with_suffix(".lock"), str(place)):
+    with suppress(OSError, NotWritten), held_alone(place.with_suffix(".lock"), str(place), False):
         names = [*map(str, _noted_folders(plan)), str(folder.absolute())]
         with atomic_write(place, "list") as file:
             file.write(msgspec.json.encode(list(dict.fromkeys(names))))

@@ -11,7 +11,7 @@ from MetaCaptioner.named_media import RowMedia, of_record, of_renamed, other_med
 from MetaCaptioner.plan_file import PlanRow
 from MetaCaptioner.provenance import Rows
 from MetaCaptioner.record import Told
-from MetaCaptioner.results import ResultName, read_glances
+from MetaCaptioner.results import ResultName, read_glances, stem_in_names
 
 _PROBED_RECORDS = 20
 
@@ -94,7 +94,7 @@ class PlannedMedia(Rows):
         for old in {str(one.data_name) for one in told} - self._rows.keys():
             records = [one for one in told if one.data_name == old and of_record(one) is not None]
             for new, row in self._rows.items():
-                media = self._annotations.media(row) if row.stem == stem else None
+                media = self._annotations.media(row) if stem_in_names(row.stem) == stem else None
                 if records and isinstance(media, RowMedia) and all(_is_of(one, row, media) for one in records):
                     self._renamed[old] = new
 

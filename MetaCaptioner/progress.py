@@ -161,7 +161,7 @@ class Watcher:
         found = {
             "records are of no sample of this plan: is it the plan of these results?": oddities.outside_plan,
             "records are of samples that have another one; they count once": oddities.repeated,
-            "lines are no records; their rank drops them when it starts again": oddities.broken,
+            "lines are no records, with which their rank will not go on (verify.py names them)": oddities.broken,
             "samples have no record here, and no rank has to do them, since the plan counts them as done: "
             "it was made for other results": oddities.nobodys,
         }

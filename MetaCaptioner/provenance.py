@@ -18,7 +18,8 @@ from typing import Literal, Protocol
 import msgspec
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.files import held_alone, restated
+from MetaCaptioner.files import restated
+from MetaCaptioner.locks import held_alone
 from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
 from MetaCaptioner.results import RankResults, ResultError, Word, read_glances, result_files
@@ -219,7 +220,7 @@ class Expected:
         if self._is_said(stated(folder)):
             return
         try:
-            with held_alone(place.with_name(f".{FILE_NAME}.lock"), str(place)):
+            with held_alone(place.with_name(f".{FILE_NAME}.lock"), str(place), not own.single_launch):
                 said = stated(folder)
                 if self._is_said(said):  # by another process meanwhile
                     return

@@ -43,7 +43,8 @@ _SAME_SIGNAL_SECONDS = 2.0
 class Rank:
     """This process among all: `rank` of `world_size`, `local_rank` on node number `node`.
 
-    `restarts` workers had this rank's work open before this one in the same run, and died.
+    `restarts` workers had this rank's work open before this one in the same run, and died. `single_launch` is the
+    user's word that no other launch works on the same folders.
     """
 
     rank: int = 0
@@ -52,6 +53,7 @@ class Rank:
     node: int = 0
     launcher: Literal["torchrun", "slurm", "alone"] = "alone"
     restarts: int = 0
+    single_launch: bool = False
 
     def __str__(self) -> str:
         return f"rank {self.rank} of {self.world_size} (node {self.node}, {self.launcher})"

@@ -9,6 +9,7 @@ import msgspec
 
 from MetaCaptioner.errors import NO_MEDIA
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.rows import Row
 
 Record = dict[str, Any]
 
@@ -54,6 +55,13 @@ class Told(msgspec.Struct, gc=False):
     video: str | None = None
     tar: ToldTar | None = None
     error: ToldError | None = None
+
+    @property
+    def row(self) -> Row | None:
+        """Dataset and row of the sample, as `row_of` a record; None where it has no sound identity."""
+        if self.data_name is None or self.index is None or self.index < 0:
+            return None
+        return self.data_name, self.index
 
 
 _TOLD = msgspec.json.Decoder(Told)

@@ -10,10 +10,14 @@ from MetaCaptioner.results import read_at, read_places
 from MetaCaptioner.rows import RowNumbers
 
 _OFFSET_BITS = 44
+_OK = 1 << 63
+"""Set in the place of a record that is ok."""
 
 
 class RecordIndex:
-    """The records of some result files by sample, eight bytes of memory a row. Of several of a sample the last counts.
+    """The records of some result files by sample, eight bytes of memory a row.
+
+    Of several of a sample the first that is ok counts, or else the first.
 
     Raises:
         ResultError: a file cannot be read.
@@ -24,8 +28,11 @@ class RecordIndex:
         self._places = RowNumbers(np.uint64)
         for number, path in enumerate(self._paths, start=1):
             for offset, told in read_places(path):
-                if told.data_name is not None and told.index is not None and told.index >= 0:
-                    self._places.set(told.data_name, told.index, number << _OFFSET_BITS | offset)
+                if (row := told.row) is None:
+                    continue
+                ok = _OK if told.status == "ok" else 0
+                if self._places.get(*row) < max(ok, 1):  # there is none yet, or one that failed
+                    self._places.set(*row, ok | number << _OFFSET_BITS | offset)
 
     def get(self, name: str, index: int) -> Record | None:
         """The record of a sample; None where there is none.
@@ -33,7 +40,7 @@ class RecordIndex:
         Raises:
             ResultError: its file cannot be read any more.
         """
-        place = self._places.get(name, index)
+        place = self._places.get(name, index) & ~_OK
         if place == 0:
             return None
         return read_at(self._paths[(place >> _OFFSET_BITS) - 1], place & (1 << _OFFSET_BITS) - 1)

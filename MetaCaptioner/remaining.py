@@ -10,10 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.locks import check_kept
 from MetaCaptioner.named_media import GONE, OTHER_MEDIA, mark, of_record, of_renamed
 from MetaCaptioner.provenance import Misfits, Others, Provenance, made_otherwise, stated
+from MetaCaptioner.rank_lock import ranks_at_work
 from MetaCaptioner.record import Record, is_without_media, may_yet_succeed, told_of
-from MetaCaptioner.results import RankResults, ResultError, ResultName, ranks_at_work, read_glances, result_files
+from MetaCaptioner.results import (
+    RankResults,
+    ResultError,
+    ResultName,
+    check_torn,
+    read_glances,
+    result_files,
+    stem_in_names,
+)
 from MetaCaptioner.rows import row_of
 from MetaCaptioner.side_by_side import side_by_side
 from MetaCaptioner.survey import DatasetWork
@@ -23,7 +33,9 @@ _PROBED_RECORDS = 20
 _HIGHEST_ROW = 2**62  # of whatever numbers records may tell, all behind any row
 
 
-def take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors: bool, others: Others) -> None:
+def take_off_results(
+    works: Sequence[DatasetWork], results: Path, retry_errors: bool, others: Others, single_launch: bool = False
+) -> None:
     """Clear what has a record in `results`; with `retry_errors` failures are taken out of there first.
 
     Records of other media than their rows name now, or of a dataset that has another name now, count only if the user
@@ -35,19 +47,34 @@ def take_off_results(works: Sequence[DatasetWork], results: Path, retry_errors: 
     """
     if not results.is_dir():
         raise UserError(f"--results {results}: there is no such folder")
-    if busy := ranks_at_work(results):
+    if busy := _ranks_at_work(results, single_launch):
         raise UserError(
             f"--results {results}: {len(busy)} ranks are at work there (such as rank {busy[0]}); what they finish from "
             "now on would be done twice: stop that run first, then plan again"
         )
     if retry_errors:
-        say(f"{drop_errors(results, works)} failed samples will be tried again")
+        say(f"{drop_errors(results, works, single_launch)} failed samples will be tried again")
     if not result_files(results):
         say(f"note: {results} holds no results (Rank*_node*_*.jsonl): everything is planned")
-    there = _Results(works, others)
+    there = _Results(works, others, single_launch)
     there.read(results)
     there.settle(results)
-    repair(results, there.torn_ranks)
+    repair(results, there.torn_ranks, single_launch)
+
+
+def _ranks_at_work(results: Path, single_launch: bool) -> list[int]:
+    """The ranks at work in a result folder; that this cannot be told is refused, or said in a folder of others.
+
+    Raises:
+        NoLocks: the file system keeps no locks, by which they are known.
+    """
+    try:
+        if not single_launch:
+            check_kept(results, f"--results {results}")
+        return ranks_at_work(results)
+    except (OSError, ResultError) as error:
+        say(f"note: --results {results}: whether ranks are at work there cannot be told ({error})")
+        return []
 
 
 @dataclass(frozen=True)
@@ -76,8 +103,9 @@ def _read_file(task: tuple[Path, Mapping[str, int], Sequence[Provenance]]) -> _R
     """What one result file holds of datasets of these lengths, where records are made as `stated`."""
     path, lengths, stated = task
     read = _Read()
-    for _, _, told in read_glances(path):
+    for number, line, told in read_glances(path):
         if told is None:
+            check_torn(path, number, line)
             read.torn += 1
         elif told.data_name is not None and told.index is not None and told.index >= 0:
             length, media = lengths.get(told.data_name), mark(of_record(told))
@@ -102,8 +130,9 @@ def _read_file(task: tuple[Path, Mapping[str, int], Sequence[Provenance]]) -> _R
 class _Results:
     """Takes the records of a result folder off what is to be done, and finds those that do not fit the rows."""
 
-    def __init__(self, works: Sequence[DatasetWork], others: Others) -> None:
+    def __init__(self, works: Sequence[DatasetWork], others: Others, single_launch: bool) -> None:
         self.torn_ranks: set[int] = set()
+        self._single_launch = single_launch
         self._works = {work.name: work for work in works}
         self._others = others
         self._found = Misfits()
@@ -160,7 +189,7 @@ class _Results:
     def _renamed_to(self, records: Sequence[_FirstRecord], stem: str) -> str | None:
         """The dataset, if any, that records of another name are of: with the same annotation file, root and media."""
         for work in self._works.values() if records else ():
-            if work.dataset.annotation.stem == stem and all(_is_of(record, work) for record in records):
+            if stem_in_names(work.dataset.annotation.stem) == stem and all(_is_of(record, work) for record in records):
                 return work.name
         return None
 
@@ -179,7 +208,7 @@ class _Results:
         if self._found.records and self._others == "redo":
             dropped = 0
             for rank in sorted(self._ranks):
-                with RankResults(results, rank, node=0) as files:
+                with RankResults(results, rank, node=0, single_launch=self._single_launch) as files:
                     dropped += files.drop(self._is_misfit)
             say(f"{dropped} records are taken out, and their samples planned again: {self._found}")
         elif self._found.records:
@@ -203,17 +232,17 @@ def _is_of(record: _FirstRecord, work: DatasetWork) -> bool:
     return is_there and Path(str(record.root)) == work.dataset.root and int(work.media[record.row]) == record.media
 
 
-def repair(results: Path, ranks: Iterable[int]) -> None:
+def repair(results: Path, ranks: Iterable[int], single_launch: bool = False) -> None:
     """Drop the torn lines of some ranks, which may have no part in the next run. What cannot be repaired is told."""
     for rank in sorted(ranks):
         try:
-            with RankResults(results, rank, node=0) as files:
+            with RankResults(results, rank, node=0, single_launch=single_launch) as files:
                 say(f"note: {files.repaired} torn lines of rank {rank} are dropped; their samples are planned again")
         except ResultError as error:
             say(f"note: {error}")
 
 
-def drop_errors(results: Path, works: Sequence[DatasetWork] = ()) -> int:
+def drop_errors(results: Path, works: Sequence[DatasetWork] = (), single_launch: bool = False) -> int:
     """Take the error records out of the result files, so that they are planned again, for whichever rank.
 
     Those of rows without media stay, unless the row is of `works` and names some now: nothing would come of them.
@@ -230,6 +259,6 @@ def drop_errors(results: Path, works: Sequence[DatasetWork] = ()) -> int:
 
     dropped = 0
     for rank in sorted({name.rank for _, name in result_files(results)}):
-        with RankResults(results, rank, node=0) as files:
+        with RankResults(results, rank, node=0, single_launch=single_launch) as files:
             dropped += files.drop(unwanted)
     return dropped

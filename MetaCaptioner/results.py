@@ -1,10 +1,8 @@
 """`Rank*_node*_*.jsonl`: append, recover, read back. The only module that opens result files."""
 
-import fcntl
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -15,21 +13,19 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from MetaCaptioner.errors import UserError
-from MetaCaptioner.files import write_whole
+from MetaCaptioner.errors import ResultError as ResultError
+from MetaCaptioner.files import NotWritten, atomic_write, shortened, sync_folder, write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
+from MetaCaptioner.locks import is_at
+from MetaCaptioner.rank_lock import RankLock
 from MetaCaptioner.record import Record, Told, glance, parse_record
 from MetaCaptioner.rows import Row, RowNumbers, row_of
+from MetaCaptioner.torn import is_torn, what_is_wrong
 
-_NAME = re.compile(r"^Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl$")
-_LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)(?:~(?P<part>\d+))?\.lock$")
+_NAME = re.compile(r"Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl", re.DOTALL)
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
-_LOCK_SECONDS = 5.0
-
-
-class ResultError(UserError):
-    """A result file cannot be written or read; what it holds is kept."""
+_LONGEST_STEM_BYTES = 100  # file systems take names of 255, some of 143; rank, node, part and suffix stand around it
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -58,10 +54,15 @@ class ResultName:
     @classmethod
     def parse(cls, name: str) -> Self | None:
         """The parts of a file name, or None where it is not that of a result file."""
-        match = _NAME.match(name)
+        match = _NAME.fullmatch(name)
         if match is None:
             return None
         return cls(int(match["rank"]), int(match["node"]), match["stem"], int(match["part"] or 0))
+
+
+def stem_in_names(stem: str) -> str:
+    """The stem of an annotation file as names of result files have it: of a long one the beginning and a hash."""
+    return shortened(stem, _LONGEST_STEM_BYTES)
 
 
 def result_files(folder: Path, rank: int | None = None) -> list[tuple[Path, ResultName]]:
@@ -85,12 +86,12 @@ def _numbered(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes, Record | None]]:
-    """(line number from 1, raw line, record or None where the line is torn or no record), a line at a time.
+    """(line number from 1, line, record or None where it is no record), a line at a time; empty ones are passed over.
 
     Raises:
         ResultError: the file cannot be read.
     """
-    return ((number, line, parse_record(line)) for number, line in _numbered(path))
+    return ((number, line, parse_record(line)) for number, line in _numbered(path) if not line.isspace())
 
 
 def read_glances(path: Path) -> Iterator[tuple[int, bytes, Told | None]]:
@@ -99,25 +100,58 @@ def read_glances(path: Path) -> Iterator[tuple[int, bytes, Told | None]]:
     Raises:
         ResultError: the file cannot be read.
     """
-    return ((number, line, glance(line)) for number, line in _numbered(path))
+    return ((number, line, glance(line)) for number, line in _numbered(path) if not line.isspace())
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The sound records of one result file, a line at a time."""
-    return (record for _, _, record in read_lines(path) if record is not None)
+    """The records of one result file, a line at a time. A last line that is not whole (yet) is not there.
+
+    Raises:
+        ResultError: the file cannot be read, or has another line that is no record.
+    """
+    for number, line, record in read_lines(path):
+        if record is not None:
+            yield record
+        else:
+            check_torn(path, number, line)
+
+
+def read_told(path: Path) -> Iterator[Told]:
+    """The same, with a glance at each record.
+
+    Raises:
+        ResultError: as `read_records`.
+    """
+    return (told for _, told in read_places(path))
 
 
 def read_places(path: Path) -> Iterator[tuple[int, Told]]:
-    """(offset in bytes, what is told there) of each sound line.
+    """(offset in bytes, what is told there) of each record.
 
     Raises:
-        ResultError: the file cannot be read.
+        ResultError: as `read_records`.
     """
     offset = 0
-    for _, line in _numbered(path):
+    for number, line in _numbered(path):
         if (told := glance(line)) is not None:
             yield offset, told
+        elif not line.isspace():
+            check_torn(path, number, line)
         offset += len(line)
+
+
+def check_torn(path: Path, number: int, line: bytes) -> None:
+    """Refuse a line that is no record, unless it is the last one, which a crash may have left unfinished.
+
+    Raises:
+        ResultError: that; it names the line and says what to do.
+    """
+    if is_torn(line):
+        return
+    try:
+        raise ResultError(what_is_wrong(path, number))
+    except OSError as error:
+        raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
 
 
 def read_at(path: Path, offset: int) -> Record | None:
@@ -134,29 +168,46 @@ def read_at(path: Path, offset: int) -> Record | None:
         raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
 
 
+def recover(path: Path) -> int:
+    """Cut off a last line that a crash left unfinished, so that its sample is done again. Returns how many lines went.
+
+    Raises:
+        ResultError: the file cannot be read or written, or has another line that is no record: it is left as it is.
+    """
+    torn = 0
+    for number, line in _numbered(path):
+        if glance(line) is None and not line.isspace():
+            check_torn(path, number, line)
+            torn = len(line)
+    if torn:
+        try:
+            os.truncate(path, path.stat().st_size - torn)
+        except OSError as error:
+            raise ResultError(f"result file {path}: cannot be repaired: {error.strerror}") from error
+    return bool(torn)
+
+
 def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
-    """Write `path` again with only the sound records that `keep` accepts, in one atomic step.
+    """Write `path` again with only the records that `keep` accepts, in one atomic step.
 
     Returns:
-        The number of lines dropped.
+        The number of records dropped.
+
+    Raises:
+        ResultError: the file cannot be read or written; it is then as it was.
     """
     dropped = 0
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as out:
-            for _, line, record in read_lines(path):
-                if record is not None and keep(record):
+        with atomic_write(path, "result file") as out:
+            for number, line, record in read_lines(path):
+                if record is None:
+                    check_torn(path, number, line)
+                elif keep(record):
                     out.write(line)
                 else:
                     dropped += 1
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise ResultError(f"result file {path}: cannot be repaired: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    except NotWritten as error:
+        raise ResultError(str(error)) from error
     return dropped
 
 
@@ -168,8 +219,8 @@ class DoneSamples:
 
     def add(self, told: Told) -> None:
         """Note the sample of a record; one without a sound identity is passed over."""
-        if told.data_name is not None and told.index is not None and told.index >= 0:
-            self.mark(told.data_name, told.index)
+        if (row := told.row) is not None:
+            self.mark(*row)
 
     def mark(self, name: str, index: int) -> None:
         self._rows.set(name, index, True)
@@ -186,26 +237,9 @@ def done_samples(folder: Path, rank: int | None = None) -> DoneSamples:
     """The samples that have a record in the files of a rank, or of all."""
     done = DoneSamples()
     for path, _ in result_files(folder, rank):
-        for _, _, told in read_glances(path):
-            if told is not None:
-                done.add(told)
+        for told in read_told(path):
+            done.add(told)
     return done
-
-
-def ranks_at_work(folder: Path) -> list[int]:
-    """The ranks of `folder` that are being worked on now, as far as the file system knows locks."""
-    return sorted({rank for rank, _ in _held_locks(folder)})
-
-
-def _held_locks(folder: Path) -> Iterator[tuple[int, Path]]:
-    """(rank, lock file) of each lock that a process holds alone."""
-    for path in folder.glob(".Rank*.lock"):
-        if match := _LOCK_NAME.match(path.name):
-            with suppress(OSError), path.open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    yield int(match["rank"]), path
 
 
 class RankResults:
@@ -220,23 +254,21 @@ class RankResults:
         ResultError: the folder cannot be written, or another process has this rank.
     """
 
-    def __init__(self, folder: Path, rank: int, node: int, part: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self, folder: Path, rank: int, node: int, part: int = 0, parts: int = 1, single_launch: bool = False
+    ) -> None:
         self.folder = folder
         self.rank = rank
         self.node = node
         self.part = part
         self.parts = parts
+        self.single_launch = single_launch
         self._open_files: dict[str, int] = {}
-        # Processes that share a rank hold it together and their parts alone; a process that has it all holds it alone.
         with ExitStack() as held:
-            self._locks = [_lock(folder, f".Rank{rank}.lock", rank, shared=parts > 1)]
-            held.callback(os.close, self._locks[0])
-            if parts > 1:
-                self._locks.append(_lock(folder, f".Rank{rank}~{part}.lock", rank, shared=False))
-                held.callback(os.close, self._locks[1])
+            self.lock = held.enter_context(RankLock(folder, rank, part, parts, single_launch))
+            self.repaired = sum(recover(path) for path in self.files())
             self.journal = Journal(folder / (f".Rank{rank}~{part}.journal" if parts > 1 else f".Rank{rank}.journal"))
             held.pop_all()
-        self.repaired = self._recover()
 
     def __enter__(self) -> Self:
         return self
@@ -247,24 +279,19 @@ class RankResults:
         self.close()
 
     def tell(self, word: "Word") -> None:
-        """Leave word for others, as long as this is held, in its lock.
+        """Leave word for others, as long as this is held.
 
         Raises:
             ResultError: it cannot be written.
         """
-        try:
-            os.ftruncate(self._locks[-1], 0)
-            os.pwrite(self._locks[-1], msgspec.json.encode(word), 0)
-        except OSError as error:
-            raise ResultError(f"output folder {self.folder}: cannot be written: {error.strerror}") from error
+        self.lock.tell(msgspec.json.encode(word))
 
     def told_by_others(self) -> list["Word"]:
         """What other processes that work in the folder now tell, as far as the file system knows locks."""
-        own, told = os.fstat(self._locks[-1]).st_ino, []
-        for _, path in _held_locks(self.folder):
-            with suppress(OSError, msgspec.MsgspecError), path.open("rb") as file:
-                if os.fstat(file.fileno()).st_ino != own:
-                    told.append(msgspec.json.decode(file.read(), type=Word))
+        told: list[Word] = []
+        for text in self.lock.told_by_others():
+            with suppress(msgspec.MsgspecError):
+                told.append(msgspec.json.decode(text, type=Word))
         return told
 
     def files(self) -> list[Path]:
@@ -287,10 +314,6 @@ class RankResults:
                 if row is not None and (path in own or not unwanted(record)):
                     done.mark(*row)
         return done
-
-    def _recover(self) -> int:
-        """Drop torn and broken lines, so that their samples are done again. Returns how many lines went."""
-        return sum(_repair(path) for path in self.files())
 
     def drop(self, unwanted: Callable[[Record], bool]) -> int:
         """Take records out, so that their samples are pending again as if never tried. Returns how many went."""
@@ -315,18 +338,26 @@ class RankResults:
         self.journal.remember(samples())
         return sum(rewrite(path, lambda record: not unwanted(record)) for path in sorted(found))
 
+    def _path(self, stem: str) -> Path:
+        return self.folder / str(ResultName(self.rank, self.node, stem_in_names(stem), self.part))
+
     def append(self, stem: str, record: Record) -> None:
         """Write one record as one line, in one system call, to the file of annotation file `stem`.
 
         Raises:
-            ResultError: the disk is full or the like; a part of a line that got through is taken back.
+            ResultError: the disk is full or the like, and a part of a line that got through is taken back; or the file,
+                or what holds the rank, is not there any more.
         """
         line = json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
-        path = self.folder / str(ResultName(self.rank, self.node, stem, self.part))
+        path = self._path(stem)
+        self.lock.check()
         try:
             if stem not in self._open_files:
                 flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
                 self._open_files[stem] = os.open(path, flags, 0o666)
+                sync_folder(self.folder)
+            if not is_at(self._open_files[stem], path):
+                raise self._gone(path)
             write_whole(self._open_files[stem], line)
         except OSError as error:
             raise ResultError(
@@ -335,13 +366,22 @@ class RankResults:
         if (row := row_of(record)) is not None:
             self.journal.end(*row)
 
+    def _gone(self, path: Path) -> ResultError:
+        """What is to be said of a file that nobody would find any more."""
+        return ResultError(
+            f"result file {path}: was removed or replaced while this rank was at work; put it back, or run the "
+            "same command again, which does anew what is not there"
+        )
+
     def close(self) -> None:
         """Flush to disk and release the rank.
 
         Raises:
-            ResultError: the disk took the records, but cannot keep them.
+            ResultError: the disk took the records, but cannot keep them; or nobody would find them.
         """
         failure: OSError | None = None
+        paths = {self._path(stem): descriptor for stem, descriptor in self._open_files.items()}
+        gone = [path for path, descriptor in paths.items() if not is_at(descriptor, path)]
         for descriptor in self._open_files.values():
             try:
                 os.fsync(descriptor)
@@ -351,58 +391,14 @@ class RankResults:
                 os.close(descriptor)
         self._open_files.clear()
         self.journal.close()
-        for lock in self._locks:
-            os.close(lock)
+        self.lock.close()
         if failure is not None:
             raise ResultError(f"result files of rank {self.rank} in {self.folder}: {failure.strerror}") from failure
-
-
-def _lock(folder: Path, name: str, rank: int, shared: bool) -> int:
-    """Lock a file of the result folder; returns its descriptor, with which the lock ends.
-
-    Raises:
-        ResultError: the folder cannot be written, or another process has the lock.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError as error:  # for a moment after a kill by one that is still dying
-            if time.monotonic() < deadline:
-                time.sleep(0.1)
-                continue
-            os.close(descriptor)
-            raise ResultError(f"rank {rank} is being worked on by another process in {folder}") from error
-        except OSError:
-            pass  # a file system without locks: two processes on one rank are then the user's to avoid
-        with suppress(OSError):
-            os.ftruncate(descriptor, 0)  # what an earlier process told
-        return descriptor
+        if gone:
+            raise self._gone(gone[0])
 
 
 def _past(record: Record) -> Past:
     """What a failed sample has behind it. One that killed its workers goes alone at once when it is tried again."""
     kind = (record.get("error") or {}).get("kind")
     return Past(int(record.get("attempts") or 1), CRASHES_BEFORE_ALONE if kind == ENGINE_CRASH else 0)
-
-
-def _repair(path: Path) -> int:
-    """Drop the lines of `path` that are no records; a torn last line is cut off in place. Returns how many went."""
-    broken, torn = 0, 0
-    for _, line, told in read_glances(path):
-        if told is None:
-            broken, torn = broken + 1, 0 if line.endswith(b"\n") else len(line)
-    if broken == 0:
-        return 0
-    if broken > 1 or not torn:
-        return rewrite(path, lambda record: True)
-    try:
-        os.truncate(path, path.stat().st_size - torn)
-    except OSError as error:
-        raise ResultError(f"result file {path}: cannot be repaired: {error.strerror}") from error
-    return 1

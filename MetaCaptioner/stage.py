@@ -110,7 +110,7 @@ def open_plan_work(
     left = left_by_earlier_plans(arguments.output_dir, rows, mine) if options.others == "redo" else []
     paths = [path for number in [*mine, *left] for path, _ in result_files(arguments.output_dir, number)]
     expected = replace(expected, rows=PlannedMedia(rows, annotations, paths), plan=plan)
-    redo_left(arguments.output_dir, mine, left, expected, retried)
+    redo_left(arguments.output_dir, mine, left, expected, retried, rank.single_launch)
     files = {number: open_results(stack, arguments.output_dir, rank, number, expected, retried) for number in mine}
     # A run of some samples only is a trial: what it leaves is not for the others to take over.
     takes_over = bool(files and options.takeover_chunk) and options.max_samples is None
@@ -133,7 +133,7 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
     stages = (stage, *stage.then(parsed))
     vitals = inherited_vitals(os.environ)
     vitals.stall_seconds, vitals.max_deaths = options.stall_seconds, options.max_deaths
-    rank = ranks.who_am_i(os.environ)
+    rank = replace(ranks.who_am_i(os.environ), single_launch=options.single_launch)
     try:
         return asyncio.run(_RankRun(parsed, options, rank, vitals).run(stages))
     except BadArguments:

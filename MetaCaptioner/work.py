@@ -120,7 +120,9 @@ def open_results(
         UserError: the results cannot be written, another process has them, or they are of another plan or stage or
             made otherwise.
     """
-    results = stack.enter_context(RankResults(folder, assigned, rank.node, *share))
+    results = stack.enter_context(RankResults(folder, assigned, rank.node, *share, single_launch=rank.single_launch))
+    if not results.lock.kept:
+        say(f"note: {folder}: the file system keeps no locks there: no other launch may work on it")
     gone = [test for test in (outdated, retried) if test is not None]
     if told := expected.check(results, lambda record: any(test(record) for test in gone)):
         say(told)
@@ -150,6 +152,7 @@ def redo_left(
     left: Collection[int],
     expected: Expected,
     retried: Callable[[Record], bool] | None,
+    single_launch: bool = False,
 ) -> None:
     """Take out of the results of ranks `left` by earlier plans what others are to make again.
 
@@ -159,10 +162,10 @@ def redo_left(
         UserError: a rank is being worked on, or nobody would make it again.
     """
     for number in (*mine, *left) if expected.others == "redo" else ():
-        with RankResults(folder, number, node=0) as results:
+        with RankResults(folder, number, node=0, single_launch=single_launch) as results:
             expected.check(results, retried or (lambda record: False))
     for number in left:
-        with RankResults(folder, number, node=0) as results:
+        with RankResults(folder, number, node=0, single_launch=single_launch) as results:
             if told := expected.check(results, lambda record: False):
                 say(told)
             results.drop(expected.is_redone)

@@ -27,10 +27,13 @@ from updating import in_old_places
 
 from MetaCaptioner.domains import ROUTED_TASKS, Modality, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.files import NotWritten, atomic_write, held_alone
+from MetaCaptioner.files import NotWritten, atomic_write, shortened
+from MetaCaptioner.locks import add_single_launch_argument, check_kept, held_alone
 from MetaCaptioner.metafile import read_json
 from MetaCaptioner.Prompt import load_prompts
 from MetaCaptioner.terminal import run_main, say
+
+_LONGEST_NAME_BYTES = 240  # file systems take names of 255, and a dot and a suffix stand around it
 
 
 @dataclass
@@ -86,14 +89,15 @@ def read_entries(metafile: Path) -> dict[str, object]:
     return entries
 
 
-def add_entry(metafile: Path, name: str, entry: dict[str, object], replaces: bool) -> None:
+def add_entry(metafile: Path, name: str, entry: dict[str, object], replaces: bool, single_launch: bool = False) -> None:
     """Put one dataset into the Metafile, which other processes may be adding to.
 
     Raises:
         UserError: the name is taken (unless it `replaces` that), or the file cannot be written.
     """
     try:
-        with held_alone(metafile.with_name(f".{metafile.name}.lock"), str(metafile)):
+        lock = metafile.with_name(f".{shortened(metafile.name, _LONGEST_NAME_BYTES)}.lock")
+        with held_alone(lock, f"Metafile {metafile}", not single_launch):
             entries = read_entries(metafile)
             check_free(metafile, name, entries, replaces)
             with atomic_write(metafile, "Metafile") as file:
@@ -145,6 +149,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", help="huggingface: (default: the only one)")
     parser.add_argument("--subset", help="huggingface: its configuration")
     parser.add_argument("--shard-megabytes", type=int, help="huggingface: size of a shard that it is packed into")
+    add_single_launch_argument(parser)
     options = parser.parse_args(arguments)
     own = {field.name for field in fields(Given) if field.default is None or field.name == "shard_megabytes"}
     for flag in sorted(own - FORMATS[options.format].flags):
@@ -236,6 +241,20 @@ def _check_before(options: argparse.Namespace, name: str, annotation: Path) -> d
     return {}
 
 
+def _check_locks(metafile: Path, single_launch: bool) -> None:
+    """Find out before the work whether the Metafile can be held while it is extended.
+
+    Raises:
+        UserError: it cannot, or nothing can be written there.
+    """
+    try:
+        metafile.parent.mkdir(parents=True, exist_ok=True)
+        if not single_launch:
+            check_kept(metafile.parent, f"Metafile {metafile}")
+    except OSError as error:
+        raise NotWritten(f"Metafile {metafile}: cannot be written: {error.strerror}") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the two files and tell what was found; status 1 where a part of the input cannot be read."""
     options = _parse(arguments)
@@ -244,6 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.metafile.parent
     annotation = folder / f"{stem}.jsonl"
     old = _check_before(options, name, annotation)
+    _check_locks(options.metafile, options.single_launch)
     is_replaced = options.replace and annotation.exists()
     notes = Notes()
     found = FORMATS[options.format].open(_given(options, folder.absolute() / stem), notes)
@@ -259,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = {**old, "task": options.task or old.get("task", "auto"), "root": old["root"]}
         entry = {**entry, **kept, "length": written.rows, "modality": entry["modality"]}
         entry["sample_count"] = old.get("sample_count") if is_limited else written.rows
-    add_entry(options.metafile, name, entry, options.replace or options.update)
+    add_entry(options.metafile, name, entry, options.replace or options.update, options.single_launch)
     if is_replaced:
         notes.tell(f"'{name}' was made anew: results so far are of other rows: --redo makes those again")
     for line in (*notes.lines(), *(f"error: {problem}" for problem in notes.problems)):

@@ -20,6 +20,7 @@ from exporting.job import Job
 from filtered import KEPT, REJECTED, SUMMARY, Comparison, find_place, read_summary, score_folder
 
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.locks import add_single_launch_argument
 from MetaCaptioner.record import Record, is_error
 from MetaCaptioner.results import read_records, result_files
 from MetaCaptioner.terminal import run_main, say
@@ -46,6 +47,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--instruction", help="conversations, jsonl: what the human turn asks")
     parser.add_argument("--shard-megabytes", type=int, help="webdataset, huggingface: size of a shard (1000)")
     parser.add_argument("--without-media", action="store_true", help="huggingface: the captions alone")
+    add_single_launch_argument(parser)
     options = parser.parse_args(arguments)
     _check(options)
     return options
@@ -135,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             not options.without_media,
             one_line=options.one_line,
             own_texts=options.own_texts,
+            single_launch=options.single_launch,
             **own,
         )
         kind = FORMATS[options.format]

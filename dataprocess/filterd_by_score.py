@@ -12,6 +12,7 @@ import argparse
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,15 +20,17 @@ import _repository  # noqa: F401
 from filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
 
 from MetaCaptioner.accounting import Figures, Run, cost_of, describe_rates, figures, runs_of
-from MetaCaptioner.candidates import Candidate, all_candidates, best, check_are_scores, resample_folders
+from MetaCaptioner.candidates import Candidate, all_candidates, best, check_are_scores, once_in, resample_folders
 from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
+from MetaCaptioner.locks import add_single_launch_argument, held_alone
 from MetaCaptioner.record import Record, is_without_media
-from MetaCaptioner.results import DoneSamples, result_files
-from MetaCaptioner.rows import row_of
+from MetaCaptioner.results import result_files
 from MetaCaptioner.terminal import run_main, say
+
+_LOCK = ".filter.lock"
 
 
 @dataclass
@@ -41,16 +44,11 @@ class Summary:
     resampled: Counter[str] = field(default_factory=Counter)
     without_media: int = 0
     """Rows that no stage can use: neither kept nor rejected."""
-    seen: DoneSamples = field(default_factory=DoneSamples)
     duplicates: int = 0
-    """Records of samples that have another record, each kept or rejected by itself."""
+    """Further records of samples that have another one: neither kept nor rejected."""
 
     def add(self, record: Record, reasons: Sequence[str]) -> None:
         """Count one caption."""
-        row = row_of(record)
-        if row is not None:
-            self.duplicates += self.seen.has(*row)
-            self.seen.mark(*row)
         for group in ("all", f"domain: {record.get('task') or 'none'}", f"dataset: {record['data_name']}"):
             self.total[group] += 1
             self.kept[group] += not reasons
@@ -123,7 +121,8 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
     except OSError as error:
         raise UserError(f"output {output}: cannot be written: {error.strerror or error}") from error
     with atomic_write(kept_path, "output") as kept, atomic_write(rejected_path, "output") as rejected:
-        for candidates in all_candidates(captions, scores):
+        once = once_in(captions)
+        for candidates in all_candidates(captions, scores, once):
             if is_without_media(candidates[0].record):
                 summary.without_media += 1
                 continue
@@ -136,6 +135,7 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
                 record["rejected"] = reasons
             (rejected if reasons else kept).write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             summary.add(record, reasons)
+        summary.duplicates = once.passed_over
     again = list(resample_folders(scores).values())
     told = summary.content(thresholds, runs_of((routes, captions, scores, *again)), runs_of(again))
     content = {**told, "score_folder": str(scores.absolute())}
@@ -196,21 +196,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--output-dir", type=Path, help="default: DATA_FOLDER/filtered")
     add_threshold_arguments(parser)
+    add_single_launch_argument(parser)
     options = parser.parse_args(arguments)
     thresholds = thresholds_from(options)
     output = options.output_dir or options.data_folder / "filtered"
-    content = filter_captions(
-        options.data_folder,
-        options.score_folder or options.data_folder / "score",
-        options.domain_folder or options.data_folder.absolute().parent / "Domain",
-        output,
-        thresholds,
-    )
+    with ExitStack() as stack:
+        try:  # two at once would leave what one has kept beside what the other has rejected
+            stack.enter_context(held_alone(output / _LOCK, f"output {output}", not options.single_launch))
+        except OSError as error:
+            raise UserError(f"output {output}: cannot be written: {error.strerror or error}") from error
+        content = filter_captions(
+            options.data_folder,
+            options.score_folder or options.data_folder / "score",
+            options.domain_folder or options.data_folder.absolute().parent / "Domain",
+            output,
+            thresholds,
+        )
     say(f"{output}: kept {content['kept']} of {content['total']} captions")
     if content["without_media"]:
         say(f"{content['without_media']} rows without media are left out")
     if content["duplicates"]:
-        say(f"note: {content['duplicates']} of them are of samples that have another one (verify.py names them)")
+        say(
+            f"note: {content['duplicates']} records of samples that have another one are passed over "
+            "(verify.py names them, --mend moves them aside)"
+        )
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
     for line in (*describe_resampled(content), *describe_cost(content)):

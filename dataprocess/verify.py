@@ -7,6 +7,8 @@ makes them count as missing, but for those of rows without media, of which nothi
 score of every caption as well. Records that were not all made with the same model and prompts, or are of other media
 than their rows name now, are a mixture: not complete, unless that was wanted (--keep). --check-media N looks at N
 records drawn by chance: whether the file that the annotation row names is still the one that the caption was made from.
+--mend first leaves one record of each sample, one that is ok before one that failed, then that of its rank, then the
+first, and moves the others, and lines that are no records, to `mended.jsonl` in the folder.
 """
 
 import argparse
@@ -24,6 +26,8 @@ from MetaCaptioner.annotation_row import as_it_was, named_medium
 from MetaCaptioner.candidates import is_score, resample_folders
 from MetaCaptioner.errors import NO_MEDIA, BadArguments, UserError
 from MetaCaptioner.expected import Expected, expected_rows
+from MetaCaptioner.locks import add_single_launch_argument
+from MetaCaptioner.mending import describe, mend, ranks_by_captions, ranks_by_plan
 from MetaCaptioner.metafile import media_source
 from MetaCaptioner.named_media import GONE, OTHER_MEDIA, named_in
 from MetaCaptioner.plan_file import PlanRow, read_plan
@@ -278,6 +282,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="a mixture is wanted, as of a run with --keep")
     parser.add_argument("--check-media", type=int, default=0, metavar="N", help="compare N records with their media")
     parser.add_argument("--seed", type=int, default=0, help="which records --check-media draws")
+    parser.add_argument(
+        "--mend", action="store_true", help="first move further records of a sample, and lines that are none, aside"
+    )
+    add_single_launch_argument(parser)
     options = parser.parse_args(arguments)
     if options.check_media < 0:
         raise BadArguments("--check-media must not be negative")
@@ -286,10 +294,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def _mend(options: argparse.Namespace, rows: Sequence[PlanRow]) -> None:
+    """Leave one record of each sample in the result folders that are looked at, and tell what was moved aside."""
+    captions, score = options.data_folder, options.data_folder / "score"
+    say(describe(captions, mend(captions, ranks_by_plan(captions, rows), options.single_launch)))
+    further = [score, *resample_folders(score).values()] if options.scores else []
+    for folder in (folder for folder in further if folder.is_dir()):
+        say(describe(folder, mend(folder, ranks_by_captions(captions), options.single_launch)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Say what was found; status 1 unless complete."""
     options = _parse(arguments)
     rows, problems = read_plan(options.plan)
+    if options.mend:
+        _mend(options, rows)
     findings = Findings()
     for problem in problems:
         findings.add("broken plan lines", problem)

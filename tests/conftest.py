@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from MetaCaptioner import results
+from MetaCaptioner import rank_lock
 from tests.helpers import Runner
 from tests.shown_clips import odd_clip, plain_clip  # noqa: F401
 
@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rank that another process has is refused at once."""
-    monkeypatch.setattr(results, "_LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(rank_lock, "_LOCK_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Chunks of a plan and the claims to them; and ranks that take over from each other."""
 
 import errno
+import os
 import threading
 from collections import Counter
 from pathlib import Path
@@ -134,3 +135,31 @@ def test_a_file_system_without_links_has_no_chunks(tmp_path: Path, monkeypatch: 
     claims = claims_of(tmp_path, ROWS, 10)
     assert claims.size == 0
     assert list(claims.unclaimed()) == []
+
+
+def test_where_one_link_takes_the_place_of_another_there_are_no_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.symlink_to
+
+    def replace(self: Path, target: str) -> None:
+        self.unlink(missing_ok=True)
+        make(self, target)
+
+    monkeypatch.setattr(Path, "symlink_to", replace)
+    assert claims_of(tmp_path, ROWS, 10).size == 0
+    monkeypatch.undo()
+    assert claims_of(tmp_path, ROWS, 10).size == 10
+    assert not list(tmp_path.glob("claims/*/.*"))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ENOSPC])
+def test_links_that_fail_now_may_be_made_by_others_so_it_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(self: Path, target: str) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "symlink_to", fail)
+    with pytest.raises(ClaimError, match=os.strerror(code)):
+        claims_of(tmp_path, ROWS, 10)

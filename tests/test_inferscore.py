@@ -129,7 +129,7 @@ def test_files_that_are_no_captions_cost_nothing(tmp_path: Path, run: Runner) ->
         file.write('{"sample_id": "x", "status": "ok", "caption": "no index"}\n')
         file.write('{"sample_id": "x", "status": "ok", "caption": "no data_name", "index": 1}\n')
         file.write('{"sample_id": "x", "status": "ok", "data_name": "x", "index": 1}\n')
-        file.write('{"torn')
+        file.write('{"sample_id": "torn')
     assert run.score(tmp_path / "out").status == 0
     assert set(records(tmp_path / "out" / "score")) == names(2, "r0")
 

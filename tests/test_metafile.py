@@ -8,6 +8,7 @@ from MetaCaptioner.annotation import AnnotationFile, parse_row
 from MetaCaptioner.domains import DOMAINS
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metafile import Sample, glance, read_metafile, sample_from_row
+from tests.helpers import write_metafile
 
 ENTRY = {"root": "/data/a", "annotation": "/data/a.json"}
 
@@ -411,3 +412,14 @@ def test_a_row_that_is_no_utf8_is_told_so(tmp_path: Path) -> None:
 def test_a_row_that_was_removed_is_told_so() -> None:
     row = {"id": 1, "removed": True, "was": {"image": "a.jpg"}}
     assert sample(row).problem == "row 7: was removed from the dataset, and keeps its place"
+
+
+def test_a_folder_whose_name_is_no_text_is_told_before_anything_is_planned(tmp_path: Path) -> None:
+    folder = tmp_path / "not \udcff text"
+    (folder / "media").mkdir(parents=True)
+    entry = {"root": "media", "annotation": "a.json", "length": 1, "task": "auto", "sample_count": 1}
+    path = write_metafile(folder, photos={**entry, "modality": "image"})
+    datasets, [problem] = read_metafile(path, ())
+    assert datasets == {}
+    assert problem.count("is no UTF-8 text, so that no plan can name it; rename it") == 2
+    assert "dataset 'photos': root " in problem

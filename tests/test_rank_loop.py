@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import verify
 from PIL import Image
 
 from MetaCaptioner import rank_loop
@@ -408,12 +409,18 @@ def test_a_torn_line_costs_its_own_sample_once_more(tmp_path: Path, run: Runner)
     assert path.read_bytes().splitlines(keepends=True)[:3] == lines[:3]
 
 
-def test_a_broken_line_in_the_middle_costs_its_own_sample_once_more(tmp_path: Path, run: Runner) -> None:
+def test_a_broken_line_in_the_middle_is_refused_and_once_moved_aside_costs_its_own_sample_once_more(
+    tmp_path: Path, run: Runner
+) -> None:
     plan, out = small_plan(tmp_path), tmp_path / "out"
     run.caption(plan, out)
     path = out / "Rank0_node0_set.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], b"\0garbage" + lines[1][8:], *lines[2:]]))
+    refused = run.caption(plan, out, engine_opens=False)
+    assert (refused.status, len(refused.errors)) == (1, 1)
+    assert f"result file {path}, line 2: is no record" in refused.said
+    assert run.main(verify.main, "--plan", plan, "--data-folder", out, "--mend").status == 1
     engine = FakeEngine()
     assert run.caption(plan, out, engine=engine).status == 0
     assert len(engine.samples) == 1

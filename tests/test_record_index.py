@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from MetaCaptioner.record_index import RecordIndex
-from tests.dataprocess.conftest import caption_record
+from tests.dataprocess.conftest import caption_record, failed
 from tests.helpers import write_lines
 
 
@@ -18,13 +18,22 @@ def test_records_are_found_by_sample(tmp_path: Path) -> None:
         assert index.get(name, number) is None
 
 
-def test_torn_lines_are_passed_over_and_the_last_record_of_a_sample_counts(tmp_path: Path) -> None:
-    records = [caption_record(0, caption="first"), caption_record(1), caption_record(0, caption="last")]
+def test_a_torn_line_is_passed_over_and_of_several_records_of_a_sample_the_first_that_is_ok_counts(
+    tmp_path: Path,
+) -> None:
+    failure = failed(caption_record(0), "engine_error")
+    records = [
+        failure,
+        caption_record(0, caption="first"),
+        caption_record(1),
+        caption_record(0, caption="last"),
+        failure,
+    ]
     path = write_lines(tmp_path / "file", records)
-    path.write_bytes(b'{"broken\n' + path.read_bytes() + b'{"sample_id": "photos/2", "data_name": "photos", "index": 2')
+    path.write_bytes(path.read_bytes() + b'{"sample_id": "photos/2", "data_name": "photos", "index": 2')
     index = RecordIndex([path])
-    assert index.get("photos", 0) == records[2]
-    assert index.get("photos", 1) == records[1]
+    assert index.get("photos", 0) == records[1]
+    assert index.get("photos", 1) == records[2]
     assert index.get("photos", 2) is None
 
 

@@ -1,27 +1,36 @@
 import errno
+import gzip
 import json
 import os
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from MetaCaptioner import locks, rank_lock
 from MetaCaptioner import results as results_module
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.journal import Past
 from MetaCaptioner.metafile import Sample
+from MetaCaptioner.rank_lock import ranks_at_work
 from MetaCaptioner.record import Record, Told, glance, identity, is_error
 from MetaCaptioner.results import (
     DoneSamples,
     RankResults,
     ResultError,
     ResultName,
-    ranks_at_work,
+    done_samples,
+    read_at,
+    read_places,
     read_records,
     result_files,
     rewrite,
+    stem_in_names,
 )
 from tests.helpers import all_records, fill_disk, make_read_only, records
 
@@ -124,17 +133,15 @@ def test_whatever_a_row_has_as_id_can_be_written_and_read_back(tmp_path: Path, r
         (lambda content: content[:-1], [0, 1]),
         (lambda content: content[:-20], [0, 1]),
         (lambda content: content + b'{"sample_id": "set/3"', [0, 1, 2]),
+        (lambda content: content + b"{", [0, 1, 2]),
         (lambda content: content + b"\0" * 50, [0, 1, 2]),
-        (lambda content: content.replace(b'"index": 1,', b'"index": \xff'), [0, 2]),
-        (lambda content: content.replace(b'"index": 1,', b"\n"), [0, 2]),
-        (lambda content: content + b"\n\n", [0, 1, 2]),
-        (lambda content: b"garbage\n" + content, [0, 1, 2]),
-        (lambda content: content + b'["a", "list"]\n{"no": "sample"}\n', [0, 1, 2]),
+        (lambda content: content[:-20] + b"\0" * 50, [0, 1]),
+        (lambda content: content + b"\0" * 4096 + b'"caption": "of a rec', [0, 1, 2]),
         (lambda content: b"", []),
     ],
-    ids=["no newline", "torn", "begun", "zeros", "bytes", "split", "blank", "first", "foreign", "empty"],
+    ids=["no newline", "torn", "begun", "just begun", "zeros", "zeros behind", "hole", "empty"],
 )
-def test_broken_lines_are_dropped_and_only_those(
+def test_a_last_line_that_a_crash_left_unfinished_is_dropped(
     tmp_path: Path, damage: Callable[[bytes], bytes], kept: list[int]
 ) -> None:
     path = write(tmp_path, 0, 1, 2)
@@ -146,6 +153,97 @@ def test_broken_lines_are_dropped_and_only_those(
         results.append("a", record(3))
     assert [r["index"] for r in all_records(tmp_path)] == [*kept, 3]
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda content: content.replace(b'"index": 1,', b'"index": \xff,'), ", line 2: is no record, and not what a"),
+        (lambda content: content.replace(b'"index": 1,', b"\n"), ", line 2: is no record"),
+        (lambda content: content.replace(b'"index": 1,', b"\0\0"), ", line 2: is no record"),
+        (lambda content: b"garbage\n" + content, ", line 1: is no record"),
+        (lambda content: content + b"garbage", ", line 4: is no record"),
+        (lambda content: content + b'["a", "list"]\n{"no": "sample"}\n', ", line 4: is no record"),
+        (lambda content: gzip.compress(content), ": is compressed with gzip, not JSON text; unpack it: gunzip"),
+        (lambda content: gzip.compress(b"")[:9], ": is compressed with gzip"),
+        (lambda content: zlib.compress(content), ", line 1: is no record"),
+        (lambda content: content.decode().encode("utf-16"), ": is UTF-16, and must be UTF-8; write it anew: iconv"),
+        (lambda content: content.strip().decode().encode("utf-16-be"), ": is UTF-16BE, and must be UTF-8"),
+        (
+            lambda content: formatted(content, indent=2),
+            ": holds no record a line: was it formatted? Write it anew: jq -c .",
+        ),
+        (lambda content: b"[\n" + formatted(content, indent=2), "jq -c '.[]'"),
+        (lambda content: b"[" + content.strip().replace(b"\n", b",\n") + b"]\n", "jq -c '.[]'"),
+    ],
+)
+def test_what_no_crash_leaves_is_refused_and_kept(tmp_path: Path, change: Callable[[bytes], bytes], told: str) -> None:
+    path = write(tmp_path, 0, 1, 2)
+    path.write_bytes(changed := change(path.read_bytes()))
+    for look in (opened, lambda folder: list(read_records(path)), lambda folder: done_samples(folder, 0)):
+        with pytest.raises(ResultError) as raised:
+            look(tmp_path)
+        assert str(raised.value).startswith(f"result file {path}{told}") or told in str(raised.value)
+        assert "\n" not in str(raised.value)
+    assert path.read_bytes() == changed
+    assert ranks_at_work(tmp_path) == []
+
+
+def formatted(content: bytes, indent: int) -> bytes:
+    """As jq writes it."""
+    return b"".join(json.dumps(json.loads(line), indent=indent).encode() + b"\n" for line in content.splitlines())
+
+
+def test_empty_lines_hold_nothing_and_stay(tmp_path: Path) -> None:
+    path = write(tmp_path, 0, 1)
+    path.write_bytes(b"\n" + path.read_bytes() + b"\r\n\n")
+    with opened(tmp_path) as results:
+        assert results.repaired == 0
+        results.append("a", record(2))
+    assert [r["index"] for r in read_records(path)] == [0, 1, 2]
+    assert [told.index for _, told in read_places(path)] == [0, 1, 2]
+    assert [read_at(path, offset) for offset, _ in read_places(path)] == [record(0), record(1), record(2)]
+
+
+@pytest.mark.parametrize("taken_away", ["removed", "moved", "replaced", "lock", "folder"])
+def test_a_file_that_goes_while_a_rank_is_at_work_ends_the_rank(tmp_path: Path, taken_away: str) -> None:
+    out = tmp_path / "out"
+    results = opened(out)
+    results.append("a", record(0))
+    path = out / "Rank0_node0_a.jsonl"
+    if taken_away == "lock":
+        (out / ".Rank0.lock").unlink()
+    elif taken_away == "folder":
+        out.rename(tmp_path / "moved")
+    elif taken_away == "removed":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.rename(out / "moved")
+        if taken_away == "replaced":
+            path.write_bytes(content)
+    what = ".Rank0.lock was" if taken_away in ("lock", "folder") else "Rank0_node0_a.jsonl: was"
+    with pytest.raises(ResultError, match=f"{what} removed or replaced while this rank was at work"):
+        results.append("a", record(1))
+    with nullcontext() if taken_away == "lock" else pytest.raises(ResultError, match="removed or replaced"):
+        results.close()
+
+
+@pytest.mark.parametrize("stem", ["a\nb", "\n", "a\udcffb", "n" * 240, "é" * 120, "n" * 188 + "~7", "n" * 250 + "~7"])
+def test_records_of_whatever_name_are_found_again(tmp_path: Path, stem: str) -> None:
+    write(tmp_path, 0, 1, stem=stem, rank=1234567890, node=1234567890, part=1234)
+    with RankResults(tmp_path, 1234567890, 5, 0, 1) as results:
+        assert results.done().count("set", 0, 9) == 2
+    [(path, name)] = result_files(tmp_path)
+    assert (name.part, stem_in_names(name.stem), len(os.fsencode(path.name)) <= 255) == (1234, name.stem, True)
+    assert rewrite(path, lambda record: record["index"] == 1) == 1
+
+
+def test_a_result_file_is_on_the_disk_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(results_module, "sync_folder", synced.append)
+    write(tmp_path, 0, 1)
+    assert synced == [tmp_path]
 
 
 def test_a_sound_file_is_left_alone(tmp_path: Path) -> None:
@@ -246,7 +344,7 @@ def test_a_read_only_output_folder_is_one_line(tmp_path: Path, monkeypatch: pyte
 def test_rewriting_on_a_read_only_disk_is_a_result_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, 0, 1)
     make_read_only(monkeypatch, tmp_path)
-    with pytest.raises(ResultError, match="cannot be repaired: Read-only file system"):
+    with pytest.raises(ResultError, match="cannot be written: Read-only file system"):
         rewrite(path, lambda r: r["index"] == 0)
     assert len(all_records(tmp_path)) == 2
 
@@ -313,7 +411,7 @@ def test_failures_are_taken_out_for_another_try_and_what_they_have_behind_them_o
         results.append("b", record(2, "error", attempts=4, **crash))
     results = opened(tmp_path)
     results.retry(is_error)
-    os.close(results._locks[0])  # killed
+    results.lock.close()  # killed
     with opened(tmp_path) as results:
         assert results.done().count("set", 0, 10) == 1
         results.journal.settle(results.done().has, crashed=True)
@@ -326,7 +424,7 @@ def test_failures_are_taken_out_for_another_try_and_what_they_have_behind_them_o
 def test_a_rank_whose_last_process_is_still_dying_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results_module, "_LOCK_SECONDS", 20.0)
+    monkeypatch.setattr(rank_lock, "_LOCK_SECONDS", 20.0)
     holder = opened(tmp_path)
     timer = threading.Timer(0.3, holder.close)
     timer.start()
@@ -386,12 +484,26 @@ def test_a_process_that_has_all_of_a_rank_and_one_that_shares_it_exclude_each_ot
         RankResults(tmp_path, 0, 0, part=1, parts=2)
 
 
-# --- recovery of files with much that is broken
+@pytest.mark.parametrize(("one", "other"), [(2, 4), (4, 2), (2, 3)])
+def test_launches_of_other_numbers_of_processes_do_not_share_a_rank(tmp_path: Path, one: int, other: int) -> None:
+    """Each has its own idea of which rows are whose, and of whose a part is."""
+    with RankResults(tmp_path, 0, 0, part=1, parts=one):
+        for part in range(other):
+            with pytest.raises(ResultError, match="rank 0 is being worked on by another process"):
+                RankResults(tmp_path, 0, 0, part, other)
+        RankResults(tmp_path, 0, 0, 0, one).close()
+    with RankResults(tmp_path, 0, 0, part=1, parts=other):
+        pass
 
 
-def test_many_broken_lines_go_and_the_sound_ones_stay(tmp_path: Path) -> None:
-    path = write(tmp_path, 0, 1)
-    path.write_bytes(b"garbage\n" * 1000 + path.read_bytes() + b"more\n" * 1000 + b"torn")
-    with opened(tmp_path) as results:
-        assert results.repaired == 2001
-    assert [r["index"] for r in all_records(tmp_path)] == [0, 1]
+def test_without_locks_a_single_launch_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> int:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(locks, "_ask", no_locks)
+    with pytest.raises(UserError, match=rf"output folder {tmp_path}: .*No locks available.* --single-launch"):
+        opened(tmp_path)
+    with RankResults(tmp_path, 0, 0, single_launch=True) as results, RankResults(tmp_path, 1, 0, 1, 2, True) as other:
+        assert not results.lock.kept
+        results.append("a", record(0))
+        assert other.told_by_others() == []

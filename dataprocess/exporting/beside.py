@@ -14,7 +14,8 @@ from exporting.account import Account
 from exporting.job import Job, media_of
 from exporting.texts import TextNames, full_name, text_name, text_of
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.files import held_alone
+from MetaCaptioner.files import put_in_place
+from MetaCaptioner.locks import held_alone
 from MetaCaptioner.record import Record
 from MetaCaptioner.spelling import find
 
@@ -61,7 +62,7 @@ def export_beside(job: Job) -> None:
     names = TextNames(_media(job, datasets), case_counts=True)
     with ExitStack() as stack:
         for path in sorted(datasets):
-            stack.enter_context(_locked(path))
+            stack.enter_context(_locked(path, not job.single_launch))
         roots = {path: _look(job, path, datasets[path], names) for path in sorted(datasets)}
         _look_for_gone(job, roots)
         _check_free(job, list(roots.values()))
@@ -130,12 +131,12 @@ def _datasets_by_root(job: Job) -> dict[Path, list[str]]:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[None]:
+def _locked(root: Path, needed: bool) -> Iterator[None]:
     if not root.is_dir():
         raise UserError(f"root {root}: there is no such folder")
     with ExitStack() as stack:
         try:
-            stack.enter_context(held_alone(root / _LOCK, f"texts below {root}"))
+            stack.enter_context(held_alone(root / _LOCK, f"texts below {root}", needed))
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"root {root}: cannot be written: {reason}; nothing is written, use --output") from error
@@ -247,7 +248,7 @@ def _put(path: Path, content: bytes) -> None:
     temporary = path.with_name(_TEMPORARY)
     try:
         temporary.write_bytes(content)
-        temporary.replace(path)
+        put_in_place(temporary, path, sync=False)
     except OSError as error:
         raise UserError(f"caption file {path}: cannot be written: {error.strerror or error}") from error
     finally:

@@ -39,7 +39,7 @@ class Kind:
 
 
 class Captions:
-    """Caption records by their places in files, eight bytes of memory a row; of several of a sample the last counts.
+    """Caption records by their places in files, eight bytes of memory a row; of several of a sample the first counts.
 
     `kinds` tells of each dataset, in order of their names; `whole_ids` whether every id is a whole number of 64 bits.
     """
@@ -76,8 +76,8 @@ class Captions:
         places = self._places.setdefault(name, RowNumbers(np.uint64))
         kind = self.kinds.setdefault(name, Kind())
         if places.get(name, index):
-            self._account.note("captions of a sample that has two; the last counts", record["sample_id"])
-            kind.roots[record["root"]] -= 1
+            self._account.note("captions of a sample that has another one are not among them", record["sample_id"])
+            return
         places.set(name, index, file << _OFFSET_BITS | offset)
         kind.roots[record["root"]] += 1
         kind.modalities.add(record["modality"])
@@ -185,7 +185,8 @@ def all_captions(folder: Path, account: Account, scratch: BinaryIO) -> Captions:
     """
     captions, scores = Captions(account), folder / "score"
     again = captions.add_file(Path(scratch.name))
-    for rank in dict.fromkeys(caption_ranks(folder)):
+    caption_ranks(folder)
+    for rank in dict.fromkeys(name.rank for _, name in result_files(folder)):
         candidates = Candidates(scores, rank) if resample_folders(scores) else None
         for path, _ in result_files(folder, rank):
             file = captions.add_file(path)

@@ -49,6 +49,7 @@ class Job:
     shard_megabytes: int = 1000
     one_line: bool = False
     own_texts: str | None = None
+    single_launch: bool = False
 
     @contextmanager
     def folder(self) -> Iterator[Path]:

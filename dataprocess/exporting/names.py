@@ -1,10 +1,11 @@
 """What datasets are called in an export: one place decides, for files, folders and members of tar shards."""
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote
+
+from MetaCaptioner.files import shortened
 
 ACCOUNT_FILE = "export.json"
 """In every folder that was exported; it tells such a folder from any other."""
@@ -43,15 +44,6 @@ def fitting(name: str) -> str:
     if plain.startswith(".") or _DEVICE.match(plain):
         plain = f"_{plain}"
     return shortened(plain.rstrip(". ") or "_", _LONGEST_BYTES)
-
-
-def shortened(name: str, most: int) -> str:
-    """A name of at most so many bytes in UTF-8; of a longer one the beginning and a hash of the whole."""
-    content = name.encode("utf-8", "surrogatepass")
-    if len(content) <= most:
-        return name
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    return f"{content[: most - len(digest) - 1].decode('utf-8', 'ignore')}-{digest}"
 
 
 def shard_key(data_name: str, index: int) -> str:

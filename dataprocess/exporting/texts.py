@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporting.job import Job, media_of
-from exporting.names import shortened
+from MetaCaptioner.files import shortened
 from MetaCaptioner.record import Record
 
 SUFFIX = ".txt"

@@ -39,7 +39,7 @@ class Routes:
         if record["task"] not in self._names:
             self._names.append(record["task"])
         row = row_of(record)
-        if row is None:
+        if row is None or self._tasks.get(*row):  # of several the first counts
             return
         self._tasks.set(*row, self._names.index(record["task"]) + 1)
         if record.get("task_confidence") is not None:

@@ -19,7 +19,7 @@ from tests.helpers import Runner, picture_rows
 from tests.odd_file_system import Lock, Oddities, mounted, needs_fuse
 
 ROUNDS = int(os.environ.get("MIXED_ROUNDS", "21"))
-NO_LOCKS: tuple[Lock, ...] = ("ENOLCK", "ENOSYS", "EIO", "EACCES")
+NO_LOCKS: tuple[Lock, ...] = ("ENOLCK", "ENOSYS", "EIO", "EACCES", "lie")
 SLOW, SLOWER = 0.01, 0.04
 WORDS = ((), (), ("--redo",), ("--keep",))
 
@@ -126,7 +126,7 @@ def plan_in_mid_run(world: World) -> None:
     before = world.before()
     ranks = world.launch(*world.alone, delay=SLOWER)
     world.wait_for_records(ranks, 4)
-    world.plan_anew("--results", world.out, *world.dice.choice(WORDS))
+    world.plan_anew("--results", world.out, *world.dice.choice(WORDS), at_work=True)
     world.ended(ranks, before)
 
 

@@ -118,9 +118,13 @@ def test_captions_in_the_score_folder_are_refused(tmp_path: Path, write_lines: W
     assert not (tmp_path / "filtered" / "kept.jsonl").exists()
 
 
-def test_samples_with_two_captions_are_told(tmp_path: Path, write_lines: WriteLines) -> None:
+def test_of_a_sample_with_several_captions_one_is_counted_and_written(tmp_path: Path, write_lines: WriteLines) -> None:
     make_results(tmp_path, write_lines)
-    write_lines(tmp_path / "Rank2_node0_photos.jsonl", [caption_record(0)])
+    succeed(script("filterd_by_score", "--data-folder", tmp_path))
+    once = {name: (tmp_path / "filtered" / name).read_bytes() for name in ("kept.jsonl", "rejected.jsonl")}
+    write_lines(tmp_path / "Rank2_node0_photos.jsonl", [caption_record(0, caption="another"), caption_record(0)])
+    write_lines(tmp_path / "Rank0_node00_photos.jsonl", [failed(caption_record(0), "engine_error")])
     said = succeed(script("filterd_by_score", "--data-folder", tmp_path))
-    assert "note: 1 of them are of samples that have another one" in said
-    assert json.loads((tmp_path / "filtered" / "summary.json").read_text())["duplicates"] == 1
+    assert "note: 3 records of samples that have another one are passed over" in said
+    assert {name: (tmp_path / "filtered" / name).read_bytes() for name in once} == once
+    assert json.loads((tmp_path / "filtered" / "summary.json").read_text())["duplicates"] == 3

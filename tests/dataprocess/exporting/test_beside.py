@@ -47,7 +47,7 @@ def record(media: Path, number: int, caption: str = "", **fields: object) -> dic
 
 def texts(media: Path) -> Texts:
     found = {path.relative_to(media).as_posix(): path.read_text() for path in media.rglob("*.txt")}
-    assert not [path.name for path in media.rglob(".*") if path.name != NAME]
+    assert not [path.name for path in media.rglob(".*") if path.name not in (NAME, ".metacaptioner-export.lock")]
     return found
 
 

@@ -194,5 +194,5 @@ def test_lines_that_are_no_captions_are_counted(tmp_path: Path, captions: Captio
     assert "left out: 2 records that name no picture or clip (first: photos/21)" in outcome.said
     for name, number in (("root", 20), ("id", 23)):
         assert f"left out: 1 records without the field '{name}' (first: photos/{number})" in outcome.said
-    assert "note: 1 captions of a sample that has two; the last counts (first: photos/1)" in outcome.said
+    assert "note: 1 captions of a sample that has another one are not among them (first: photos/1)" in outcome.said
     assert len(pd.read_parquet(tmp_path / "out")) == 5

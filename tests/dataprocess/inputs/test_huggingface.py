@@ -314,7 +314,8 @@ def test_a_folder_that_is_not_its_own_is_never_replaced(build: Build, tmp_path: 
     for flags in ((), ("--replace",)):
         built = build(tmp_path / "out" / "Metafile.json", "huggingface", tmp_path / "hub", *flags)
         assert (built.status, len(built.rows)) == (0, 3)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Metafile.json", "hub", "hub.jsonl"]
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there == {".Metafile.json.lock", "Metafile.json", "hub", "hub.jsonl"}
 
 
 def test_a_name_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
