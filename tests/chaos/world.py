@@ -97,7 +97,7 @@ class World:
     def plan_anew(
         self, *flags: object, metafile: str = "Metafile.json", output: Path | None = None, at_work: bool = False
     ) -> Outcome:
-        """Plan for some ranks, perhaps while others are `at_work`; a plan in whose place another comes is kept beside."""
+        """Plan for some ranks, perhaps while some are `at_work`. An earlier plan in its place is kept beside."""
         if self.plan.exists() and output is None:
             (self.folder / f"plan{self.plans}.jsonl").write_bytes(self.plan.read_bytes())
             self.plans += 1
@@ -205,13 +205,13 @@ class World:
             stopped = rank.status == 1 and bool(rank.asked())
             assert not stopped or mishap or kills, self.told("a rank stopped in mid work", rank.said)
         self.check_records()
-        if all(rank.status == 1 and not rank.asked() for rank in ranks):
+        if not mishap and not kills and all(rank.status == 1 and not rank.asked() for rank in ranks):
             self.refused += 1
             assert self.counts() == before.records, self.told(
                 "refused, and yet changed something", before, self.counts()
             )
         if not mishap:
-            self._check_payments(ranks, before, kills)
+            self.check_payments(ranks, before, kills)
         return [rank for rank in ranks if rank.status != 0]
 
     def note_foreign(self, before: Before) -> None:
@@ -226,7 +226,8 @@ class World:
             twice = sorted(name for name, count in found.items() if count > 1)
             assert not twice, self.told(f"{len(twice)} of {len(found)} samples are doubled in {folder.name}: {twice}")
 
-    def _check_payments(self, ranks: Sequence[Rank], before: Before, kills: int) -> None:
+    def check_payments(self, ranks: Sequence[Rank], before: Before, kills: int) -> None:
+        """Nothing that was done before is asked about, and nothing twice but what was in flight at a kill."""
         asked = sum((rank.asked() for rank in ranks), Counter[str]())
         parts = {request: request.rsplit("/", 2)[:2] for request in asked}
         captioned = {sample for sample, agent in parts.values() if agent != "judge" and "@" not in agent}
