@@ -299,7 +299,7 @@ def make_read_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         monkeypatch.setattr(Path, name, guarded(getattr(Path, name), always))
     monkeypatch.setattr(Path, "open", guarded(Path.open, lambda mode="r", *_, **__: not set(mode).isdisjoint("wax+")))
     monkeypatch.setattr(
-        os, "open", guarded(os.open, lambda flags=0, *_, **__: bool(flags & (os.O_CREAT | os.O_WRONLY)))
+        os, "open", guarded(os.open, lambda flags=0, *_, **__: bool(flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR)))
     )
 
 

@@ -11,6 +11,7 @@ there, as .ci/run does.
 import argparse
 import contextlib
 import errno
+import fcntl
 import importlib.util
 import json
 import os
@@ -275,6 +276,7 @@ def _serve(oddities: Oddities, behind: Path, folder: Path, full: Path) -> None:
             return 0
 
         def lock(self, path: str | None, fh: int, cmd: int, lock: Any) -> int:
+            lock.contents.l_type = fcntl.F_UNLCK  # who asks about a lock is told that nobody has it
             return self.flock(path, fh, 0)
 
     class Fuse(FUSE):  # type: ignore[misc]

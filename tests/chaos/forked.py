@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
-from MetaCaptioner import captionpipeline, inferscore, results, supervise
+from MetaCaptioner import captionpipeline, inferscore, rank_lock, supervise
 from MetaCaptioner.terminal import run_main
 from tests.chaos.processes import children, session
 
@@ -90,5 +90,5 @@ def _run(program: str, arguments: list[str], log: Path, rank: tuple[int, int]) -
     with log.open("ab") as out:
         os.dup2(out.fileno(), sys.stdout.fileno())
         os.dup2(out.fileno(), sys.stderr.fileno())
-    results._LOCK_SECONDS = 0.5
+    rank_lock._LOCK_SECONDS = 0.5
     run_main(lambda: _MAINS[program](arguments))

@@ -5,6 +5,8 @@ sample has one, or the user was told why not before any work was done. A round's
 `MIXED_ROUNDS=200` asks for that many.
 """
 
+import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -14,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.forked import Part, Rank
-from tests.chaos.world import World
+from tests.chaos.world import Before, World
 from tests.helpers import Runner, picture_rows
-from tests.odd_file_system import Lock, Oddities, mounted, needs_fuse
+from tests.odd_file_system import Lock, OddFolder, Oddities, mounted, needs_fuse
 
-ROUNDS = int(os.environ.get("MIXED_ROUNDS", "21"))
-NO_LOCKS: tuple[Lock, ...] = ("ENOLCK", "ENOSYS", "EIO", "EACCES")
+ROUNDS = int(os.environ.get("MIXED_ROUNDS", "15"))
+NO_LOCKS: tuple[Lock, ...] = ("ENOLCK", "ENOSYS", "EIO", "EACCES", "lie")
 SLOW, SLOWER = 0.01, 0.04
 WORDS = ((), (), ("--redo",), ("--keep",))
 
@@ -126,7 +128,7 @@ def plan_in_mid_run(world: World) -> None:
     before = world.before()
     ranks = world.launch(*world.alone, delay=SLOWER)
     world.wait_for_records(ranks, 4)
-    world.plan_anew("--results", world.out, *world.dice.choice(WORDS))
+    world.plan_anew("--results", world.out, *world.dice.choice(WORDS), at_work=True)
     world.ended(ranks, before)
 
 
@@ -256,3 +258,35 @@ def test_a_mixed_round(tmp_path: Path, run: Runner, number: int) -> None:
         finish(world)
         world.begin(f"end: {world.launches} launches, {world.refused} of them refused")
         print(world.told())
+
+
+def test_the_rounds_can_fail(tmp_path: Path, run: Runner) -> None:
+    """Records that are doubled, lost, or paid again are found."""
+    odd = OddFolder(tmp_path / "odd", tmp_path / "odd", tmp_path / "full")
+    odd.folder.mkdir()
+    world = World(odd, Oddities(), tmp_path, run, random.Random(0))
+    rows = [(name, n, picture) for name, pictures in world.rows.items() for n, picture in enumerate(pictures)]
+    lines = [
+        json.dumps({"sample_id": f"{name}/{n}", "data_name": name, "index": n, "image": picture, "status": "error"})
+        for name, n, picture in rows
+    ]
+    write = world.out / "Rank0_node0_a.jsonl", world.out / "Rank1_node0_a.jsonl"
+    world.out.mkdir()
+    write[0].write_text("".join(f"{line}\n" for line in lines))
+    world.check_records()
+    assert world.is_complete()
+    write[1].write_text(f"{lines[3]}\n")
+    with pytest.raises(AssertionError, match=r"1 of 40 samples are doubled in out: \['a/3'\]"):
+        world.check_records()
+    write[1].unlink()
+    write[0].write_text("".join(f"{line}\n" for line in lines[1:]))
+    assert not world.is_complete()
+
+    rank = Rank(multiprocessing.Process(), tmp_path / "log", tmp_path / "asked")
+    rank.asked_log.write_text("a/1/summary/0.1\na/2/summary/0.1\na/2/summary/0.1\n")
+    before = Before({}, frozenset(), frozenset())
+    world.check_payments([rank], before, kills=1)
+    with pytest.raises(AssertionError, match=r"paid twice with 0 kills: \['a/2'\]"):
+        world.check_payments([rank], before, kills=0)
+    with pytest.raises(AssertionError, match=r"paid again: \['a/1'\]"):
+        world.check_payments([rank], Before({}, frozenset({"a/1"}), frozenset()), kills=1)

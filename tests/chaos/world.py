@@ -1,18 +1,15 @@
 """A project on an odd file system, the launches of it, and what must hold after each of them."""
 
-import argparse
 import json
 import random
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from verify import main as verify
 
-from MetaCaptioner.options import add_arguments
 from MetaCaptioner.rows import caption_hash
 from tests.chaos.forked import Rank, start
 from tests.helpers import Outcome, Row, Runner, picture_rows
@@ -97,13 +94,16 @@ class World:
         named = {picture for pictures in self.rows.values() for picture in pictures}
         return [f"{n}.png" for n in range(PICTURES) if f"{n}.png" not in named]
 
-    def plan_anew(self, *flags: object, metafile: str = "Metafile.json", output: Path | None = None) -> Outcome:
-        """Plan for some ranks; a plan in whose place another comes is kept beside."""
+    def plan_anew(
+        self, *flags: object, metafile: str = "Metafile.json", output: Path | None = None, at_work: bool = False
+    ) -> Outcome:
+        """Plan for some ranks, perhaps while some are `at_work`. An earlier plan in its place is kept beside."""
         if self.plan.exists() and output is None:
             (self.folder / f"plan{self.plans}.jsonl").write_bytes(self.plan.read_bytes())
             self.plans += 1
         ranks = self.dice.choice((2, 3, 4))
-        outcome = self.run.plan(self.folder / metafile, output or self.plan, *flags, num_ranks=ranks)
+        alone = self.alone if "--results" in flags and not at_work else ()
+        outcome = self.run.plan(self.folder / metafile, output or self.plan, *flags, *alone, num_ranks=ranks)
         self._note(f"plan {metafile} for {ranks} {_words(flags)}", outcome.status, outcome.said)
         return outcome
 
@@ -120,7 +120,7 @@ class World:
     @property
     def alone(self) -> tuple[str, ...]:
         """The word that there is no other launch, where it must be given."""
-        return ("--single-launch",) if self.oddities.flock != "works" and _knows_single_launch() else ()
+        return ("--single-launch",) if self.oddities.flock != "works" else ()
 
     def ranks_of(self, plan: Path) -> int:
         rows = (json.loads(line) for line in plan.read_text().splitlines())
@@ -205,13 +205,13 @@ class World:
             stopped = rank.status == 1 and bool(rank.asked())
             assert not stopped or mishap or kills, self.told("a rank stopped in mid work", rank.said)
         self.check_records()
-        if all(rank.status == 1 and not rank.asked() for rank in ranks):
+        if not mishap and not kills and all(rank.status == 1 and not rank.asked() for rank in ranks):
             self.refused += 1
             assert self.counts() == before.records, self.told(
                 "refused, and yet changed something", before, self.counts()
             )
         if not mishap:
-            self._check_payments(ranks, before, kills)
+            self.check_payments(ranks, before, kills)
         return [rank for rank in ranks if rank.status != 0]
 
     def note_foreign(self, before: Before) -> None:
@@ -226,7 +226,8 @@ class World:
             twice = sorted(name for name, count in found.items() if count > 1)
             assert not twice, self.told(f"{len(twice)} of {len(found)} samples are doubled in {folder.name}: {twice}")
 
-    def _check_payments(self, ranks: Sequence[Rank], before: Before, kills: int) -> None:
+    def check_payments(self, ranks: Sequence[Rank], before: Before, kills: int) -> None:
+        """Nothing that was done before is asked about, and nothing twice but what was in flight at a kill."""
         asked = sum((rank.asked() for rank in ranks), Counter[str]())
         parts = {request: request.rsplit("/", 2)[:2] for request in asked}
         captioned = {sample for sample, agent in parts.values() if agent != "judge" and "@" not in agent}
@@ -265,10 +266,3 @@ class World:
 
 def _words(parts: Sequence[object]) -> str:
     return " ".join(str(part) for part in parts if str(part).startswith("--"))
-
-
-@cache
-def _knows_single_launch() -> bool:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return "--single-launch" in parser.format_help()
