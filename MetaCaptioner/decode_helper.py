@@ -22,6 +22,7 @@ from typing import NoReturn
 import av
 import msgspec
 import numpy as np
+import PIL
 import tifffile
 from PIL import Image
 
@@ -51,6 +52,7 @@ from MetaCaptioner.source import Stretch
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _CODECS = ("ascii", "cp1252", "latin_1", "utf_8", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "unicode_escape")
+_NEVER_NEEDED = ("av.__main__", *(f"PIL.{name}" for name in ("__main__", "report", "ImageTk", "ImageQt", "ImageShow")))
 _NEEDED_LATE = ("numpy.ma", "xml.etree.ElementTree", "statistics", "datetime", "logging", "traceback")
 _LOOK_MILLISECONDS = 2000
 _EASILY_KEPT = 2**27  # bytes that a helper may still have when it is through with a file
@@ -103,9 +105,11 @@ def _load_all() -> None:
     """Import what the libraries import only when it is needed: a helper can open no file."""
     for name in _CODECS:
         codecs.lookup(name)
-    names = [module.name for module in pkgutil.walk_packages(av.__path__, "av.")]
-    for name in {*names, *_NEEDED_LATE} - {"av.__main__"}:
-        importlib.import_module(name)
+    packages = (*pkgutil.walk_packages(av.__path__, "av."), *pkgutil.iter_modules(PIL.__path__, "PIL."))
+    for name in (*(module.name for module in packages), *_NEEDED_LATE):
+        if name not in _NEVER_NEEDED:
+            with suppress(ImportError):  # of formats that take further libraries
+                importlib.import_module(name)
     for compression in tifffile.COMPRESSION:
         with suppress(KeyError):  # it knows more names than it can read
             tifffile.TIFF.DECOMPRESSORS[compression]
@@ -267,6 +271,8 @@ class _Helper:
             if width * height > job.most_pixels:
                 reason = f"{width}x{height} is over {job.most_pixels:,} pixels, left undecoded (a bomb?)"
                 raise picture.PictureError("media_too_large", reason)
+            if frames and not width * height:
+                raise VideoError(f"its frames are of {width}x{height} pixels: there is nothing to see")
             self._admit(width, height, memory_of_clip(width, height))
             self._limit_time(job.size, width * height * frames)
 

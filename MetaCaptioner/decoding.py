@@ -42,6 +42,7 @@ from MetaCaptioner.decode_messages import (
     receive,
     receive_bytes,
 )
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.source import MediaSource
 from MetaCaptioner.terminal import say
 
@@ -205,6 +206,7 @@ class _ForkServer:
         # One thread a helper: a rank decodes many files at a time, and a fork takes no threads along.
         settings = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **_KEEP_MEMORY}
         command = [sys.executable, "-P", "-c", program]
+        self.has_worked = False
         with theirs:
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **settings}
@@ -263,7 +265,7 @@ class _Helper:
             ready = receive(self._connection)
         except (OSError, EOFError, NonsenseError) as error:
             raise _ServerGoneError(server) from error
-        self.is_sound = isinstance(ready, Ready)
+        self.is_sound = server.has_worked = isinstance(ready, Ready)
         self.lacks = ready.lacks if isinstance(ready, Ready) else ()
 
     def decode(self, job: Job, descriptor: int, answer: Answer) -> tuple[Shown, NDArray[np.uint8]]:
@@ -359,8 +361,8 @@ class _Helpers:
     def decode(
         self, kind: Kind, source: MediaSource, limits: Limits, answer: Answer
     ) -> tuple[Shown, NDArray[np.uint8]]:
-        """Decode a file in a helper; raises as `_Helper.decode` does."""
-        job_number = object()
+        """Decode a file in a helper; raises as `_Helper.decode` does, and UserError where no helper can be started."""
+        job_number, has_worked = object(), False
 
         def with_memory(message: Size | Facts) -> Go:
             go = answer(message)
@@ -376,11 +378,14 @@ class _Helpers:
                     with self._helper() as helper:
                         return helper.decode(job, content.descriptor, with_memory)
                 except _ServerGoneError as gone:
+                    has_worked = gone.server.has_worked
                     self._forget(gone.server)
                     if self._ends != ends:
                         raise _EndedError from None
                 finally:
                     self._memory.give_back(job_number)
+        if not has_worked:
+            raise UserError("the processes that decode media cannot be started; what they said is above")
         raise DecodeError("unexpected", "the process that starts decoders was killed, several times")
 
     @contextmanager

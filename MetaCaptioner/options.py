@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from MetaCaptioner.decode_limits import default_memory
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.provenance import Others, add_others_arguments
@@ -78,6 +79,10 @@ def _add_media_arguments(add: Callable[..., object]) -> None:
     add("--video-frames", type=int, default=media.video_frames, help="at most so many frames")
     add("--video-fps", type=float, default=media.video_fps, help="frames taken a second")
     add("--max-source-pixels", type=int, default=media.max_source_pixels, help="refuse larger files")
+    seconds = "processor time, and a little more by the clock, that a file may take to decode"
+    add("--decode-seconds", type=float, metavar="S", default=media.decode_seconds, help=seconds)
+    memory = "memory for all files that are decoded at a time (default: a quarter of this rank's share)"
+    add("--decode-memory", type=float, metavar="GIB", help=memory)
 
 
 def _add_run_arguments(add: Callable[..., object]) -> None:
@@ -123,6 +128,9 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in ("max_model_len", "max_samples", "max_output_tokens", "in_flight"):
         value = getattr(arguments, name)
         _require(value is None or value >= 1, f"--{name.replace('_', '-')} must be at least 1")
+    memory = arguments.decode_memory
+    _require(memory is None or memory > 0, "--decode-memory must be above 0")
+    _require(arguments.decode_seconds > 0, "--decode-seconds must be above 0")
     _require(arguments.takeover_chunk >= 0, "--takeover-chunk must be at least 0")
     _require(arguments.video_frames >= 2, "--video-frames must be at least 2")
     _require(arguments.video_fps > 0, "--video-fps must be above 0")
@@ -133,13 +141,14 @@ def _check(arguments: argparse.Namespace) -> None:
     _require(share is None or 0 < share <= 1, "--gpu-memory-utilization must be above 0 and at most 1")
 
 
-def from_arguments(arguments: argparse.Namespace) -> StageOptions:
-    """The shared options.
+def from_arguments(arguments: argparse.Namespace, ranks_here: int = 1) -> StageOptions:
+    """The shared options, for one of so many ranks on this machine.
 
     Raises:
         BadArguments: a value is out of its range.
     """
     _check(arguments)
+    memory = arguments.decode_memory
     return StageOptions(
         engine=EngineOptions(
             model=arguments.model,
@@ -156,6 +165,8 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
             video_frames=arguments.video_frames,
             video_fps=arguments.video_fps,
             max_source_pixels=arguments.max_source_pixels,
+            decode_seconds=arguments.decode_seconds,
+            decode_memory=int(memory * 2**30) if memory is not None else default_memory(ranks_here),
         ),
         prompts_dir=arguments.prompts_dir,
         max_samples=arguments.max_samples,

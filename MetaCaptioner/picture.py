@@ -94,6 +94,8 @@ def decode(content: bytes, most_pixels: int, fit: Fit, admit: Admit = _admit_all
         raise PictureError("media_corrupt", picture_bytes.what_it_is(content, ", ".join(IMAGE_FORMATS))) from error
     except (picture_bytes.CutOffError, NothingToSeeError, NotShownError) as error:
         raise PictureError("media_corrupt", str(error)) from error
+    except PermissionError:  # not of these bytes
+        raise
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError("media_corrupt", f"cannot be decoded: {reason:.300}") from error
@@ -104,6 +106,8 @@ def _decoded(content: bytes, most_pixels: int, fit: Fit, admit: Admit) -> Pictur
         if width * height > most_pixels:
             reason = f"{width}x{height} is over {most_pixels:,} pixels, left undecoded (a bomb?)"
             raise PictureError("media_too_large", reason)
+        if not width * height:
+            raise PictureError("media_corrupt", f"its header says {width}x{height}: there is nothing to see")
         admit(kind, width, height, stored)
 
     if picture_bytes.is_jxl(content):

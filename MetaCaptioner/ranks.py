@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Literal
 
@@ -43,7 +43,8 @@ _SAME_SIGNAL_SECONDS = 2.0
 class Rank:
     """This process among all: `rank` of `world_size`, `local_rank` on node number `node`.
 
-    `restarts` workers had this rank's work open before this one in the same run, and died.
+    `restarts` workers had this rank's work open before this one in the same run, and died. `ranks_here` are at most on
+    this node, this one among them.
     """
 
     rank: int = 0
@@ -52,6 +53,7 @@ class Rank:
     node: int = 0
     launcher: Literal["torchrun", "slurm", "alone"] = "alone"
     restarts: int = 0
+    ranks_here: int = field(default=1, compare=False)
 
     def __str__(self) -> str:
         return f"rank {self.rank} of {self.world_size} (node {self.node}, {self.launcher})"
@@ -74,6 +76,7 @@ def who_am_i(environment: MutableMapping[str, str]) -> Rank:
                 int(environment.get("LOCAL_RANK", 0)),
                 int(environment.get("GROUP_RANK", 0)),
                 "torchrun",
+                ranks_here=int(environment.get("LOCAL_WORLD_SIZE", 1)),
             )
         elif _is_srun_task(environment):
             tasks = environment.get("SLURM_STEP_NUM_TASKS") or environment.get("SLURM_NTASKS") or "1"
@@ -83,6 +86,7 @@ def who_am_i(environment: MutableMapping[str, str]) -> Rank:
                 int(environment.get("SLURM_LOCALID", 0)),
                 int(environment.get("SLURM_NODEID", 0)),
                 "slurm",
+                ranks_here=-(-int(tasks) // int(environment.get("SLURM_STEP_NUM_NODES") or 1)),
             )
             rank = _in_array(rank, environment)
         else:

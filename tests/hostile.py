@@ -2,7 +2,9 @@
 
 import io
 import struct
+import threading
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import psutil
@@ -21,6 +23,31 @@ def helpers() -> list[psutil.Process]:
         except psutil.Error:  # it has ended meanwhile
             continue
     return found
+
+
+def peak_of_helpers(while_at: Callable[[], object]) -> int:
+    """The most bytes that all helpers had in memory together meanwhile."""
+    over, peak = threading.Event(), 0
+
+    def look() -> None:
+        nonlocal peak
+        while not over.wait(0.02):
+            found = 0
+            for process in helpers():
+                try:
+                    found += process.memory_info().rss - process.memory_info().shared
+                except psutil.Error:
+                    continue
+            peak = max(peak, found)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        while_at()
+    finally:
+        over.set()
+        looker.join()
+    return peak
 
 
 def jpeg_of_many_scans(scans: int) -> bytes:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -201,31 +201,6 @@ def test_to_end_the_helpers_ends_what_they_are_at(picture: Path) -> None:
 # --- memory
 
 
-def peak_of_helpers(while_at: Callable[[], object]) -> int:
-    """The most bytes that all helpers had in memory together meanwhile."""
-    over, peak = threading.Event(), 0
-
-    def look() -> None:
-        nonlocal peak
-        while not over.wait(0.02):
-            found = 0
-            for process in hostile.helpers():
-                try:
-                    found += process.memory_info().rss - process.memory_info().shared
-                except psutil.Error:
-                    continue
-            peak = max(peak, found)
-
-    looker = threading.Thread(target=look)
-    looker.start()
-    try:
-        while_at()
-    finally:
-        over.set()
-        looker.join()
-    return peak
-
-
 @pytest.mark.parametrize("name", ["a.webp", "a.png"])
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path, name: str) -> None:
     """Both are below the most pixels of a source, and took over 5 GB."""
@@ -234,7 +209,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path, name: str) -> None:
     assert len(content) < 1_100_000
     budget = replace(BUDGET, decode_memory=GIB)
     errors: list[SampleError] = []
-    assert peak_of_helpers(lambda: errors.append(refused(tmp_path / name, budget))) < GIB // 4
+    assert hostile.peak_of_helpers(lambda: errors.append(refused(tmp_path / name, budget))) < GIB // 4
     assert errors[0].kind == "media_too_large"
     assert "over the 1.0 GiB of --decode-memory" in errors[0].message
 
@@ -248,7 +223,7 @@ def test_large_pictures_wait_for_each_other(tmp_path: Path) -> None:
         with ThreadPoolExecutor(6) as threads:
             assert len(list(threads.map(lambda _: load(path, budget), range(6)))) == 6
 
-    assert peak_of_helpers(load_all) < budget.decode_memory + 6 * 2**26
+    assert hostile.peak_of_helpers(load_all) < budget.decode_memory + 6 * 2**26
 
 
 def test_a_file_that_takes_more_than_its_header_says_is_an_error(tmp_path: Path, picture: Path) -> None:
@@ -261,7 +236,7 @@ def test_a_file_that_takes_more_than_its_header_says_is_an_error(tmp_path: Path,
     (tmp_path / "a.gif").write_bytes(content)
     load(picture)
 
-    assert peak_of_helpers(lambda: refused(tmp_path / "a.gif")) < 2 * 2**28
+    assert hostile.peak_of_helpers(lambda: refused(tmp_path / "a.gif")) < 2 * 2**28
     assert is_red(load(picture))
 
 
