@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ def _add_run_arguments(add: Callable[..., object]) -> None:
     chunk = "a rank that is done takes over so many samples at a time from slower ones; 0: each keeps to the plan"
     add("--takeover-chunk", **count, default=128, help=chunk)
     add("--in-flight", **count, help="samples in the engine (default: what its cache holds)")
-    add("--decode-threads", **count, default=min(8, os.cpu_count() or 1), help="threads that decode media ahead")
+    add("--decode-threads", **count, default=min(8, os.cpu_count() or 1), help="processes that decode media ahead")
     add("--grace-seconds", **seconds, default=20.0, help="for samples in flight after a signal to stop")
     add("--max-error-rate", **share, default=0.5, help="stop when more of the last 200 samples fail; 1: never")
     stalls = "start the engine again when it gives no token for so long; 0: never"
@@ -129,8 +130,8 @@ def _check(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         _require(value is None or value >= 1, f"--{name.replace('_', '-')} must be at least 1")
     memory = arguments.decode_memory
-    _require(memory is None or memory > 0, "--decode-memory must be above 0")
-    _require(arguments.decode_seconds > 0, "--decode-seconds must be above 0")
+    _require(memory is None or 0 < memory < math.inf, "--decode-memory must be above 0")
+    _require(0 < arguments.decode_seconds < math.inf, "--decode-seconds must be above 0")
     _require(arguments.takeover_chunk >= 0, "--takeover-chunk must be at least 0")
     _require(arguments.video_frames >= 2, "--video-frames must be at least 2")
     _require(arguments.video_fps > 0, "--video-fps must be above 0")

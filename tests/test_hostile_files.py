@@ -59,7 +59,8 @@ def test_hostile_files_cost_a_record_each(tmp_path: Path, run: Runner, sound: di
     assert set(found) == names(COUNT)
     errors = {name: record["error"] for name, record in found.items() if record["status"] == "error"}
     assert {name: error for name, error in errors.items() if error["kind"] not in KINDS} == {}
+    allowed = SECONDS * max(1, os.getloadavg()[0] / len(os.sched_getaffinity(0)))  # others may use the machine too
     slow = {record.get("image") or record["video"]: record["seconds"] for record in found.values()}
-    assert {name: seconds for name, seconds in slow.items() if seconds > SECONDS} == {}
+    assert {name: seconds for name, seconds in slow.items() if seconds > allowed} == {}
     assert peak < MEMORY + 2 * _SLACK
     assert not hostile.helpers()
