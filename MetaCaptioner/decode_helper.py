@@ -236,7 +236,7 @@ class _Helper:
     def _admit(self, width: int, height: int, memory: int) -> None:
         if (width, height) in self._sizes and memory <= self._admitted:
             return
-        more = memory if memory > max(SLACK, self._admitted) else 0
+        more = memory if memory > self._admitted else 0
         go = self._ask(Size(width, height, more))
         self._sizes[width, height] = go.width, go.height
         if more:

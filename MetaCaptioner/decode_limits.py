@@ -8,7 +8,7 @@ _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _SHARE = 4
 _LEAST_MEMORY = 2**30
 
-SLACK = 2**28
+SLACK = 2**26
 """Bytes that a helper may take besides what was asked for: for small files, and for what no header tells."""
 
 # Bytes a pixel at the peak of decoding, about one and a half times what pictures of 36 million pixels took.

@@ -1,14 +1,16 @@
 """Decoding in helpers: what they may take, what their deaths cost, what they can reach, and that none is left."""
 
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,7 +23,9 @@ from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import Media, MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
 from tests import hostile
-from tests.helpers import make_clip
+from tests.helpers import make_clip, small_plan
+from tests.pictures import tiff
+from tests.pipeline.commands import environment, module
 
 BUDGET = MediaBudget()
 GIB = 2**30
@@ -198,6 +202,38 @@ def test_to_end_the_helpers_ends_what_they_are_at(picture: Path) -> None:
     assert not hostile.helpers()
 
 
+def test_a_signal_ends_a_rank_whose_decoders_hang(tmp_path: Path) -> None:
+    """Within its grace time, and with all that it started."""
+    plan = small_plan(tmp_path, 40)
+    flags = ("--engine-arg", "delay=0.05", "--in-flight", "1", "--grace-seconds", "1", "--model", "x")
+    rank = subprocess.Popen(
+        [str(word) for word in module("captionpipeline", "--plan", plan, "--output-dir", tmp_path / "out", *flags)]
+        + ["--engine", "scripted", "--decode-threads", "2"],
+        env=environment(),
+    )
+    try:
+        decoders = wait_for(lambda: hostile.helpers()[1:])
+        wait_for(lambda: [*(tmp_path / "out").glob("Rank*.jsonl")])
+        for decoder in decoders:
+            decoder.suspend()
+        time.sleep(0.5)
+        rank.terminate()
+        assert rank.wait(timeout=30) == 3
+        assert not [decoder for decoder in decoders if alive(decoder.pid)]
+    finally:
+        rank.kill()
+        rank.wait()
+
+
+def wait_for(look: Callable[[], list[Any]]) -> list[Any]:
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + 60
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
 # --- memory
 
 
@@ -223,20 +259,20 @@ def test_large_pictures_wait_for_each_other(tmp_path: Path) -> None:
         with ThreadPoolExecutor(6) as threads:
             assert len(list(threads.map(lambda _: load(path, budget), range(6)))) == 6
 
-    assert hostile.peak_of_helpers(load_all) < budget.decode_memory + 6 * 2**26
+    assert hostile.peak_of_helpers(load_all) < budget.decode_memory + 6 * 2**27
 
 
-def test_a_file_that_takes_more_than_its_header_says_is_an_error(tmp_path: Path, picture: Path) -> None:
-    """The frame of a GIF is larger than the picture that its head tells of."""
-    small, large = (Image.new("L", (side, side), 9) for side in (8, 16000))
-    small.save(tmp_path / "small.gif")
-    large.save(tmp_path / "a.gif")
-    content = bytearray((tmp_path / "a.gif").read_bytes())
-    content[6:10] = (tmp_path / "small.gif").read_bytes()[6:10]
-    (tmp_path / "a.gif").write_bytes(content)
+def test_a_file_that_takes_more_than_its_size_lets_expect_is_an_error(tmp_path: Path, picture: Path) -> None:
+    """A TIFF of 32x32 pixels whose only tile is of 30000x30000."""
+    content = bytearray(tiff(np.zeros((32, 32, 3), np.uint8), tile=(16, 16), compression="lzw", photometric="rgb"))
+    for tag in (322, 323):  # width and height of a tile
+        place = content.index(struct.pack("<HHI", tag, 4, 1)) + 8
+        content[place : place + 4] = struct.pack("<I", 30000)
+    (tmp_path / "a.tif").write_bytes(content)
     load(picture)
-
-    assert hostile.peak_of_helpers(lambda: refused(tmp_path / "a.gif")) < 2 * 2**28
+    errors: list[SampleError] = []
+    assert hostile.peak_of_helpers(lambda: errors.append(refused(tmp_path / "a.tif"))) < 2**28
+    assert errors[0].kind in ("media_too_large", "media_corrupt")
     assert is_red(load(picture))
 
 

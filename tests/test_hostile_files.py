@@ -17,7 +17,7 @@ COUNT = int(os.environ.get("HOSTILE_FILES", "100"))
 SEED = int(os.environ.get("HOSTILE_SEED", "0"))
 SECONDS = 2.0
 MEMORY = 2**30
-_SLACK = 2**28
+_SLACK = 2**27  # of each helper: what it may take unasked, and what it may keep
 KINDS = ("media_corrupt", "media_too_large", "media_too_slow", "media_bad_shape")
 
 pytestmark = needs_ffmpeg
