@@ -88,8 +88,9 @@ def main(control: int, rank: int) -> NoReturn:
             os.close(descriptors[0])
             orders.sendall(ANSWER.pack(process))
         else:
+            status = _end(process) if process in helpers else 0  # else it is none of ours, or not any more
             helpers.discard(process)
-            orders.sendall(ANSWER.pack(_end(process)))
+            orders.sendall(ANSWER.pack(status))
     for process in helpers:
         _end(process)
     os._exit(0)

@@ -260,7 +260,7 @@ class _Helper:
         self._connection.settimeout(_START_SECONDS)
         with theirs:
             self._process = server.fork(theirs)
-        self.is_sound = False
+        self.is_sound = self.is_over = False
         try:
             ready = receive(self._connection)
         except (OSError, EOFError, NonsenseError) as error:
@@ -331,8 +331,8 @@ class _Helper:
             raise
 
     def end(self) -> int | None:
-        """Kill it; its status, None where the fork server is gone too."""
-        self.is_sound = False
+        """Kill it; its status, None where the fork server is gone too. It can be ended once."""
+        self.is_sound, self.is_over = False, True
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         return self.server.end_helper(self._process)
@@ -406,7 +406,7 @@ class _Helpers:
                 is_kept = helper.is_sound and helper.server is self._server
                 if is_kept:
                     self._idle.append(helper)
-            if not is_kept:
+            if not is_kept and not helper.is_over:
                 helper.end()
 
     def _say_what_lacks(self, helper: _Helper) -> None:

@@ -133,7 +133,9 @@ def test_a_helper_that_dies_costs_one_sample(picture: Path, number: signal.Signa
     error = waiting.exception(timeout=30)
     assert isinstance(error, SampleError)
     assert (error.kind, reason in error.message) == (kind, True)
+    [server, *_] = hostile.helpers()
     assert is_red(load(picture))
+    assert hostile.helpers()[0] == server
 
 
 def test_the_death_of_the_fork_server_costs_no_sample(picture: Path) -> None:
