@@ -70,10 +70,10 @@ def webp_of_one_colour(side: int) -> bytes:
     return b"RIFF" + struct.pack("<I", 12 + len(body)) + b"WEBPVP8L" + struct.pack("<I", len(body)) + body
 
 
-def png_of_one_colour(width: int, height: int) -> bytes:
-    """A PNG of half-transparent pixels that packs a thousand of its bytes into one."""
-    packer = zlib.compressobj(9)
+def png_of_one_colour(width: int, height: int, rows: int | None = None) -> bytes:
+    """A PNG of half-transparent pixels that packs a thousand of its bytes into one; `rows` of them are there."""
+    packer = zlib.compressobj(6)
     row = b"\0" + b"\x80" * (4 * width)
-    packed = b"".join([packer.compress(row) for _ in range(height)]) + packer.flush()
+    packed = b"".join([packer.compress(row) for _ in range(rows or height)]) + packer.flush()
     head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
