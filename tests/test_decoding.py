@@ -257,13 +257,13 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path, name: str) -> None:
 def test_large_pictures_wait_for_each_other(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(hostile.png_of_one_colour(4000, 4000))
-    budget = replace(BUDGET, decode_memory=400_000_000)
+    budget = replace(BUDGET, decode_memory=240_000_000)
 
     def load_all() -> None:
-        with ThreadPoolExecutor(6) as threads:
-            assert len(list(threads.map(lambda _: load(path, budget), range(6)))) == 6
+        with ThreadPoolExecutor(4) as threads:
+            assert len(list(threads.map(lambda _: load(path, budget), range(4)))) == 4
 
-    assert hostile.peak_of_helpers(load_all) < budget.decode_memory + 6 * 2**27
+    assert hostile.peak_of_helpers(load_all) < budget.decode_memory + 4 * 2**26
 
 
 def test_a_file_that_takes_more_than_its_size_lets_expect_is_an_error(tmp_path: Path, picture: Path) -> None:
