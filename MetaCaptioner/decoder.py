@@ -7,7 +7,7 @@ which frames there are, once to take the wanted ones.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, NoReturn
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.clip import Clip, Plan, VideoError, Wanted, rising_times
 from MetaCaptioner.packets import PacketFacts, PacketIndex
-from MetaCaptioner.source import MediaSource
+from MetaCaptioner.source import Content
 from MetaCaptioner.upright import picture_within, upright_picture, upright_size
 
 FORMATS = (
@@ -64,16 +64,26 @@ class _UnlikePacketsError(Exception):
     """The frames that were decoded are not those that the packets told of."""
 
 
-def sample(source: MediaSource, plan: Plan) -> Clip:
+Admit = Callable[[int, int, int], None]
+"""Told width and height of the frames and how many there are, 0 as long as that is not known; it may wait or raise."""
+
+
+def _admit_all(width: int, height: int, frames: int) -> None:
+    pass
+
+
+def sample(source: Content, plan: Plan, admit: Admit = _admit_all) -> Clip:
     """Decode the frames that `plan` wants of a clip.
 
     Raises:
         VideoError: it has no video, cannot be decoded, or ends before its end.
         OSError: it cannot be read.
-        Exception: what `plan` raises.
+        MemoryError: there is not enough.
+        Exception: what `plan` and `admit` raise.
     """
     try:
-        index, size = _read_packets(source)
+        index, size = _read_packets(source, admit)
+        admit(*size, len(index.stamps))
         with _complaints() as complaints:
             try:
                 clip = _by_packets(source, index, size, plan)
@@ -83,12 +93,14 @@ def sample(source: MediaSource, plan: Plan) -> Clip:
         return clip
     except av.ArgumentError:  # what a format that is not on the list comes out as
         raise VideoError(f"no video can be read from it: its format is none of {', '.join(FORMATS)}") from None
+    except av.MemoryError as error:
+        raise MemoryError(str(error)) from error
     except av.FFmpegError as error:
         raise VideoError(f"no video can be read from it: {error.strerror or type(error).__name__}") from None
 
 
 @contextmanager
-def _opened(source: MediaSource) -> Iterator[tuple[InputContainer, VideoStream]]:
+def _opened(source: Content) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file and its video. Nothing but the file itself can be opened, whatever it says."""
     how: dict[str, Any] = {
         "options": {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
@@ -128,7 +140,7 @@ def _rank_of_stream(stream: VideoStream) -> tuple[int, int]:
     return stream.codec_context.width * stream.codec_context.height + bonus, -stream.index
 
 
-def _read_packets(source: MediaSource) -> tuple[PacketIndex, tuple[int, int]]:
+def _read_packets(source: Content, admit: Admit) -> tuple[PacketIndex, tuple[int, int]]:
     """Read all packets, and decode as many as the first frame takes, which tells the size of the picture.
 
     Raises:
@@ -139,6 +151,7 @@ def _read_packets(source: MediaSource) -> tuple[PacketIndex, tuple[int, int]]:
     last_end = 0.0
     with _opened(source) as (container, stream), _complaints() as complaints:
         begin = stream.start_time
+        admit(stream.codec_context.width, stream.codec_context.height, 0)
         for packet in _all_packets(container):
             is_video = packet.stream_index == stream.index
             if packet.size and (is_video or packet.stream.type == "audio"):
@@ -184,7 +197,7 @@ def _check_decoder(complaints: list[tuple[int, str, str]]) -> None:
             raise VideoError(f"its frames are damaged: {text.strip():.120}")
 
 
-def _check_trailer(container: InputContainer, source: MediaSource) -> None:
+def _check_trailer(container: InputContainer, source: Content) -> None:
     """Refuse a GIF that was cut off: only its last byte tells."""
     if container.format.name == "gif":
         with source.open() as file:
@@ -212,7 +225,7 @@ def _complaints() -> Iterator[list[tuple[int, str, str]]]:
         av.logging.set_level(None)
 
 
-def _by_packets(source: MediaSource, index: PacketIndex, size: tuple[int, int], plan: Plan) -> Clip:
+def _by_packets(source: Content, index: PacketIndex, size: tuple[int, int], plan: Plan) -> Clip:
     """The wanted frames, as the packets tell where they are.
 
     Raises:
@@ -228,7 +241,7 @@ def _by_packets(source: MediaSource, index: PacketIndex, size: tuple[int, int], 
 
 
 def _decode_stretches(
-    source: MediaSource, index: PacketIndex, size: tuple[int, int], wanted: Wanted
+    source: Content, index: PacketIndex, size: tuple[int, int], wanted: Wanted
 ) -> list[NDArray[np.uint8]]:
     """The wanted frames; what none of them builds upon is passed over.
 
@@ -299,7 +312,7 @@ def _as_wanted(
     return [picture_within(frame, own_size, size, (wanted.width, wanted.height))] * times
 
 
-def _by_decoding_all(source: MediaSource, index: PacketIndex, size: tuple[int, int], plan: Plan) -> Clip:
+def _by_decoding_all(source: Content, index: PacketIndex, size: tuple[int, int], plan: Plan) -> Clip:
     """The wanted frames, of those that come out when everything is decoded.
 
     Raises:
@@ -319,7 +332,7 @@ def _by_decoding_all(source: MediaSource, index: PacketIndex, size: tuple[int, i
     return Clip(facts, wanted, np.stack(pictures))
 
 
-def _shown_frames(source: MediaSource, index: PacketIndex) -> Iterator[tuple[VideoStream, VideoFrame]]:
+def _shown_frames(source: Content, index: PacketIndex) -> Iterator[tuple[VideoStream, VideoFrame]]:
     """All frames in the order of their showing, each with the stream that it is of.
 
     What a recording that began between two keyframes cannot show is left out, as is a last packet that was cut off.

@@ -45,8 +45,8 @@ class Layers:
     note: str | None = None
 
 
-def read_tiff(content: bytes, check_size: Callable[[int, int], None], number: int = 0) -> Layers:
-    """The page `number` of a TIFF. `check_size` is given width and height before anything is decoded.
+def read_tiff(content: bytes, check: Callable[[int, int, int], None], number: int = 0) -> Layers:
+    """The page `number` of a TIFF. `check` is given width, height and bytes a pixel before anything is decoded.
 
     Raises:
         NotShownError: it is not grey or RGB.
@@ -54,9 +54,10 @@ def read_tiff(content: bytes, check_size: Callable[[int, int], None], number: in
     """
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page: Any = file.pages[number] if number else file.pages.first
-        check_size(page.imagewidth, page.imagelength)
+        stored = page.samplesperpixel * max(1, page.bitspersample // 8)
         if page.is_tiled:
-            check_size(page.tilewidth, page.tilelength)
+            check(page.tilewidth, page.tilelength, stored)
+        check(page.imagewidth, page.imagelength, stored)
         if page.imagedepth > 1 or page.dtype is None or page.dtype.kind not in "uif":
             raise NotShownError("a TIFF of a volume, or of values that are no plain numbers: write it as PNG")
         colours, has_alpha = _samples(page)

@@ -82,7 +82,7 @@ class SampleError(Exception):
         self.message = message
 
     def __reduce__(self) -> "tuple[type[SampleError], tuple[str, str]]":
-        """Clips are decoded in processes of their own: it must reach the rank from there."""
+        """It must reach the rank from helper processes."""
         return type(self), (self.kind, self.message)
 
 

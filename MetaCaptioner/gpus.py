@@ -152,7 +152,7 @@ def claim_gpus(rank: Rank, group_size: int, environment: MutableMapping[str, str
 
 def _group(rank: Rank, group_size: int, gpus: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     size = f"--tensor-parallel-size {group_size}"
-    tasks = rank.tasks_on_node
+    tasks = rank.ranks_on_node
     on_node = environment.get("SLURM_GPUS_ON_NODE", "")
     if rank.launcher == "slurm" and tasks and on_node.isdigit() and int(on_node) < tasks * group_size:
         raise UserError(

@@ -1,6 +1,5 @@
 """`Sample` -> decoded image or video within a pixel and frame budget."""
 
-import hashlib
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from MetaCaptioner import picture, video
+from MetaCaptioner import decoding
+from MetaCaptioner.clip import Clip, VideoFacts, Wanted
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError, cannot_be_read
 from MetaCaptioner.metafile import Sample
@@ -27,7 +27,8 @@ class MediaBudget:
     """What a picture or clip may cost.
 
     `max_pixels` is for an image, `video_pixels` for each frame of a video; `video_frames` bounds the frames of a video,
-    `video_fps` how many are taken a second. Sources above `max_source_pixels` are refused without decoding them.
+    `video_fps` how many are taken a second. Sources above `max_source_pixels` are refused without decoding them. To
+    decode one may take `decode_seconds`, to decode all that are decoded at a time `decode_memory` bytes.
     """
 
     max_pixels: int = 1280 * 28 * 28
@@ -37,6 +38,12 @@ class MediaBudget:
     video_fps: float = 2.0
     max_source_pixels: int = 250_000_000
     pixel_multiple: int = 28
+    decode_seconds: float = 300.0
+    decode_memory: int = 4 * 2**30
+
+    @property
+    def limits(self) -> decoding.Limits:
+        return decoding.Limits(self.max_source_pixels, self.decode_seconds, self.decode_memory)
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,11 @@ class Media:
 
 
 def load_media(sample: Sample, budget: MediaBudget) -> Media:
-    """Read, decode and resize the media of `sample`. Runs in a thread.
+    """Have the media of `sample` read, decoded and resized, in another process. Runs in a thread.
 
     Raises:
-        SampleError: `media_missing`, `media_unreadable`, `media_corrupt`, `media_too_large` or `media_bad_shape`.
+        SampleError: `media_missing`, `media_unreadable`, `media_corrupt`, `media_too_large`,
+            `media_too_slow`, `media_outside_root` or `media_bad_shape`.
         OutOfFiles: this process may open no more.
     """
     source = sample.source
@@ -85,6 +93,8 @@ def load_media(sample: Sample, budget: MediaBudget) -> Media:
                 "media_too_large", f"{source}: {size:,} bytes, a picture is read up to {_MAX_IMAGE_BYTES:,}"
             )
         return _load_image(source, budget) if sample.modality == "image" else _load_video(source, budget)
+    except decoding.DecodeError as error:
+        raise SampleError(error.kind, f"{source}: {error}") from error
     except OSError as error:
         raise cannot_be_read(error, str(source)) from error
 
@@ -121,32 +131,16 @@ def fit(width: int, height: int, max_pixels: int, budget: MediaBudget) -> tuple[
     return columns * unit, rows * unit
 
 
-def _check_source(width: int, height: int, budget: MediaBudget, source: MediaSource) -> None:
-    if width * height > budget.max_source_pixels:
-        raise SampleError(
-            "media_too_large",
-            f"{source}: {width}x{height} is over {budget.max_source_pixels:,} pixels, left undecoded (a bomb?)",
-        )
-
-
 def _load_image(source: MediaSource, budget: MediaBudget) -> Media:
-    content = source.read()
-    try:
-        shown = picture.decode(
-            content, budget.max_source_pixels, lambda width, height: fit(width, height, budget.max_pixels, budget)
-        )
-    except picture.PictureError as error:
-        raise SampleError(error.kind, f"{source}: {error}") from error
-    size = fit(shown.image.width, shown.image.height, budget.max_pixels, budget)
-    resized = shown.image if shown.image.size == size else shown.image.resize(size, Image.Resampling.BICUBIC)
-    content_hash = hashlib.sha256(content).hexdigest()
+    shown = decoding.picture(source, budget.limits, lambda width, height: fit(width, height, budget.max_pixels, budget))
+    height, width = shown.pixels.shape[:2]
     return Media(
         modality="image",
-        data=resized,
-        media_id=f"image-{content_hash[:32]}-{size[0]}x{size[1]}",
-        content_hash=content_hash,
-        width=size[0],
-        height=size[1],
+        data=Image.fromarray(shown.pixels),
+        media_id=f"image-{shown.content_hash[:32]}-{width}x{height}",
+        content_hash=shown.content_hash,
+        width=width,
+        height=height,
         note=shown.note,
     )
 
@@ -176,18 +170,13 @@ def choose_frames(times: NDArray[np.float64], duration: float, budget: MediaBudg
     return sorted(chosen)
 
 
-def _plan_frames(facts: video.VideoFacts, source: MediaSource, budget: MediaBudget) -> video.Wanted:
-    _check_source(facts.width, facts.height, budget, source)
+def _plan_frames(facts: VideoFacts, budget: MediaBudget) -> Wanted:
     width, height = fit(facts.width, facts.height, min(budget.video_pixels, budget.max_pixels), budget)
-    return video.Wanted(tuple(choose_frames(facts.times, facts.duration, budget)), width, height)
+    return Wanted(tuple(choose_frames(facts.times, facts.duration, budget)), width, height)
 
 
 def _load_video(source: MediaSource, budget: MediaBudget) -> Media:
-    try:
-        clip = video.sample(source, partial(_plan_frames, source=source, budget=budget))
-    except video.VideoError as error:
-        raise SampleError("media_corrupt", f"{source}: {error}") from error
-    content_hash = source.hash()
+    clip, content_hash = decoding.clip(source, budget.limits, partial(_plan_frames, budget=budget))
     facts, wanted = clip.facts, clip.wanted
     return Media(
         modality="video",
@@ -202,7 +191,7 @@ def _load_video(source: MediaSource, budget: MediaBudget) -> Media:
     )
 
 
-def _timeline(clip: video.Clip) -> dict[str, Any]:
+def _timeline(clip: Clip) -> dict[str, Any]:
     """What models that count frames are told: a timeline of even frames on which each frame has its true time.
 
     That of the clip itself where its frames are evenly spaced, else one of milliseconds.

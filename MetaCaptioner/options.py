@@ -1,11 +1,13 @@
 """The flags that the three stages share, as one frozen value."""
 
 import argparse
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from MetaCaptioner.decode_limits import default_memory
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.json_text import from_json
 from MetaCaptioner.locks import add_single_launch_argument
@@ -86,6 +88,10 @@ def _add_media_arguments(add: Callable[..., object]) -> None:
     add("--video-frames", type=int, default=media.video_frames, help="at most so many frames")
     add("--video-fps", type=float, default=media.video_fps, help="frames taken a second")
     add("--max-source-pixels", type=int, default=media.max_source_pixels, help="refuse larger files")
+    seconds = "processor time, and a little more by the clock, that a file may take to decode"
+    add("--decode-seconds", type=float, metavar="S", default=media.decode_seconds, help=seconds)
+    memory = "memory for all files that are decoded at a time (default: a quarter of this rank's share)"
+    add("--decode-memory", type=float, metavar="GIB", help=memory)
 
 
 def _add_run_arguments(add: Callable[..., object]) -> None:
@@ -101,7 +107,7 @@ def _add_run_arguments(add: Callable[..., object]) -> None:
     chunk = "a rank that is done takes over so many samples at a time from slower ones; 0: each keeps to the plan"
     add("--takeover-chunk", **count, default=128, help=chunk)
     add("--in-flight", **count, help="samples in the engine (default: what its cache holds)")
-    add("--decode-threads", **count, default=min(8, os.cpu_count() or 1), help="threads that decode media ahead")
+    add("--decode-threads", **count, default=min(8, os.cpu_count() or 1), help="processes that decode media ahead")
     add("--grace-seconds", **seconds, default=20.0, help="for samples in flight after a signal to stop")
     add("--max-error-rate", **share, default=0.5, help="stop when more of the last 200 samples fail; 1: never")
     stalls = "start the engine again when it gives no token for so long; 0: never"
@@ -133,6 +139,9 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in ("max_model_len", "max_samples", "max_output_tokens", "in_flight"):
         value = getattr(arguments, name)
         _require(value is None or value >= 1, f"--{name.replace('_', '-')} must be at least 1")
+    memory = arguments.decode_memory
+    _require(memory is None or 0 < memory < math.inf, "--decode-memory must be above 0")
+    _require(0 < arguments.decode_seconds < math.inf, "--decode-seconds must be above 0")
     _require(arguments.takeover_chunk >= 0, "--takeover-chunk must be at least 0")
     _require(arguments.video_frames >= 2, "--video-frames must be at least 2")
     _require(arguments.video_fps > 0, "--video-fps must be above 0")
@@ -143,13 +152,14 @@ def _check(arguments: argparse.Namespace) -> None:
     _require(share is None or 0 < share <= 1, "--gpu-memory-utilization must be above 0 and at most 1")
 
 
-def from_arguments(arguments: argparse.Namespace) -> StageOptions:
-    """The shared options.
+def from_arguments(arguments: argparse.Namespace, ranks_here: int = 1) -> StageOptions:
+    """The shared options, for one of so many ranks on this machine.
 
     Raises:
         BadArguments: a value is out of its range.
     """
     _check(arguments)
+    memory = arguments.decode_memory
     return StageOptions(
         engine=EngineOptions(
             model=arguments.model,
@@ -166,6 +176,8 @@ def from_arguments(arguments: argparse.Namespace) -> StageOptions:
             video_frames=arguments.video_frames,
             video_fps=arguments.video_fps,
             max_source_pixels=arguments.max_source_pixels,
+            decode_seconds=arguments.decode_seconds,
+            decode_memory=int(memory * 2**30) if memory is not None else default_memory(ranks_here),
         ),
         allow_outside_root=arguments.allow_outside_root,
         prompts_dir=arguments.prompts_dir,

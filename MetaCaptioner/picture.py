@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import BinaryIO
 
 import imagecodecs
@@ -30,6 +31,8 @@ _SUBFILE_TAG, _SUBFILES_TAG, _REDUCED = 254, 330, 1
 _SEEN_ALPHA, _STANDS_OUT, _GROUND_PIXELS = 64, 32, 1_000_000
 _GROUNDS = {"white": 255, "black": 0, "grey": 128}
 _SHALLOW = 8
+_DEEP_BYTES = 8  # a pixel of four values of 16 bit
+_BAND_ROWS = 256
 _GREY = 128  # what libjpeg shows where data are missing
 _TOO_FEW_ROWS = "Not enough image data"  # libpng's words
 _CUT_OFF_SIGNS = ("premature end", "instead of RST")
@@ -37,7 +40,7 @@ _CUT_OFF_SIGNS = ("premature end", "instead of RST")
 # What a decoder may answer to odd bytes.
 _DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, LookupError, TypeError, ArithmeticError),
-    *(struct.error, zlib.error, MemoryError),
+    *(struct.error, zlib.error),
 )
 
 Image.init()  # registers all formats, so that the list above may name them; MPO comes with JPEG
@@ -48,6 +51,11 @@ Image.register_extension("JXL", ".jxl")
 
 Fit = Callable[[int, int], tuple[int, int]]
 """From the (width, height) of a file to those that are wanted of it; the picture may come larger."""
+
+Admit = Callable[[str, int, int, int], None]
+"""Told what a header promises, before anything is decoded: format, width, height, bytes of a pixel of over 8 bit or 0.
+
+It may wait until there is memory for that, or raise."""
 
 
 class PictureError(Exception):
@@ -66,34 +74,47 @@ class Picture:
     note: str | None = None
 
 
-def decode(content: bytes, most_pixels: int, fit: Fit) -> Picture:
+def _admit_all(kind: str, width: int, height: int, stored: int) -> None:
+    pass
+
+
+def decode(content: bytes, most_pixels: int, fit: Fit, admit: Admit = _admit_all) -> Picture:
     """The picture in the bytes of a file.
 
     Raises:
         PictureError: `media_corrupt`, or `media_too_large`: it has over `most_pixels` and is left undecoded.
+        MemoryError: there is not enough.
+        Exception: what `fit` and `admit` raise.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged EXIF and the like: the pixels decide
-            return _decoded(content, most_pixels, fit)
+            return _decoded(content, most_pixels, fit, admit)
     except UnidentifiedImageError as error:
         raise PictureError("media_corrupt", picture_bytes.what_it_is(content, ", ".join(IMAGE_FORMATS))) from error
     except (picture_bytes.CutOffError, NothingToSeeError, NotShownError) as error:
         raise PictureError("media_corrupt", str(error)) from error
+    except PermissionError:  # not of these bytes
+        raise
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PictureError("media_corrupt", f"cannot be decoded: {reason:.300}") from error
 
 
-def _decoded(content: bytes, most_pixels: int, fit: Fit) -> Picture:
-    def check_size(width: int, height: int) -> None:
+def _decoded(content: bytes, most_pixels: int, fit: Fit, admit: Admit) -> Picture:
+    def check(kind: str, width: int, height: int, stored: int = 0) -> None:
         if width * height > most_pixels:
             reason = f"{width}x{height} is over {most_pixels:,} pixels, left undecoded (a bomb?)"
             raise PictureError("media_too_large", reason)
+        if not width * height:
+            raise PictureError("media_corrupt", f"its header says {width}x{height}: there is nothing to see")
+        admit(kind, width, height, stored)
 
     if picture_bytes.is_jxl(content):
-        check_size(*picture_bytes.jxl_size(content))
+        check("JXL", *picture_bytes.jxl_size(content))
         return _of_layers(deep_files.read_jxl(content))
+    if (size := picture_bytes.webp_size(content)) is not None:  # Pillow takes the memory as it opens the file
+        check("WEBP", *size)
     if content.startswith(picture_bytes.PNG_SIGNATURE):
         content = picture_bytes.without_texts(content)
     elif content.startswith(picture_bytes.JPEG_START):
@@ -101,8 +122,9 @@ def _decoded(content: bytes, most_pixels: int, fit: Fit) -> Picture:
     try:
         with Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS) as image:
             page = _seek_full_page(image) if image.format == "TIFF" else 0
-            check_size(image.width, image.height)
-            if not _is_deep(image, content):
+            is_deep = _is_deep(image, content)
+            check(image.format or "", image.width, image.height, _DEEP_BYTES if is_deep else 0)
+            if not is_deep:
                 return _of_pillow(image, content, most_pixels, fit)
             if image.format == "PNG":
                 orientation = image.getexif().get(_ORIENTATION_TAG, 1)
@@ -114,7 +136,7 @@ def _decoded(content: bytes, most_pixels: int, fit: Fit) -> Picture:
         if not picture_bytes.is_tiff(content):
             raise
         page = 0
-    return _of_layers(deep_files.read_tiff(content, check_size, page))
+    return _of_layers(deep_files.read_tiff(content, partial(check, "TIFF"), page))
 
 
 def size_by_header(file: BinaryIO) -> tuple[int, int]:
@@ -128,6 +150,8 @@ def size_by_header(file: BinaryIO) -> tuple[int, int]:
         return struct.unpack(">II", head[16:24].ljust(8, b"\0"))
     if picture_bytes.is_jxl(head):
         return picture_bytes.jxl_size(head)
+    if (size := picture_bytes.webp_size(head)) is not None:
+        return size
     file.seek(0)
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_PILLOW_FORMATS) as image:
@@ -251,7 +275,8 @@ def _of_layers(layers: Layers) -> Picture:
 
 
 def _upright(image: Image.Image, *notes: str | None) -> Picture:
-    rgb, ground = _to_rgb(ImageOps.exif_transpose(image))
+    ImageOps.exif_transpose(image, in_place=True)
+    rgb, ground = _to_rgb(image)
     return Picture(rgb, "; ".join(note for note in (*notes, ground) if note) or None)
 
 
@@ -261,22 +286,31 @@ def _upright(image: Image.Image, *notes: str | None) -> Picture:
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, str | None]:
     """An 8-bit picture of any mode as RGB, transparency laid on a ground; what the record should tell of that."""
     if not image.has_transparency_data:
-        return image.convert("RGB"), None
-    layer = image.convert("RGBA")
+        return image if image.mode == "RGB" else image.convert("RGB"), None
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
     lowest, highest = layer.getchannel("A").getextrema()
     if highest == 0:
         raise NothingToSeeError("every pixel is transparent: there is nothing to see")
     if lowest == 255:
         return layer.convert("RGB"), None
     ground = _ground(layer)
-    rgb = Image.alpha_composite(Image.new("RGBA", layer.size, ground), layer).convert("RGB")
-    return rgb, None if ground == "white" else f"laid on {ground}: on white it would not be seen"
+    return _laid_on(layer, ground), None if ground == "white" else f"laid on {ground}: on white it would not be seen"
+
+
+def _laid_on(layer: Image.Image, ground: str) -> Image.Image:
+    """The layer on a ground, as RGB; done in bands, since all at once takes five times the memory."""
+    rgb = Image.new("RGB", layer.size)
+    for top in range(0, layer.height, _BAND_ROWS):
+        band = layer.crop((0, top, layer.width, min(top + _BAND_ROWS, layer.height)))
+        rgb.paste(Image.alpha_composite(Image.new("RGBA", band.size, ground), band).convert("RGB"), (0, top))
+    return rgb
 
 
 def _ground(layer: Image.Image) -> str:
     """The ground from which what is drawn stands out: white, unless less than half of it does."""
     step = 1 + math.isqrt(layer.width * layer.height // _GROUND_PIXELS)
-    some = np.asarray(layer)[::step, ::step]
+    rows = (layer.crop((0, top, layer.width, top + 1)) for top in range(0, layer.height, step))
+    some = np.concatenate([np.asarray(row)[:, ::step] for row in rows]) if step > 1 else np.asarray(layer)
     drawn = some[some[..., 3] >= min(_SEEN_ALPHA, int(some[..., 3].max()))].astype(np.int16)
     alpha = drawn[:, 3:] / 255.0
     shares = {

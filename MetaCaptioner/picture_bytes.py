@@ -25,10 +25,11 @@ _SOF = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0x
 _PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _SOS, _EOI = 0xDA, 0xD9
 _COEFFICIENTS = 64
+_MOST_SCANS = 200  # usual are 10; each is gone through in full, however little it brings
 
 
 class CutOffError(Exception):
-    """The picture's data end before its last pixel."""
+    """The picture's data end before its last pixel, or never."""
 
 
 def is_tiff(content: bytes) -> bool:
@@ -92,6 +93,8 @@ def mended_jpeg(jpeg: bytes) -> bytes:
     scans, ended = _scans(jpeg)
     if scans is None:
         return jpeg
+    if len(scans.scans) > _MOST_SCANS:
+        raise CutOffError(f"it has {len(scans.scans):,} scans, where no picture has over {_MOST_SCANS} (a bomb?)")
     if not _are_complete(scans):
         is_meant = ended and _are_complete(scans, spare_bits=1) and not jpeg_problem(jpeg)
         if not is_meant:
@@ -196,6 +199,27 @@ def jpeg2000_bits(content: bytes) -> int:
     count = int.from_bytes(content[begin + 36 : begin + 38])
     sizes = content[begin + 38 : begin + 38 + 3 * count : 3] if begin >= len(_JPEG2000_HEAD) else b""
     return max((1 + (size & 0x7F) for size in sizes), default=0)
+
+
+# --- WebP
+
+
+def webp_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height by the head of a WebP file, None where there is none.
+
+    Source: RFC 9649, sections 2.5 to 2.7.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WEBP" or len(content) < 30:
+        return None
+    kind, body = content[12:16], content[20:30]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+    return None
 
 
 # --- JPEG XL

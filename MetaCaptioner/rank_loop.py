@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from MetaCaptioner import video
+from MetaCaptioner import decoding
 from MetaCaptioner.accounting import Tally, Usage
 from MetaCaptioner.earlier import BAD_SOURCE
 from MetaCaptioner.engine import Completion, Engine, Request
@@ -142,7 +142,7 @@ class RankLoop:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._decoders.shutdown(wait=False, cancel_futures=True)
-            video.end_helpers()
+            decoding.end_helpers()
             self.tally.seconds = time.monotonic() - begin
         if self._stop.received and (self._fatal is None or isinstance(self._fatal, EngineDead)):
             self.tally.stopped = True  # a signal to the whole group ends the engine's processes as well

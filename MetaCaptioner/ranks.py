@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Literal
 
@@ -51,8 +51,8 @@ _COUNTLESS = {"PMIX_RANK": "PMIx", "PMI_RANK": "PMI", "PALS_RANKID": "PALS", "AL
 class Rank:
     """This process among all: `rank` of `world_size`, `local_rank` on node number `node`.
 
-    `local_rank` is None where the launcher does not tell; so is `tasks_on_node`, how many ranks SLURM has started on
-    this one's node. `restarts` workers had this rank's work open before this one in the same run, and died.
+    `local_rank` is None where the launcher does not tell; so is `ranks_on_node`, how many ranks there are on this
+    one's node. `restarts` workers had this rank's work open before this one in the same run, and died.
     `single_launch` is the user's word that no other launch works on the same folders.
     """
 
@@ -62,7 +62,7 @@ class Rank:
     node: int = 0
     launcher: Literal["torchrun", "slurm", "mpi", "flux", "alone"] = "alone"
     restarts: int = 0
-    tasks_on_node: int | None = None
+    ranks_on_node: int | None = field(default=None, compare=False)
     single_launch: bool = False
 
     def __str__(self) -> str:
@@ -147,7 +147,8 @@ def _torchrun(environment: Mapping[str, str]) -> Rank:
     on_node = _number(environment, "LOCAL_WORLD_SIZE", None)
     derived = rank % on_node if on_node else 0 if size == 1 else None
     node = _number(environment, "GROUP_RANK", rank // on_node if on_node else 0)
-    return Rank(rank, size, _number(environment, "LOCAL_RANK", derived), node or 0, "torchrun")
+    local = _number(environment, "LOCAL_RANK", derived)
+    return Rank(rank, size, local, node or 0, "torchrun", ranks_on_node=on_node)
 
 
 def _nested(inner: Rank, task: Rank) -> Rank:
@@ -156,7 +157,7 @@ def _nested(inner: Rank, task: Rank) -> Rank:
         inner,
         rank=task.rank * inner.world_size + inner.rank,
         world_size=task.world_size * inner.world_size,
-        local_rank=inner.local_rank if task.tasks_on_node == 1 else None,
+        local_rank=inner.local_rank if task.ranks_on_node == 1 else None,
         node=task.node,
     )
 
@@ -182,7 +183,7 @@ def _srun_task(environment: Mapping[str, str]) -> Rank:
         derived = rank
     local = _number(environment, "SLURM_LOCALID", derived)
     node = _number(environment, "SLURM_NODEID", 0)
-    return Rank(rank, size, local, node or 0, "slurm", tasks_on_node=len(here) or None)
+    return Rank(rank, size, local, node or 0, "slurm", ranks_on_node=len(here) or None)
 
 
 def _in_array(rank: Rank, environment: MutableMapping[str, str]) -> Rank:

@@ -4,9 +4,11 @@ import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import msgspec
 
@@ -145,7 +147,18 @@ class MediaSource:
         file = self._open_file()
         if self.tar is None:
             return file
-        return cast(BinaryIO, io.BufferedReader(_Window(file, self.tar.offset, self.tar.size)))
+        return Stretch(file.fileno(), self.tar.offset, self.tar.size).open(file)
+
+    @contextmanager
+    def opened(self) -> "Iterator[Stretch]":
+        """The content as a stretch of an open file, for those who cannot open any.
+
+        Raises:
+            SampleError, OSError: as `open`.
+        """
+        with self._open_file() as file:
+            size = os.fstat(file.fileno()).st_size if self.tar is None else self.tar.size
+            yield Stretch(file.fileno(), 0 if self.tar is None else self.tar.offset, size)
 
     def read(self) -> bytes:
         """All of the content.
@@ -162,11 +175,8 @@ class MediaSource:
         Raises:
             SampleError, OSError: as `open`.
         """
-        digest = hashlib.sha256()
         with self.open() as file:
-            while block := file.read(_HASH_BLOCK_BYTES):
-                digest.update(block)
-        return digest.hexdigest()
+            return _hash(file)
 
     @property
     def _root(self) -> Path | None:
@@ -213,14 +223,49 @@ def name_outside(root: Path, media_name: str, tar: TarPlace | None) -> str | Non
     return next((name for name in names if leads_out(root, name)), None)
 
 
-class _Window(io.RawIOBase):
-    """A stretch of an open file, as a file; closing it closes that one."""
+class Content(Protocol):
+    """What can be opened and read, as often as it takes."""
 
-    def __init__(self, file: BinaryIO, begin: int, size: int) -> None:
+    def open(self) -> BinaryIO: ...
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """`size` bytes from byte `begin` of an open file."""
+
+    descriptor: int
+    begin: int
+    size: int
+
+    def open(self, owner: BinaryIO | None = None) -> BinaryIO:
+        """It as a file with a place of its own, whoever else reads there; closing it closes `owner`."""
+        return cast(BinaryIO, io.BufferedReader(_Window(self, owner)))
+
+    def read(self) -> bytes:
+        """All of it."""
+        with self.open() as file:
+            return file.read()
+
+    def hash(self) -> str:
+        """SHA-256 of it, in hexadecimal digits."""
+        with self.open() as file:
+            return _hash(file)
+
+
+def _hash(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(_HASH_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+class _Window(io.RawIOBase):
+    """A stretch of an open file, as a file."""
+
+    def __init__(self, stretch: Stretch, owner: BinaryIO | None) -> None:
         super().__init__()
-        self._file = file
-        self._begin = begin
-        self._size = size
+        self._stretch = stretch
+        self._owner = owner
         self._place = 0
 
     def readable(self) -> bool:
@@ -230,18 +275,18 @@ class _Window(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._stretch.size}[whence]
         self._place = max(0, start + offset)
         return self._place
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        wanted = min(memoryview(buffer).nbytes, max(0, self._size - self._place))
-        self._file.seek(self._begin + self._place)
-        data = self._file.read(wanted)
-        memoryview(buffer).cast("B")[: len(data)] = data
-        self._place += len(data)
-        return len(data)
+        view = memoryview(buffer).cast("B")
+        wanted = min(len(view), max(0, self._stretch.size - self._place))
+        got = os.preadv(self._stretch.descriptor, [view[:wanted]], self._stretch.begin + self._place) if wanted else 0
+        self._place += got
+        return got
 
     def close(self) -> None:
-        self._file.close()
+        if self._owner is not None:
+            self._owner.close()
         super().close()

@@ -145,11 +145,11 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
     stage.add_work_arguments(parser)
     add_arguments(parser)
     parsed = parser.parse_args(arguments)
-    options = from_arguments(parsed)
+    rank = replace(ranks.who_am_i(os.environ), single_launch=parsed.single_launch)
+    options = from_arguments(parsed, rank.ranks_on_node or 1)
     stages = (stage, *stage.then(parsed))
     vitals = inherited_vitals(os.environ)
     vitals.stall_seconds, vitals.max_deaths = options.stall_seconds, options.max_deaths
-    rank = replace(ranks.who_am_i(os.environ), single_launch=options.single_launch)
     try:
         return asyncio.run(_RankRun(parsed, options, rank, vitals).run(stages))
     except BadArguments:

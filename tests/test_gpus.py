@@ -184,7 +184,7 @@ def test_a_rank_that_does_not_know_its_place_takes_what_it_is_shown_or_nothing()
 
 @pytest.mark.parametrize(("on_node", "fits"), [("1", False), ("2", True), ("8", True)])
 def test_two_tasks_of_srun_do_not_share_the_one_gpu_that_both_see(on_node: str, fits: bool) -> None:
-    rank = Rank(1, 2, 1, 0, "slurm", tasks_on_node=2)
+    rank = Rank(1, 2, 1, 0, "slurm", ranks_on_node=2)
     environment = {"CUDA_VISIBLE_DEVICES": "0", "SLURM_GPUS_ON_NODE": on_node}
     if fits:  # each is shown its own, which has the same number where devices are hidden
         assert claim_gpus(rank, 1, environment) == ["0"]
@@ -194,10 +194,10 @@ def test_two_tasks_of_srun_do_not_share_the_one_gpu_that_both_see(on_node: str, 
 
 
 def test_gpus_that_nobody_uses_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    rank = Rank(1, 2, 0, 1, "slurm", tasks_on_node=1)
+    rank = Rank(1, 2, 0, 1, "slurm", ranks_on_node=1)
     assert claim_gpus(rank, 2, {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7"}) == ["0", "1"]
     assert "uses 2 of the 8 GPUs that it sees: start 4 tasks a node (--ntasks-per-node)" in capsys.readouterr().err
-    claim_gpus(Rank(1, 2, 0, 1, "slurm", tasks_on_node=4), 2, {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7"})
+    claim_gpus(Rank(1, 2, 0, 1, "slurm", ranks_on_node=4), 2, {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4,5,6,7"})
     assert capsys.readouterr().err == ""
 
 

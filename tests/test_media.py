@@ -1,12 +1,7 @@
 import itertools
-import multiprocessing
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from MetaCaptioner import source, video
+from MetaCaptioner import source
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import Media, MediaBudget, choose_frames, fit, load_media
@@ -373,49 +368,6 @@ def test_a_clip_that_cannot_be_read_is_corrupt(tmp_path: Path, make: Callable[[P
 
 def test_a_picture_is_no_clip(tmp_path: Path) -> None:
     assert refused(saved(tmp_path / "a.jpg", Image.new("RGB", (56, 56))), "video").kind == "media_corrupt"
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_all_processes_of_a_rank_does_not_make_a_sound_clip_corrupt(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    """Ctrl-C and SLURM reach the decoder's processes too; what is in flight must still be finished."""
-    path = make_clip(tmp_path / "a.mp4", 10)
-
-    def signalled() -> None:
-        for process in multiprocessing.active_children():
-            assert process.pid is not None
-            os.kill(process.pid, number)
-        time.sleep(0.2)
-
-    with ThreadPoolExecutor(1) as thread:
-        assert len(frames(thread.submit(load, path, "video").result())) == 4
-        busy = thread.submit(video._in_helper, time.sleep, 0.5)
-        time.sleep(0.2)
-        signalled()
-        assert busy.exception(timeout=10) is None
-        signalled()
-        assert len(frames(thread.submit(load, path, "video").result())) == 4
-
-
-def test_a_decoder_that_never_returns_costs_one_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_clip(tmp_path / "a.mp4", 10)
-    load(path, "video")
-    with monkeypatch.context() as patched:
-        patched.setattr(video, "TIMEOUT_SECONDS", 0.2)
-        patched.setattr(video, "sample", lambda *_: video._in_helper(time.sleep, 60))
-        error = refused(path, "video")
-    assert error.kind == "media_corrupt"
-    assert "did not finish within" in error.message
-    assert len(frames(load(path, "video"))) == 4
-
-
-def test_a_decoder_that_crashes_costs_one_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_clip(tmp_path / "a.mp4", 10)
-    with monkeypatch.context() as patched:
-        patched.setattr(video, "sample", lambda *_: video._in_helper(os.abort))
-        assert "the decoder crashed" in refused(path, "video").message
-    assert len(frames(load(path, "video"))) == 4
 
 
 def test_a_clip_with_one_damaged_byte_costs_one_error_and_not_the_process(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from MetaCaptioner.decode_limits import default_memory
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
@@ -19,7 +21,7 @@ def test_what_is_not_said_has_its_default() -> None:
     options = parse()
     assert (options.engine.model, options.engine.kind, options.engine.tensor_parallel_size) == ("m", "vllm", 1)
     assert (options.engine.max_model_len, options.engine.seed, options.engine.extra) == (None, None, {})
-    assert options.budget == MediaBudget()
+    assert options.budget == replace(MediaBudget(), decode_memory=default_memory(1))
     assert (options.prompts_dir, options.max_samples, options.retry_errors) == (None, None, False)
     assert (options.max_error_rate, options.stall_seconds, options.max_deaths) == (0.5, 600.0, 5)
 
@@ -75,6 +77,10 @@ BAD = [
     ("--in-flight", "0", "must be at least 1"),
     ("--takeover-chunk", "-1", "must be at least 0"),
     ("--decode-threads", "0", "must be at least 1"),
+    ("--decode-seconds", "0", "must be above 0"),
+    ("--decode-seconds", "nan", "must be above 0"),
+    ("--decode-memory", "-1", "must be above 0"),
+    ("--decode-memory", "inf", "must be above 0"),
     ("--max-model-len", "0", "must be at least 1"),
     ("--max-samples", "0", "must be at least 1"),
     ("--max-output-tokens", "-1", "must be at least 1"),

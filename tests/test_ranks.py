@@ -128,7 +128,7 @@ def test_the_parts_of_a_heterogeneous_job_s_step_are_one_launch() -> None:
     """As `srun --het-group=0,1` has them for one task on the first node and two on the second."""
     step = {"SLURM_HET_SIZE": "2", "SLURM_STEP_NUM_TASKS": "3", "SLURM_STEP_TASKS_PER_NODE": "1,2", "SLURM_NTASKS": "3"}
     second = {**SRUN, **step, "SLURM_PROCID": "2", "SLURM_LOCALID": "1", "SLURM_GTIDS": "1,2"}
-    assert who_am_i(second) == Rank(2, 3, 1, 1, "slurm", tasks_on_node=2)
+    assert who_am_i(second) == Rank(2, 3, 1, 1, "slurm", ranks_on_node=2)
 
 
 ONE_NODE = TORCHRUN | {"RANK": "1", "WORLD_SIZE": "4", "GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1"}

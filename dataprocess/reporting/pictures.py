@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageOps
 
-from MetaCaptioner import video
+from MetaCaptioner import decoding
+from MetaCaptioner.clip import VideoFacts, Wanted
 from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Sample
-from MetaCaptioner.picture import PictureError, decode
 from MetaCaptioner.record import Record
 from MetaCaptioner.source import MediaSource
 
 # Tried in this order until the picture fits: its longer side in pixels, WebP quality.
 _ATTEMPTS = ((480, 70), (480, 50), (360, 50), (240, 40), (140, 30))
 _SIDE = _ATTEMPTS[0][0]
-_MAX_SOURCE_PIXELS = MediaBudget().max_source_pixels
+_LIMITS = MediaBudget().limits
 _VIDEO_FRAMES = 4
 _GAP = 4
 
@@ -41,11 +41,6 @@ class _NoPictureError(Exception):
     """Why there is none, without the file's name."""
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > _MAX_SOURCE_PIXELS:
-        raise _NoPictureError(f"{width}x{height} pixels are too many to decode")
-
-
 def _fitted(width: int, height: int, side: int) -> tuple[int, int]:
     """The size that has no side longer than `side`; never larger than it was."""
     scale = min(1.0, side / max(width, height))
@@ -54,27 +49,24 @@ def _fitted(width: int, height: int, side: int) -> tuple[int, int]:
 
 def _image(source: MediaSource) -> Image.Image:
     try:
-        shown = decode(source.read(), _MAX_SOURCE_PIXELS, lambda width, height: _fitted(width, height, _SIDE))
-    except (OSError, PictureError, SampleError) as error:
+        shown = decoding.picture(source, _LIMITS, lambda width, height: _fitted(width, height, _SIDE))
+    except (OSError, decoding.DecodeError, SampleError) as error:
         raise _NoPictureError(str(getattr(error, "strerror", None) or error)) from error
-    small = shown.image
-    small.thumbnail((_SIDE, _SIDE))
-    return small
+    return Image.fromarray(shown.pixels)
 
 
-def _plan_frames(facts: video.VideoFacts) -> video.Wanted:
+def _plan_frames(facts: VideoFacts) -> Wanted:
     """The frames nearest to the beginning, a third, two thirds and the end."""
-    _check_size(facts.width, facts.height)
     moments = np.linspace(0, facts.times[-1], _VIDEO_FRAMES)
     indices = np.abs(facts.times[:, None] - moments[None]).argmin(axis=0)
-    return video.Wanted(tuple(int(index) for index in indices), *_fitted(facts.width, facts.height, _SIDE // 2))
+    return Wanted(tuple(int(index) for index in indices), *_fitted(facts.width, facts.height, _SIDE // 2))
 
 
 def _frames(source: MediaSource) -> Image.Image:
     """Four frames of a clip from its beginning to its end, in reading order, on one picture."""
     try:
-        clip = video.sample(source, _plan_frames)
-    except (video.VideoError, OSError, SampleError) as error:
+        clip, _ = decoding.clip(source, _LIMITS, _plan_frames)
+    except (OSError, decoding.DecodeError, SampleError) as error:
         raise _NoPictureError(str(getattr(error, "strerror", None) or error)) from error
     width, height = clip.wanted.width, clip.wanted.height
     sheet = Image.new("RGBA", (2 * width + _GAP, 2 * height + _GAP))
@@ -122,4 +114,4 @@ def pictures_of(records: Sequence[Record], most_bytes: int, allow_outside_root: 
         try:
             return list(threads.map(lambda sample: _picture(sample, most_bytes), samples))
         finally:
-            video.end_helpers()
+            decoding.end_helpers()

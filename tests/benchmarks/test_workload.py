@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.workload import FRAMES, Workload
-from MetaCaptioner import video
+from MetaCaptioner import decoding
+from MetaCaptioner.clip import VideoFacts, Wanted
+from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.plan_file import read_plan
 from MetaCaptioner.source import MediaSource
 
@@ -42,12 +44,12 @@ def test_pictures_and_plan_are_written_once(tmp_path: Path) -> None:
     assert (row.total, row.task, row.assign_rank, problems) == (3, "Natural", 0, [])
 
 
-def first_frame(facts: video.VideoFacts) -> video.Wanted:
-    return video.Wanted((0,), facts.width, facts.height)
+def first_frame(facts: VideoFacts) -> Wanted:
+    return Wanted((0,), facts.width, facts.height)
 
 
 def test_clips_have_their_frames(tmp_path: Path) -> None:
     Workload("video", items=1, side=112).write(tmp_path)
-    facts = video.sample(MediaSource(tmp_path / "video-112" / "0.mp4"), first_frame).facts
-    assert (facts.frames, facts.width, facts.height) == (FRAMES, 112, 112)
-    video.end_helpers()
+    clip, _ = decoding.clip(MediaSource(tmp_path / "video-112" / "0.mp4"), MediaBudget().limits, first_frame)
+    assert (clip.facts.frames, clip.facts.width, clip.facts.height) == (FRAMES, 112, 112)
+    decoding.end_helpers()

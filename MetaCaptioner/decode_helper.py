@@ -1,0 +1,288 @@
+"""The processes that decode: a fork server, which knows the libraries, and the helpers that it forks.
+
+A rank starts this module as a program (`decoding`). Loading the libraries takes a third of a second; a fork of the
+process that has done it takes a hundredth. Helpers are shut in (`sandbox`): they get each file open from the rank.
+"""
+
+import codecs
+import errno
+import gc
+import hashlib
+import importlib
+import os
+import pkgutil
+import resource
+import select
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+import av
+import msgspec
+import numpy as np
+import PIL
+import tifffile
+from PIL import Image
+
+from MetaCaptioner import decoder, picture, sandbox
+from MetaCaptioner.clip import VideoError, VideoFacts, Wanted
+from MetaCaptioner.decode_limits import SLACK, memory_of, memory_of_clip, processor_seconds
+from MetaCaptioner.decode_messages import (
+    ANSWER,
+    FORK,
+    ORDER,
+    Facts,
+    FromHelper,
+    Go,
+    Job,
+    Ready,
+    Refused,
+    Shown,
+    Size,
+    Unreadable,
+    framed,
+    receive_answer,
+    receive_job,
+)
+from MetaCaptioner.errors import SampleError
+from MetaCaptioner.ranks import kill_when_parent_ends
+from MetaCaptioner.source import Stretch
+
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_CODECS = ("ascii", "cp1252", "latin_1", "utf_8", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "unicode_escape")
+_NEVER_NEEDED = ("av.__main__", *(f"PIL.{name}" for name in ("__main__", "report", "ImageTk", "ImageQt", "ImageShow")))
+_NEEDED_LATE = ("numpy.ma", "xml.etree.ElementTree", "statistics", "datetime", "logging", "traceback")
+_LOOK_MILLISECONDS = 2000
+_EASILY_KEPT = 2**27  # bytes that a helper may still have when it is through with a file
+
+
+def main(control: int, rank: int) -> NoReturn:
+    """The fork server: fork and end helpers as the rank says, until that is gone.
+
+    A signal to the whole process group is the rank's to act on; what is in hand is decoded to its end.
+    """
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    _load_all()
+    gc.freeze()
+    orders = socket.socket(fileno=control)
+    answer = select.poll()
+    answer.register(orders, select.POLLIN)
+    helpers: set[int] = set()
+    while os.getppid() == rank:
+        if not answer.poll(_LOOK_MILLISECONDS):
+            continue
+        data, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 1)
+        if not data:
+            break
+        order, process = ORDER.unpack(data)
+        if order == FORK:
+            process = os.fork()
+            if process == 0:
+                orders.close()
+                _be_helper(socket.socket(fileno=descriptors[0]), os.getppid())
+            helpers.add(process)
+            os.close(descriptors[0])
+            orders.sendall(ANSWER.pack(process))
+        else:
+            status = _end(process) if process in helpers else 0  # else it is none of ours, or not any more
+            helpers.discard(process)
+            orders.sendall(ANSWER.pack(status))
+    for process in helpers:
+        _end(process)
+    os._exit(0)
+
+
+def _end(process: int) -> int:
+    """Kill a helper that may be dead by itself; its status as of `os.waitstatus_to_exitcode`."""
+    os.kill(process, signal.SIGKILL)  # until it is waited for, no other process has its number
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def _load_all() -> None:
+    """Import what the libraries import only when it is needed: a helper can open no file."""
+    for name in _CODECS:
+        codecs.lookup(name)
+    packages = (*pkgutil.walk_packages(av.__path__, "av."), *pkgutil.iter_modules(PIL.__path__, "PIL."))
+    for name in (*(module.name for module in packages), *_NEEDED_LATE):
+        if name not in _NEVER_NEEDED:
+            with suppress(ImportError):  # of formats that take further libraries
+                importlib.import_module(name)
+    for compression in tifffile.COMPRESSION:
+        with suppress(KeyError):  # it knows more names than it can read
+            tifffile.TIFF.DECOMPRESSORS[compression]
+    for predictor in tifffile.PREDICTOR:
+        with suppress(KeyError):
+            tifffile.TIFF.UNPREDICTORS[predictor]
+
+
+# --- the helper
+
+
+def _be_helper(connection: socket.socket, server: int) -> NoReturn:
+    try:
+        kill_when_parent_ends(server)
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+            file.write("1000")  # where memory runs out, the kernel takes a helper and not the rank
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nowhere, descriptor)
+        _Helper(connection).serve()
+    except (EOFError, ConnectionError):
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _of_system(error: OSError) -> Unreadable | Refused:
+    if error.errno == errno.EACCES:  # not of the file, which is open: a library wanted more than it may have
+        return Refused("unexpected", f"the decoder asked for another file: {error}")
+    return Unreadable(error.errno) if error.errno else Refused("media_corrupt", str(error))
+
+
+class _LeftError(Exception):
+    """The rank does not want the file, after what it was told."""
+
+
+class _Helper:
+    """Decodes one file after another."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._memory_file = os.open("/proc/self/statm", os.O_RDONLY) if sys.platform == "linux" else None
+        self._at_first = self._memory()
+        self._lacks = sandbox.shut_in()
+        self._admitted = 0
+        self._sizes: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def serve(self) -> None:
+        """Raises EOFError where the rank is gone."""
+        self._send(Ready(self._lacks))
+        while True:
+            job, descriptor = receive_job(self._connection)
+            try:
+                pixels = self._do(job, Stretch(descriptor, job.begin, job.size))
+            except _LeftError:
+                continue
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                os.close(descriptor)
+            self._connection.sendall(pixels)
+            if self._retires:
+                return
+
+    def _do(self, job: Job, content: Stretch) -> bytes:
+        """Decode a file and tell of it; returns the pixels that are still to be sent."""
+        self._begin(job)
+        shown: Shown | Refused | Unreadable
+        pixels: bytes = b""
+        try:
+            shown, pixels = (self._picture if job.kind == "picture" else self._clip)(job, content)
+        except (picture.PictureError, SampleError) as error:
+            shown = Refused(error.kind, str(error))
+        except VideoError as error:
+            shown = Refused("media_corrupt", str(error))
+        except _LeftError:
+            raise
+        except MemoryError:
+            taken = (self._admitted or SLACK) / 2**30
+            shown = Refused("media_too_large", f"takes over {taken:.1f} GiB to decode, more than its size lets expect")
+        except OSError as error:
+            shown = _of_system(error)
+        except Exception as error:  # noqa: BLE001 what no decoder should say costs one sample
+            shown = Refused("unexpected", f"{type(error).__name__}: {error}")
+        self._retires = self._memory() - len(pixels) - self._at_first > _EASILY_KEPT
+        self._send(msgspec.structs.replace(shown, retires=self._retires))
+        return pixels
+
+    def _begin(self, job: Job) -> None:
+        self._job, self._admitted, self._retires = job, 0, False
+        self._sizes.clear()
+        self._limit_memory(0)
+        self._limit_time(job.size, 0)
+
+    def _limit_memory(self, more: int) -> None:
+        """Have all that is asked for beyond `more` bytes refused: a file may take more than its header lets expect."""
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = self._memory() + SLACK + more
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted if most < 0 else min(wanted, most), most))
+
+    def _limit_time(self, size: int, pixels: int) -> None:
+        signal.setitimer(signal.ITIMER_PROF, min(processor_seconds(size, pixels), self._job.seconds))
+
+    def _memory(self) -> int:
+        """Bytes that this process may write to. Source: proc(5), /proc/[pid]/statm."""
+        if self._memory_file is None:
+            return 0
+        return int(os.pread(self._memory_file, 256, 0).split()[5]) * resource.getpagesize()
+
+    def _send(self, message: FromHelper) -> None:
+        self._connection.sendall(framed(message))
+
+    def _ask(self, message: Size | Facts) -> Go:
+        """Tell the rank what there is, and hear what it wants; while it thinks, no time runs.
+
+        Raises:
+            _LeftError: nothing.
+        """
+        self._send(message)
+        answer = receive_answer(self._connection)
+        if not isinstance(answer, Go):
+            raise _LeftError
+        return answer
+
+    def _admit(self, width: int, height: int, memory: int) -> None:
+        if (width, height) in self._sizes and memory <= self._admitted:
+            return
+        more = memory if memory > self._admitted else 0
+        go = self._ask(Size(width, height, more))
+        self._sizes[width, height] = go.width, go.height
+        if more:
+            self._admitted = more
+            self._limit_memory(more)
+
+    # --- pictures
+
+    def _picture(self, job: Job, content: Stretch) -> tuple[Shown, bytes]:
+        def admit(kind: str, width: int, height: int, stored: int) -> None:
+            self._admit(width, height, memory_of(kind, width, height, job.size, stored))
+            self._limit_time(job.size, width * height)
+
+        def fit(width: int, height: int) -> tuple[int, int]:
+            if (width, height) not in self._sizes:
+                self._admit(width, height, self._admitted)
+            return self._sizes[width, height]
+
+        if job.size > SLACK // 4:  # its bytes alone are too many to be read unasked
+            with content.open() as file, suppress(ValueError):
+                admit("", *picture.size_by_header(file), 0)
+        data = content.read()
+        shown = picture.decode(data, job.most_pixels, fit, admit)
+        size = fit(*shown.image.size)
+        image = shown.image if shown.image.size == size else shown.image.resize(size, Image.Resampling.BICUBIC)
+        return Shown(*size, 1, hashlib.sha256(data).hexdigest(), shown.note), image.tobytes()
+
+    # --- clips
+
+    def _clip(self, job: Job, content: Stretch) -> tuple[Shown, bytes]:
+        def admit(width: int, height: int, frames: int) -> None:
+            if width * height > job.most_pixels:
+                reason = f"{width}x{height} is over {job.most_pixels:,} pixels, left undecoded (a bomb?)"
+                raise picture.PictureError("media_too_large", reason)
+            if frames and not width * height:
+                raise VideoError(f"its frames are of {width}x{height} pixels: there is nothing to see")
+            self._admit(width, height, memory_of_clip(width, height))
+            self._limit_time(job.size, width * height * frames)
+
+        def plan(facts: VideoFacts) -> Wanted:
+            told = Facts(facts.times.astype(np.float64).tobytes(), facts.duration, facts.width, facts.height)
+            go = self._ask(told)
+            return Wanted(go.indices, go.width, go.height)
+
+        clip = decoder.sample(content, plan, admit)
+        wanted = clip.wanted
+        shown = Shown(wanted.width, wanted.height, len(wanted.indices), content.hash())
+        return shown, clip.frames.tobytes()
