@@ -6,14 +6,14 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 import verify
 from PIL import Image
 
-from MetaCaptioner import captionpipeline, rank_loop
+from MetaCaptioner import captionpipeline, rank_loop, source
 from MetaCaptioner.engine import Completion, Request
 from MetaCaptioner.errors import EngineDead, SampleError, UserError
 from MetaCaptioner.media import Media, load_media
@@ -461,15 +461,15 @@ def test_two_different_failures_of_one_run_are_two_attempts(tmp_path: Path, run:
 def failing_reads(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> list[Path]:
     """Let the first so many attempts to read picture 1 fail with an error of the operating system."""
     failed: list[Path] = []
-    read = Path.open
+    read = source.open_file
 
-    def opened(path: Path, *arguments: Any, **named: Any) -> Any:
+    def opened(path: Path, root: Path | None) -> BinaryIO:
         if path.name == "1.png" and len(failed) < times:
             failed.append(path)
             raise OSError(number, os.strerror(number))
-        return read(path, *arguments, **named)
+        return read(path, root)
 
-    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(source, "open_file", opened)
     monkeypatch.setattr(rank_loop, "_PAUSES_SECONDS", (0.01, 0.01, 0.01))
     return failed
 

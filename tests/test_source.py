@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from MetaCaptioner import media, video
+from MetaCaptioner import decoding, media
+from MetaCaptioner.clip import VideoFacts, Wanted
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import MediaBudget, load_media
@@ -191,11 +192,11 @@ def test_a_clip_outside_the_root_is_not_read(tmp_path: Path) -> None:
     sample = Sample("set", 0, tmp_path / "root", "a.mp4", "video")
     assert refused(sample)[0] == "media_outside_root"
     with pytest.raises(SampleError, match="outside the root"):
-        video.sample(sample.source, first_frame)  # where it was put there since the look at it
+        decoding.clip(sample.source, BUDGET.limits, first_frame)  # where it was put there since the look at it
 
 
-def first_frame(facts: video.VideoFacts) -> video.Wanted:
-    return video.Wanted((0,), facts.width, facts.height)
+def first_frame(facts: VideoFacts) -> Wanted:
+    return Wanted((0,), facts.width, facts.height)
 
 
 @pytest.mark.timeout(60)
