@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS, Thresholds, why_unmarked
@@ -79,6 +80,13 @@ class Candidates:
         self._scores = RecordIndex(path for path, _ in result_files(scores, rank))
         self._again = [RecordIndex(path for path, _ in result_files(folder, rank)) for folder in again]
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for index in (self._scores, *self._again):
+            index.close()
+
     def of(self, record: Record) -> list[Candidate]:
         """A caption record's candidates, itself first. Those that were made instead of an earlier caption are none."""
         row = row_of(record)
@@ -150,5 +158,5 @@ def all_candidates(captions: Path, scores: Path) -> Iterator[list[Candidate]]:
     check_are_scores(scores)
     read = read_first(captions)
     for rank in dict.fromkeys(name.rank for _, name in result_files(captions)):
-        candidates = Candidates(scores, rank)
-        yield from (candidates.of(record) for _, record in read(rank))
+        with Candidates(scores, rank) as candidates:
+            yield from (candidates.of(record) for _, record in read(rank))

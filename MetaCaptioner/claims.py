@@ -166,7 +166,7 @@ class Claims:
 
         A rank does its own from the front, so what is taken from the back is what it would come to last.
         """
-        claimed = set(_names(self._folder))
+        claimed = set(os.listdir(self._folder)) if self._folder.is_dir() else set()  # noqa: PTH208 there may be many
         free = {
             owner: [number for number in range(self.count(owner)) if _name(owner, number) not in claimed]
             for owner in self._rows

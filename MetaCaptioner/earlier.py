@@ -151,8 +151,8 @@ class EarlierWork:
             if sample is not None:
                 yield self.files[rank].item(sample, stem)
 
-    def others(self) -> Iterator[Item]:
-        return iter(())
+    def take_over(self) -> Iterator[Item] | None:
+        return None
 
     def _samples(self) -> Iterator[Sample]:
         made = (self.sample_of(rank, record) for rank, _, record in self._records())

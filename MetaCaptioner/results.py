@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.file_pool import PooledFile
 from MetaCaptioner.files import write_whole
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, ENGINE_CRASH, Journal, Past
 from MetaCaptioner.record import Record, Told, glance, parse_record
@@ -105,18 +107,46 @@ def read_places(path: Path) -> Iterator[tuple[int, Told]]:
         offset += len(line)
 
 
-def read_at(path: Path, offset: int) -> Record | None:
-    """The record of the line that begins at `offset`; None where there is none (any more).
+class PlacedRecords:
+    """Files of records, each with a number from 1, and the records at their places in them."""
 
-    Raises:
-        ResultError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return parse_record(file.readline())
-    except OSError as error:
-        raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
+    _OFFSET_BITS = 44
+
+    def __init__(self) -> None:
+        self._paths: list[Path] = []
+        self._files: dict[Path, PooledFile] = {}
+
+    def add_file(self, path: Path) -> int:
+        """The number of a file."""
+        self._paths.append(path)
+        return len(self._paths)
+
+    def place(self, number: int, offset: int) -> int:
+        """What stands for the line that begins at `offset` bytes of a file; 64 bits, never 0."""
+        return number << self._OFFSET_BITS | offset
+
+    def path(self, place: int) -> Path:
+        """The file of a place."""
+        return self._paths[(place >> self._OFFSET_BITS) - 1]
+
+    def read(self, place: int) -> Record | None:
+        """The record at a place; None where there is none (any more).
+
+        Raises:
+            ResultError: its file cannot be read.
+        """
+        path, offset = self.path(place), place & (1 << self._OFFSET_BITS) - 1
+        try:
+            if path not in self._files:
+                self._files[path] = PooledFile(path)
+            return parse_record(self._files[path].line(offset))
+        except OSError as error:
+            raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
 
 
 def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
@@ -146,7 +176,7 @@ def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
 
 
 class DoneSamples:
-    """Which samples have a record: a byte for each row, up to the highest one, by dataset."""
+    """Which samples have a record, by dataset and row."""
 
     def __init__(self) -> None:
         self._rows = RowNumbers(np.bool_)
@@ -158,6 +188,9 @@ class DoneSamples:
 
     def mark(self, name: str, index: int) -> None:
         self._rows.set(name, index, True)
+
+    def mark_all(self, name: str, indexes: NDArray[np.integer]) -> None:
+        self._rows.set_all(name, indexes, True)
 
     def has(self, name: str, index: int) -> bool:
         return bool(self._rows.get(name, index))
@@ -211,7 +244,7 @@ class RankResults:
         self.node = node
         self.part = part
         self.parts = parts
-        self._open_files: dict[str, int] = {}
+        self._open_files: dict[str, PooledFile] = {}
         # Processes that share a rank hold it together and their parts alone; a process that has it all holds it alone.
         with ExitStack() as held:
             self._locks = [_lock(folder, f".Rank{rank}.lock", rank, shared=parts > 1)]
@@ -308,9 +341,9 @@ class RankResults:
         path = self.folder / str(ResultName(self.rank, self.node, stem, self.part))
         try:
             if stem not in self._open_files:
-                flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
-                self._open_files[stem] = os.open(path, flags, 0o666)
-            write_whole(self._open_files[stem], line)
+                self._open_files[stem] = PooledFile(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+            with self._open_files[stem].descriptor() as descriptor:
+                write_whole(descriptor, line)
         except OSError as error:
             raise ResultError(
                 f"result file {path}: cannot be written: {error.strerror}; what it holds is kept"
@@ -325,13 +358,14 @@ class RankResults:
             ResultError: the disk took the records, but cannot keep them.
         """
         failure: OSError | None = None
-        for descriptor in self._open_files.values():
+        for file in self._open_files.values():
             try:
-                os.fsync(descriptor)
+                with file.descriptor() as descriptor:
+                    os.fsync(descriptor)
             except OSError as error:
                 failure = error
             with suppress(OSError):
-                os.close(descriptor)
+                file.close()
         self._open_files.clear()
         self.journal.close()
         for lock in self._locks:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.record import glance, parse_record
-from MetaCaptioner.results import ResultError, ResultName, result_files
+from MetaCaptioner.results import DoneSamples, ResultError, ResultName, result_files
 from MetaCaptioner.side_by_side import side_by_side
 
 OK = 255
@@ -321,6 +321,30 @@ class Change:
     file: ResultName
     pieces: Sequence[Piece]
     anew: bool
+
+
+class BegunRows:
+    """The rows that have a record in the files of a rank, each byte of which is read once."""
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self._folder = folder
+        self._rank = rank
+        self._places: dict[Path, Place] = {}
+        self._rows = DoneSamples()
+
+    def look(self) -> DoneSamples:
+        """Read what is new; all rows so far. Where a file was written anew, rows that it has no more may be among them.
+
+        Raises:
+            ResultError: a file cannot be read.
+        """
+        for path, _ in result_files(self._folder, self._rank):
+            reading = read_on((path, self._places.get(path)))
+            if reading is not None and reading.place is not None:
+                self._places[path] = reading.place
+                for piece in reading.found.pieces:
+                    self._rows.mark_all(piece.data_name, piece.rows)
+        return self._rows
 
 
 class Tally:

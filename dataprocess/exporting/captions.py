@@ -1,7 +1,7 @@
 """Which captions are exported: found once, then given in order of dataset and row, however the result files lie."""
 
 import json
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,12 +16,10 @@ from MetaCaptioner.candidates import Candidates, best, resample_folders
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.earlier import caption_ranks, is_caption
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.record import Record, is_error, parse_record
-from MetaCaptioner.results import read_lines, result_files
+from MetaCaptioner.record import Record, is_error
+from MetaCaptioner.results import PlacedRecords, read_lines, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
 
-_OFFSET_BITS = 44
-_OPEN_FILES = 64
 _INT64 = 2**63
 
 
@@ -39,7 +37,7 @@ class Kind:
 
 
 class Captions:
-    """Caption records by their places in files, eight bytes of memory a row; of several of a sample the last counts.
+    """Caption records by their places in files, eight bytes a row, on the disk; of several of a sample the last counts.
 
     `kinds` tells of each dataset, in order of their names; `whole_ids` whether every id is a whole number of 64 bits.
     """
@@ -49,9 +47,8 @@ class Captions:
         self.has_ids = False
         self.whole_ids = True
         self._account = account
-        self._paths: list[Path] = []
-        self._places: dict[str, RowNumbers] = {}
-        self._files = _Files()
+        self._files = PlacedRecords()
+        self._places = RowNumbers(np.uint64)
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +61,7 @@ class Captions:
 
     def add_file(self, path: Path) -> int:
         """Number of a file, from 1, for `add`."""
-        self._paths.append(path)
-        return len(self._paths)
+        return self._files.add_file(path)
 
     def add(self, file: int, offset: int, record: Record) -> None:
         """Note a record whose line begins at `offset` bytes of a file."""
@@ -73,12 +69,11 @@ class Captions:
             self._account.leave_out(problem, str(record["sample_id"]))
             return
         name, index = record["data_name"], record["index"]
-        places = self._places.setdefault(name, RowNumbers(np.uint64))
         kind = self.kinds.setdefault(name, Kind())
-        if places.get(name, index):
+        if self._places.get(name, index):
             self._account.note("captions of a sample that has two; the last counts", record["sample_id"])
             kind.roots[record["root"]] -= 1
-        places.set(name, index, file << _OFFSET_BITS | offset)
+        self._places.set(name, index, self._files.place(file, offset))
         kind.roots[record["root"]] += 1
         kind.modalities.add(record["modality"])
         value = record["id"]
@@ -97,13 +92,11 @@ class Captions:
             UserError: a file is not what it was any more.
         """
         for name in self.kinds if datasets is None else datasets:
-            places = self._places[name]
-            for _, index in places.rows():
-                place = places.get(name, index)
-                path = self._paths[(place >> _OFFSET_BITS) - 1]
-                record = self._files.read(path, place & (1 << _OFFSET_BITS) - 1)
+            for index in self._places.rows_of(name):
+                place = self._places.get(name, index)
+                record = self._files.read(place)
                 if record is None or row_of(record) != (name, index):
-                    raise UserError(f"{path}: was changed while it was read; export again")
+                    raise UserError(f"{self._files.path(place)}: was changed while it was read; export again")
                 yield record
 
     def id_of(self, record: Record) -> int | str | None:
@@ -126,29 +119,6 @@ def _problem(record: Record) -> str | None:
         return "records that name no picture or clip"
     lacking = [name for name in ("id", "root", "task") if name not in record]
     return f"records without the field {lacking[0]!r}" if lacking else None
-
-
-class _Files:
-    """Open files to read lines of, the most recently used ones."""
-
-    def __init__(self) -> None:
-        self._open: OrderedDict[Path, BinaryIO] = OrderedDict()
-
-    def read(self, path: Path, offset: int) -> Record | None:
-        try:
-            file = self._open.pop(path, None) or path.open("rb")
-            self._open[path] = file
-            if len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-            file.seek(offset)
-            return parse_record(file.readline())
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-    def close(self) -> None:
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
 
 
 def placed_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]:
