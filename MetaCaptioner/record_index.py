@@ -47,6 +47,10 @@ class RecordIndex:
         place = self._places.get(name, index)
         return None if place == 0 else self._records.read(place)
 
+    def path(self, name: str, index: int) -> Path:
+        """The file of a record that is there."""
+        return self._records.path(self._places.get(name, index))
+
     def rows_of(self, name: str) -> Iterator[int]:
         """The rows of a dataset that have a record."""
         return self._places.rows_of(name)
