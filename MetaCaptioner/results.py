@@ -195,6 +195,14 @@ class DoneSamples:
     def has(self, name: str, index: int) -> bool:
         return bool(self._rows.get(name, index))
 
+    def have(self, name: str, indexes: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which of many rows are done, in their order."""
+        return self._rows.get_all(name, indexes).astype(np.bool_)
+
+    def without(self, name: str, start: int, end: int) -> Iterator[int]:
+        """Those of the rows `start <= index < end` that are not done."""
+        return self._rows.without(name, start, end)
+
     def count(self, name: str, start: int, end: int) -> int:
         """How many of the rows `start <= index < end` are done."""
         return self._rows.count(name, start, end)

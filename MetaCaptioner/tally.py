@@ -323,6 +323,24 @@ class Change:
     anew: bool
 
 
+def recorded_rows(folder: Path, rank: int, only_ok: bool) -> Iterator[tuple[str, Rows]]:
+    """(dataset, rows) of the records in the files of a rank, or of those that are ok, some hundred at a time.
+
+    Raises:
+        ResultError: a file cannot be read.
+    """
+    for path, _ in result_files(folder, rank):
+        try:
+            with path.open("rb") as file:
+                for block, end in _blocks(file.fileno(), 0, os.fstat(file.fileno()).st_size):
+                    found = Found()
+                    _count(block, end, found)
+                    for piece in found.pieces:
+                        yield piece.data_name, piece.rows[piece.endings == OK] if only_ok else piece.rows
+        except OSError as error:
+            raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
+
+
 class BegunRows:
     """The rows that have a record in the files of a rank, each byte of which is read once."""
 
