@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,9 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.leftovers import NEW, OLD, new_file, new_folder, remove_left
 from MetaCaptioner.terminal import say
-
-_SHOWN_LETTERS = 40
 
 
 class NotWritten(UserError):
@@ -28,12 +26,11 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
     Raises:
         NotWritten: it cannot be written; the message begins with `what`. An earlier file at `path` is then untouched.
     """
-    # Process numbers repeat from machine to machine; the folder may be shared by many.
-    # Its name leaves room for the longest that file systems take.
-    temporary = path.with_name(f".{path.name[:_SHOWN_LETTERS]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        temporary, opened = new_file(path)
+        with opened as file:
             yield file
             if sync:
                 file.flush()
@@ -43,7 +40,8 @@ def atomic_write(path: Path, what: str, sync: bool = True) -> Iterator[BinaryIO]
         raise NotWritten(f"{what} {path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
-            temporary.unlink()
+            if temporary is not None:
+                temporary.unlink()
 
 
 def write_whole(descriptor: int, line: bytes) -> None:
@@ -67,29 +65,42 @@ def write_whole(descriptor: int, line: bytes) -> None:
 def atomic_folder(path: Path, what: str, replaced_if: str | None = None) -> Iterator[Path]:
     """A folder to fill that takes the place of `path` when the block ends without an exception.
 
-    A folder with a file of the name `replaced_if` in it is replaced; any other must be empty or not there.
+    A folder with a file of the name `replaced_if` in it is replaced; any other must be empty or not there. What killed
+    processes have left of such a folder is taken away.
 
     Raises:
         NotWritten: it cannot be written, or something is there already; that is then untouched.
     """
     whole = path.absolute()
-    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-    temporary, old = (whole.with_name(f".{whole.name}.{unique}.{kind}") for kind in ("tmp", "old"))
     try:
+        remove_left(whole)
         if whole.exists() and not whole.is_dir():
             raise NotWritten(f"{what} {path}: is a file")
         if whole.exists() and any(whole.iterdir()) and not (replaced_if and (whole / replaced_if).is_file()):
             raise NotWritten(f"{what} {path}: something else is there already; name another place")
-        temporary.mkdir(parents=True)
-        yield temporary
-        if whole.exists():
-            whole.rename(old)
-        temporary.rename(whole)
-        shutil.rmtree(old, ignore_errors=True)
+        temporary, hold = new_folder(whole)
+        try:
+            (temporary / NEW).mkdir()
+            yield temporary / NEW
+            _change_places(temporary, whole)
+        finally:
+            if whole.exists() or not (temporary / OLD).exists():
+                shutil.rmtree(temporary, ignore_errors=True)
+            os.close(hold)
     except OSError as error:
         raise NotWritten(f"{what} {path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _change_places(temporary: Path, whole: Path) -> None:
+    """Put what was made in its place; where that fails, what was there before is there again."""
+    if whole.exists():
+        whole.rename(temporary / OLD)
+    try:
+        (temporary / NEW).rename(whole)
+    except OSError:
+        if (temporary / OLD).exists():
+            (temporary / OLD).rename(whole)
+        raise
 
 
 @contextmanager

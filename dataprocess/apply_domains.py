@@ -19,6 +19,7 @@ import _repository  # noqa: F401
 from MetaCaptioner.annotation import AnnotationFile
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
+from MetaCaptioner.leftovers import remove_left
 from MetaCaptioner.metafile import Dataset, read_metafile
 from MetaCaptioner.named_media import OTHER_MEDIA, RowMedia, of_record
 from MetaCaptioner.Prompt import load_prompts
@@ -92,6 +93,7 @@ def apply(
     routed = uncertain = written = 0
     with closing(AnnotationFile(dataset.annotation)) as annotation:
         _check_media(name, RowMedia(annotation), routes)
+        remove_left(output)
         with atomic_write(output, "annotation file") as file:
             for index, row in annotation.rows(0, len(annotation)):
                 route = routes.of(name, index)

@@ -24,6 +24,7 @@ from MetaCaptioner.captionpipeline import STAGE as CAPTION_STAGE
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
+from MetaCaptioner.leftovers import remove_left
 from MetaCaptioner.record import Record, is_without_media
 from MetaCaptioner.results import DoneSamples, result_files
 from MetaCaptioner.rows import row_of
@@ -122,6 +123,8 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
         (output / SUMMARY).unlink(missing_ok=True)  # written last, it tells that the other two belong together
     except OSError as error:
         raise UserError(f"output {output}: cannot be written: {error.strerror or error}") from error
+    for path in (kept_path, rejected_path):
+        remove_left(path)
     with atomic_write(kept_path, "output") as kept, atomic_write(rejected_path, "output") as rejected:
         for candidates in all_candidates(captions, scores):
             if is_without_media(candidates[0].record):

@@ -16,6 +16,7 @@ from exporting.names import ACCOUNT_FILE, file_names
 from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
+from MetaCaptioner.leftovers import remove_left
 from MetaCaptioner.record import Record
 from MetaCaptioner.source import MediaSource
 
@@ -81,6 +82,7 @@ class Job:
 
     def _free_place(self) -> Path:
         assert self.output is not None
+        remove_left(self.output)
         taken = self.output.is_file() or (self.output.is_dir() and any(self.output.iterdir()))
         if taken and not self.overwrite:
             raise UserError(f"{self.output} is there already; --overwrite replaces an earlier export")
