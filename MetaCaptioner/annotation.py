@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.annotation_kind import large_object, only_object, other_kind
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.file_pool import PooledFile
 from MetaCaptioner.files import NotWritten, atomic_write
 from MetaCaptioner.json_text import NOT_PLAIN_JSON, from_json
 from MetaCaptioner.locks import held_alone
-from MetaCaptioner.opening import open_file
 
 INDEXED_FROM_BYTES = 32 * 2**20
 _BLOCK_BYTES = 64 * 2**10
@@ -63,13 +63,13 @@ class AnnotationFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = open_file(path)
-            status = os.fstat(self._file.fileno())
+            self._file = PooledFile(path)
         except (OSError, ValueError) as error:  # a ValueError: the name can be no file's
             reason = str(error.strerror if isinstance(error, OSError) else error)
             if isinstance(error, IsADirectoryError):
                 reason += " (make rows of what is in it: python dataprocess/build_metafile.py --format folder …)"
             raise BrokenAnnotation(f"annotation file {path}: cannot be read: {reason}") from error
+        status = self._file.status
         if status.st_size == 0:
             raise BrokenAnnotation(f"annotation file {path}: is empty")
         self._size = status.st_size
@@ -131,7 +131,7 @@ class AnnotationFile:
 
     def _read(self, count: int, offset: int) -> bytes:
         try:
-            return os.pread(self._file.fileno(), count, offset)
+            return self._file.read(count, offset)
         except OSError as error:
             raise BrokenAnnotation(f"annotation file {self.path}: cannot be read: {error.strerror}") from error
 

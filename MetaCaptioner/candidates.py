@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Self
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.judge import DIMENSIONS, Thresholds, why_unmarked
@@ -80,6 +81,13 @@ class Candidates:
         again = resample_folders(scores).values() if folders is None else folders
         self._scores = RecordIndex(path for path, _ in result_files(scores, rank))
         self._again = [RecordIndex(path for path, _ in result_files(folder, rank)) for folder in again]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for index in (self._scores, *self._again):
+            index.close()
 
     def of(self, record: Record) -> list[Candidate]:
         """A caption record's candidates, itself first. Those that were made instead of an earlier caption are none."""
@@ -161,7 +169,7 @@ def all_candidates(captions: Path, scores: Path, once: Once | None = None) -> It
     check_are_scores(scores)
     once = once or once_in(captions)
     for rank, files in groupby(result_files(captions), lambda file: file[1].rank):
-        candidates = Candidates(scores, rank)
-        for path, _ in files:
-            counted = (one for one in read_records(path) if once.counts(path, row_of(one), not is_error(one)))
-            yield from (candidates.of(record) for record in counted)
+        with Candidates(scores, rank) as candidates:
+            for path, _ in files:
+                counted = (one for one in read_records(path) if once.counts(path, row_of(one), not is_error(one)))
+                yield from (candidates.of(record) for record in counted)

@@ -19,8 +19,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
+
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.plan_file import PlanRow, fingerprint
+from MetaCaptioner.rows import RowNumbers
 
 FOLDER = "claims"
 _SIZE = "chunk"
@@ -178,12 +181,20 @@ class Claims:
         for rank in sorted(map(int, _names(self._folder / _TAKERS, _NUMBER))):
             yield from self.taken_over(rank)
 
+    def takers(self) -> RowNumbers:
+        """Of the rows of chunks that have been taken over the ranks that have them, plus 1."""
+        ranks = RowNumbers(np.int32)
+        for chunk in self.moved():
+            for row in chunk.rows:
+                ranks.set_all(row.data_name, np.arange(row.start_idx, row.end_idx), chunk.rank + 1)
+        return ranks
+
     def unclaimed(self) -> Iterator[Chunk]:
         """The chunks that nobody has claimed: of the rank with the most of them first, its last one first.
 
         A rank does its own from the front, so what is taken from the back is what it would come to last.
         """
-        claimed = set(_names(self._folder, _CHUNK_NAME))
+        claimed = set(os.listdir(self._folder)) if self._folder.is_dir() else set()  # noqa: PTH208 there may be many
         free = {
             owner: [number for number in range(self.count(owner)) if _name(owner, number) not in claimed]
             for owner in self._rows

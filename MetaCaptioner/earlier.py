@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MetaCaptioner.candidates import Read
 from MetaCaptioner.domains import Modality
@@ -16,7 +17,7 @@ from MetaCaptioner.named_media import mark, named_in
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank, assigned_ranks
 from MetaCaptioner.record import Record, is_error, may_yet_succeed, told_of
-from MetaCaptioner.results import result_files
+from MetaCaptioner.results import DoneSamples, result_files
 from MetaCaptioner.rows import RowNumbers, caption_hash, row_of
 from MetaCaptioner.source import tar_place
 from MetaCaptioner.work import Item, RankFiles, check_root, open_results
@@ -27,6 +28,8 @@ _PROBED_CAPTIONS = 1000
 _ROUTED = ("task_confidence", "subdomain", "runner_up")
 _NO_CAPTION = 1  # in place of a caption's hash
 
+ToDo = Callable[[int], Iterator[tuple[str, NDArray[np.integer]]]]
+"""(dataset, rows) of the earlier records of a rank that are samples, found without a look into each of them."""
 SampleOf = Callable[[int, Record], Sample | None]
 """What is to be done for an earlier record of a rank: (rank, record) -> sample, or None for nothing."""
 
@@ -119,14 +122,15 @@ class EarlierWork:
     """Rank of the records -> (this process's turn, number of processes that share it)."""
     files: Mapping[int, RankFiles]
     folder: Path
+    to_do: ToDo | None = None
     problems: list[str] = field(default_factory=list)
     taken_over: int = 0
 
     def __post_init__(self) -> None:
         self._total = self._pending = 0
-        for rank, _, record in self._wanted():
-            self._total += 1
-            self._pending += not self.files[rank].done.has(record["data_name"], record["index"])
+        for rank, name, rows in self._wanted():
+            self._total += len(rows)
+            self._pending += len(rows) - int(np.count_nonzero(self.files[rank].done.have(name, rows)))
         probed: dict[tuple[str, Path], list[Sample]] = {}
         for sample in islice(self._samples(), _PROBED_CAPTIONS if self._pending else 0):
             if sample.problem is None and sample.unseen is None:
@@ -151,15 +155,27 @@ class EarlierWork:
             if sample is not None:
                 yield self.files[rank].item(sample, stem)
 
-    def others(self) -> Iterator[Item]:
-        return iter(())
+    def take_over(self) -> Iterator[Item] | None:
+        return None
 
     def _samples(self) -> Iterator[Sample]:
         made = (self.sample_of(rank, record) for rank, _, record in self._records())
         return (sample for sample in made if sample is not None)
 
-    def _wanted(self) -> Iterator[tuple[int, str, Record]]:
-        return (found for found in self._records() if self.sample_of(found[0], found[2]) is not None)
+    def _wanted(self) -> Iterator[tuple[int, str, NDArray[np.integer]]]:
+        """(rank, dataset, rows) of the earlier records that are this process's and of which something is to be made."""
+        if self.to_do is None:
+            for rank, _, record in self._records():
+                if self.sample_of(rank, record) is not None:
+                    yield rank, record["data_name"], np.array([record["index"]])
+            return
+        for rank, (turn, processes) in self.shares.items():
+            counted = DoneSamples()  # a sample with several records is one
+            for name, found in self.to_do(rank):
+                rows = np.unique(found[found % processes == turn])
+                rows = rows[~counted.have(name, rows)]
+                counted.mark_all(name, rows)
+                yield rank, name, rows
 
     def _records(self) -> Iterator[tuple[int, str, Record]]:
         """(rank, annotation stem, record) of the earlier records that are this process's."""
@@ -191,6 +207,8 @@ class Earlier:
     expected: Expected
     output: Path
     allow_outside_root: bool
+    to_do: ToDo | None = None
+    """Counts what is to be done of a rank, where that can be told faster than by making every sample."""
 
     def open(self, rank: Rank, retry_errors: bool, stack: ExitStack, sample_of: SampleOf) -> EarlierWork:
         """The records that fall to this process. What was made from captions that have since changed is taken out.
@@ -216,7 +234,7 @@ class Earlier:
             sample = sample_of(number, record)
             return sample and replace(sample, allow_outside_root=self.allow_outside_root)
 
-        return EarlierWork(self.read, permitted, shares, files, self.output)
+        return EarlierWork(self.read, permitted, shares, files, self.output, self.to_do)
 
 
 def some_records(folder: Path, read: Read) -> list[Record]:

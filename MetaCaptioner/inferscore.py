@@ -4,7 +4,7 @@ python -m MetaCaptioner.inferscore --data-folder Output/Caption --model M [--res
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from MetaCaptioner.record import Record
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.stage import Stage, run_stage
 from MetaCaptioner.supervise import run_supervised
+from MetaCaptioner.tally import Rows, recorded_rows
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Generate, base_texts
 
@@ -74,7 +75,11 @@ def open_work(
     captions = arguments.data_folder
     read = read_first(captions)
     check_are_captions(captions, read)
-    work = Earlier(captions, read, expected, resample.score_folder(arguments), options.allow_outside_root)
+
+    def to_do(number: int) -> Iterator[tuple[str, Rows]]:
+        return recorded_rows(captions, number, only_ok=True)
+
+    work = Earlier(captions, read, expected, resample.score_folder(arguments), options.allow_outside_root, to_do)
     return work.open(rank, options.retry_errors, stack, to_score)
 
 

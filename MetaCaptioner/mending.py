@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from MetaCaptioner.claims import Claims
-from MetaCaptioner.expected import expected_rows
-from MetaCaptioner.files import atomic_write, sync_folder
+from MetaCaptioner.expected import NOBODY, expected_rows
+from MetaCaptioner.files import atomic_write
+from MetaCaptioner.in_place import sync_folder
 from MetaCaptioner.json_text import to_json
 from MetaCaptioner.locks import check_kept, held_alone
 from MetaCaptioner.once import Once
@@ -76,14 +77,11 @@ def mend(folder: Path, rank_of: RankOf = lambda row: -1, single_launch: bool = F
 def ranks_by_plan(folder: Path, rows: Sequence[PlanRow]) -> RankOf:
     """The ranks that a plan gives the samples to, and, in its result folder, those that have taken them over."""
     rows = without_overlaps(rows)
-    ranks = {name: of.ranks for name, of in expected_rows(rows).items()}
-    for chunk in Claims(folder, rows).moved():
-        for row in chunk.rows:
-            ranks[row.data_name][row.start_idx : row.end_idx] = chunk.rank
+    expected, takers = expected_rows(rows), Claims(folder, rows).takers()
 
     def rank_of(row: Row) -> int:
-        of = ranks.get(row[0], ())
-        return int(of[row[1]]) if row[1] < len(of) else -1
+        planned = expected[row[0]].rank(row[1]) if row[0] in expected else NOBODY
+        return takers.get(*row) - 1 if takers.get(*row) else planned
 
     return rank_of
 

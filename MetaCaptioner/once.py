@@ -18,7 +18,7 @@ class Once:
     With `prefers` one that it prefers goes before others that are ok, or have failed, as well; it is asked with the
     file and the row of a record.
 
-    The records of `paths` are shown to it in their order. Two bytes of memory a row. The files are read through by
+    The records of `paths` are shown to it in their order. Two bytes a row on the disk. The files are read through by
     `read` when the first record is met that a later one might beat.
     """
 

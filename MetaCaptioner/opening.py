@@ -80,7 +80,7 @@ def _open(path: str, flags: int, root: Path | None) -> int:
     """Look a place up without opening what is there, look at it, then open that (open(2), O_PATH; proc(5))."""
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        _check_kind(os.fstat(found).st_mode, path)
+        check_kind(os.fstat(found).st_mode, path)
         itself = f"/proc/self/fd/{found}"
         if root is not None and not _is_really_in(place := os.readlink(itself), root):  # noqa: PTH115 (a text is faster)
             raise OutsideRoot(errno.EPERM, f"lies outside the root {root}, at {place}", path)
@@ -92,7 +92,12 @@ def _open(path: str, flags: int, root: Path | None) -> int:
         os.close(found)
 
 
-def _check_kind(mode: int, path: str) -> None:
+def check_kind(mode: int, path: str) -> None:
+    """Refuse what is no file, by its mode.
+
+    Raises:
+        NotAFile, IsADirectoryError: that.
+    """
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(mode):

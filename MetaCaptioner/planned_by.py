@@ -17,11 +17,10 @@ from functools import cached_property
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.expected import expected_rows
+from MetaCaptioner.expected import NOBODY, expected_rows
 from MetaCaptioner.files import NotWritten, atomic_write, restated
 from MetaCaptioner.json_text import NOT_PLAIN_JSON
 from MetaCaptioner.locks import held_alone
@@ -257,31 +256,22 @@ def _progress(folder: Path, plan: Path, said: FolderPlan) -> tuple[int, int]:
         return 0, said.samples
     done = done_samples(folder)
     expected = expected_rows(rows)
-    counted = (
-        int(np.sum([done.has(name, int(row)) for row in np.flatnonzero(one.ranks >= 0)]))
-        for name, one in expected.items()
-    )
-    return sum(counted), sum(int((one.ranks >= 0).sum()) for one in expected.values())
+    shards = [(name, start, end) for name, one in expected.items() for start, end, _ in one.shards]
+    return sum(done.count(*shard) for shard in shards), sum(end - start for _, start, end in shards)
 
 
 def _lie_elsewhere(folder: Path, rows: Sequence[PlanRow]) -> bool:
     """Whether records of what a plan gives one rank are in the files of another that has not taken it over."""
     if not result_files(folder):
         return False
-    ranks = {name: expected.ranks for name, expected in expected_rows(rows).items()}
-    takers = {name: planned.copy() for name, planned in ranks.items()}
-    for chunk in Claims(folder, rows).moved():
-        for row in chunk.rows:
-            takers[row.data_name][row.start_idx : row.end_idx] = row.assign_rank
+    expected, takers = expected_rows(rows), Claims(folder, rows).takers()
     for path, file in result_files(folder):
         for _, _, told in read_glances(path):
-            planned = None if told is None else ranks.get(str(told.data_name))
-            if told is None or planned is None or told.index is None or not 0 <= told.index < len(planned):
+            row = None if told is None else told.row
+            if row is None or row[0] not in expected:
                 continue
-            if planned[told.index] >= 0 and file.rank not in (
-                int(planned[told.index]),
-                int(takers[str(told.data_name)][told.index]),
-            ):
+            planned = expected[row[0]].rank(row[1])
+            if planned not in (NOBODY, file.rank) and takers.get(*row) != file.rank + 1:
                 return True
     return False
 

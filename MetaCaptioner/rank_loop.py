@@ -29,6 +29,8 @@ from MetaCaptioner.workflow import Agent, Generate
 
 RunSample = Callable[[Sample, Media, Generate], Awaitable[Record]]
 """A stage's part in the loop: what it adds to the record of a sample."""
+TakeOver = Callable[[], Iterable[Item] | None]
+"""Takes over some samples of other ranks, None if there are no more. It is called in a thread, for it may take long."""
 
 _WORTH_ANOTHER_TRY = ("empty_output", "degenerate_output")
 _TRIES = 2
@@ -116,11 +118,11 @@ class RankLoop:
         self._deadline: float | None = None
         self.tally = Tally()
 
-    async def run(self, items: Iterable[Item], others: Iterable[Item] = ()) -> Tally:
-        """Work through `items`, then `others`, until they end, a signal comes, or the rank cannot go on.
+    async def run(self, items: Iterable[Item], take_over: TakeOver = lambda: None) -> Tally:
+        """Work through `items`, then what can be taken over, until that ends, a signal comes, or the rank cannot go on.
 
-        The first of `others` is asked for once half of what was in flight is done. A rank that has begun a little later
-        is not slow, and has its own in flight by then.
+        The first is taken over once half of what was in flight is done. A rank that has begun a little later is not
+        slow, and has its own in flight by then.
 
         Raises:
             ResultError: a record could not be written.
@@ -133,8 +135,8 @@ class RankLoop:
         try:
             await self._admit(items)
             await self._drain(len(self._running) // 2)
-            if not self._over():
-                await self._admit(others)
+            while not self._over() and (taken := await asyncio.to_thread(take_over)) is not None:
+                await self._admit(taken)
             await self._drain()
         finally:
             tasks = [reporter, *self._running]

@@ -1,21 +1,24 @@
-"""Finds the record of a sample in result files without holding the records in memory."""
+"""Finds the record of a sample in result files: the one way in which records are joined with scores and routes.
 
-from collections.abc import Iterable
+Neither the records nor their places are held in memory, and few of the files are open at a time.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from MetaCaptioner.record import Record
-from MetaCaptioner.results import read_at, read_places
+from MetaCaptioner.record import Record, Told
+from MetaCaptioner.results import PlacedRecords, read_places
 from MetaCaptioner.rows import RowNumbers
 
-_OFFSET_BITS = 44
 _OK = 1 << 63
 """Set in the place of a record that is ok."""
 
 
 class RecordIndex:
-    """The records of some result files by sample, eight bytes of memory a row.
+    """The records of some result files by sample, eight bytes a row on the disk. `wanted` says which count at all.
 
     Of several of a sample the first that is ok counts, or else the first.
 
@@ -23,16 +26,22 @@ class RecordIndex:
         ResultError: a file cannot be read.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._paths = tuple(paths)
+    def __init__(self, paths: Iterable[Path], wanted: Callable[[Told], bool] = lambda told: True) -> None:
+        self._records = PlacedRecords()
         self._places = RowNumbers(np.uint64)
-        for number, path in enumerate(self._paths, start=1):
+        for path in paths:
+            number = self._records.add_file(path)
             for offset, told in read_places(path):
-                if (row := told.row) is None:
-                    continue
+                row = told.row if wanted(told) else None
                 ok = _OK if told.status == "ok" else 0
-                if self._places.get(*row) < max(ok, 1):  # there is none yet, or one that failed
-                    self._places.set(*row, ok | number << _OFFSET_BITS | offset)
+                if row is not None and self._places.get(*row) < max(ok, 1):  # there is none yet, or one that failed
+                    self._places.set(*row, ok | self._records.place(number, offset))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def get(self, name: str, index: int) -> Record | None:
         """The record of a sample; None where there is none.
@@ -40,7 +49,19 @@ class RecordIndex:
         Raises:
             ResultError: its file cannot be read any more.
         """
-        place = self._places.get(name, index) & ~_OK
-        if place == 0:
-            return None
-        return read_at(self._paths[(place >> _OFFSET_BITS) - 1], place & (1 << _OFFSET_BITS) - 1)
+        place = self._place(name, index)
+        return None if place == 0 else self._records.read(place)
+
+    def path(self, name: str, index: int) -> Path:
+        """The file of a record that is there."""
+        return self._records.path(self._place(name, index))
+
+    def rows_of(self, name: str) -> Iterator[int]:
+        """The rows of a dataset that have a record."""
+        return self._places.rows_of(name)
+
+    def close(self) -> None:
+        self._records.close()
+
+    def _place(self, name: str, index: int) -> int:
+        return self._places.get(name, index) & ~_OK

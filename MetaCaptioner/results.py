@@ -1,5 +1,6 @@
 """`Rank*_node*_*.jsonl`: append, recover, read back. The only module that opens result files."""
 
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -11,10 +12,13 @@ from typing import Self
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from MetaCaptioner.errors import ENGINE_CRASH
 from MetaCaptioner.errors import ResultError as ResultError
-from MetaCaptioner.files import NotWritten, atomic_write, shortened, sync_folder, write_whole
+from MetaCaptioner.file_pool import PooledFile
+from MetaCaptioner.files import NotWritten, atomic_write, shortened, write_whole
+from MetaCaptioner.in_place import sync_folder
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, Journal, Past
 from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
 from MetaCaptioner.locks import is_at
@@ -27,6 +31,7 @@ from MetaCaptioner.torn import is_torn, what_is_wrong
 _NAME = re.compile(r"Rank(?P<rank>\d+)_node(?P<node>\d+)_(?P<stem>.+?)(?:~(?P<part>\d+))?\.jsonl", re.DOTALL)
 _PART = re.compile(r"~\d+$")
 PATTERN = "Rank*_node*_*.jsonl"
+_GONE = {errno.ENOENT, errno.ESTALE}  # of a file that was there
 _LONGEST_STEM_BYTES = 100  # file systems take names of 255, some of 143; rank, node, part and suffix stand around it
 
 
@@ -156,18 +161,46 @@ def check_torn(path: Path, number: int, line: bytes) -> None:
         raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
 
 
-def read_at(path: Path, offset: int) -> Record | None:
-    """The record of the line that begins at `offset`; None where there is none (any more).
+class PlacedRecords:
+    """Files of records, each with a number from 1, and the records at their places in them."""
 
-    Raises:
-        ResultError: the file cannot be read.
-    """
-    try:
-        with open_file(path) as file:
-            file.seek(offset)
-            return parse_record(file.readline())
-    except OSError as error:
-        raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
+    _OFFSET_BITS = 44
+
+    def __init__(self) -> None:
+        self._paths: list[Path] = []
+        self._files: dict[Path, PooledFile] = {}
+
+    def add_file(self, path: Path) -> int:
+        """The number of a file."""
+        self._paths.append(path)
+        return len(self._paths)
+
+    def place(self, number: int, offset: int) -> int:
+        """What stands for the line that begins at `offset` bytes of a file; 64 bits, never 0."""
+        return number << self._OFFSET_BITS | offset
+
+    def path(self, place: int) -> Path:
+        """The file of a place."""
+        return self._paths[(place >> self._OFFSET_BITS) - 1]
+
+    def read(self, place: int) -> Record | None:
+        """The record at a place; None where there is none (any more).
+
+        Raises:
+            ResultError: its file cannot be read.
+        """
+        path, offset = self.path(place), place & (1 << self._OFFSET_BITS) - 1
+        try:
+            if path not in self._files:
+                self._files[path] = PooledFile(path)
+            return parse_record(self._files[path].line(offset))
+        except OSError as error:
+            raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
 
 
 def recover(path: Path) -> int:
@@ -214,7 +247,7 @@ def rewrite(path: Path, keep: Callable[[Record], bool]) -> int:
 
 
 class DoneSamples:
-    """Which samples have a record: a byte for each row, up to the highest one, by dataset."""
+    """Which samples have a record, by dataset and row."""
 
     def __init__(self) -> None:
         self._rows = RowNumbers(np.bool_)
@@ -227,8 +260,19 @@ class DoneSamples:
     def mark(self, name: str, index: int) -> None:
         self._rows.set(name, index, True)
 
+    def mark_all(self, name: str, indexes: NDArray[np.integer]) -> None:
+        self._rows.set_all(name, indexes, True)
+
     def has(self, name: str, index: int) -> bool:
         return bool(self._rows.get(name, index))
+
+    def have(self, name: str, indexes: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which of many rows are done, in their order."""
+        return self._rows.get_all(name, indexes).astype(np.bool_)
+
+    def without(self, name: str, start: int, end: int) -> Iterator[int]:
+        """Those of the rows `start <= index < end` that are not done."""
+        return self._rows.without(name, start, end)
 
     def count(self, name: str, start: int, end: int) -> int:
         """How many of the rows `start <= index < end` are done."""
@@ -265,7 +309,7 @@ class RankResults:
         self.part = part
         self.parts = parts
         self.single_launch = single_launch
-        self._open_files: dict[str, int] = {}
+        self._open_files: dict[str, PooledFile] = {}
         with ExitStack() as held:
             self.lock = held.enter_context(RankLock(folder, rank, part, parts, single_launch))
             self.repaired = sum(recover(path) for path in self.files())
@@ -356,13 +400,15 @@ class RankResults:
         self.lock.check()
         try:
             if stem not in self._open_files:
-                flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
-                self._open_files[stem] = os.open(path, flags, 0o666)
+                self._open_files[stem] = PooledFile(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
                 sync_folder(self.folder)
-            if not is_at(self._open_files[stem], path):
-                raise self._gone(path)
-            write_whole(self._open_files[stem], line)
+            with self._open_files[stem].descriptor() as descriptor:
+                if not is_at(descriptor, path):
+                    raise self._gone(path)
+                write_whole(descriptor, line)
         except OSError as error:
+            if error.errno in _GONE and stem in self._open_files:
+                raise self._gone(path) from error
             raise ResultError(
                 f"result file {path}: cannot be written: {error.strerror}; what it holds is kept"
             ) from error
@@ -383,15 +429,20 @@ class RankResults:
             ResultError: the disk took the records, but cannot keep them; or nobody would find them.
         """
         failure: OSError | None = None
-        paths = {self._path(stem): descriptor for stem, descriptor in self._open_files.items()}
-        gone = [path for path, descriptor in paths.items() if not is_at(descriptor, path)]
-        for descriptor in self._open_files.values():
+        gone = []
+        for stem, file in self._open_files.items():
             try:
-                os.fsync(descriptor)
+                with file.descriptor() as descriptor:
+                    if not is_at(descriptor, self._path(stem)):
+                        gone.append(self._path(stem))
+                    os.fsync(descriptor)
             except OSError as error:
-                failure = error
+                if error.errno in _GONE:
+                    gone.append(self._path(stem))
+                else:
+                    failure = error
             with suppress(OSError):
-                os.close(descriptor)
+                file.close()
         self._open_files.clear()
         self.journal.close()
         self.lock.close()

@@ -6,7 +6,7 @@ the kind `bad_source`. It is done again once the earlier caption has been made, 
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from MetaCaptioner.Prompt import Prompts
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.record import Record, is_error, is_without_media, told_error
+from MetaCaptioner.tally import Rows, recorded_rows
 from MetaCaptioner.work import Work
 from MetaCaptioner.workflow import Workflow, earlier_texts, is_earlier_text
 
@@ -51,7 +52,11 @@ def open_second_pass(
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
     check_uses_earlier(prompts, options.prompts_dir)
-    earlier = Earlier(folder, read, expected, arguments.output_dir, options.allow_outside_root)
+
+    def to_do(number: int) -> Iterator[tuple[str, Rows]]:
+        return recorded_rows(folder, number, only_ok=False)
+
+    earlier = Earlier(folder, read, expected, arguments.output_dir, options.allow_outside_root, to_do)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
     show_those_of(folder, arguments.output_dir)
     return work

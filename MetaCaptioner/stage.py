@@ -233,7 +233,7 @@ class _RankRun:
                 loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._vitals)
                 account.begin_work(loop.tally)
                 if self._options.max_samples is None:
-                    await loop.run(work.items(), _added(work.others(), bar))
+                    await loop.run(work.items(), lambda: _added(work.take_over(), bar))
                 else:
                     await loop.run(islice(work.items(), pending))
         return account.run()
@@ -299,11 +299,14 @@ def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool) -> Engine:
         raise
 
 
-def _added(others: Iterator[Item], bar: "tqdm[NoReturn]") -> Iterator[Item]:
-    """The items, each on top of the bar's total."""
-    for item in others:
+def _added(taken: Iterator[Item] | None, bar: "tqdm[NoReturn]") -> Iterator[Item] | None:
+    """The items, if there are any, each on top of the bar's total."""
+
+    def add(item: Item) -> Item:
         bar.total = (bar.total or 0) + 1
-        yield item
+        return item
+
+    return None if taken is None else map(add, taken)
 
 
 def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":

@@ -75,7 +75,12 @@ class Standing:
 
     def __init__(self, rows: Sequence[PlanRow], folder: Path) -> None:
         rows = without_overlaps(rows)
-        self._expected = expected_rows(rows)
+        expected = expected_rows(rows)
+        # By dataset, of each row the rank that has to do it (-1: none), and whether it must have a record.
+        self._ranks = {name: of.each_rank() for name, of in expected.items()}
+        self._recorded = {name: self._ranks[name] >= 0 for name in expected}
+        for name, of in expected.items():
+            self._recorded[name][:] |= of.all_recorded
         self._shards: dict[int, list[PlanRow]] = {rank: [] for rank in sorted({row.assign_rank for row in rows})}
         for row in rows:
             self._shards[row.assign_rank].append(row)
@@ -88,8 +93,8 @@ class Standing:
 
     def _clear(self) -> None:
         # By dataset, how each row ended (0: not yet): in any file, and in those of the rank that the plan gives it to.
-        self._anywhere = {name: np.zeros(len(of.ranks), dtype=np.uint8) for name, of in self._expected.items()}
-        self._own = {name: np.zeros(len(of.ranks), dtype=np.uint8) for name, of in self._expected.items()}
+        self._anywhere = {name: np.zeros(len(ranks), dtype=np.uint8) for name, ranks in self._ranks.items()}
+        self._own = {name: np.zeros(len(ranks), dtype=np.uint8) for name, ranks in self._ranks.items()}
         self._records = self._outside = 0
 
     def look(self) -> set[int]:
@@ -120,7 +125,7 @@ class Standing:
                 continue
             self._moved.add(chunk.name)
             for row in chunk.rows:
-                self._expected[row.data_name].ranks[row.start_idx : row.end_idx] = chunk.rank
+                self._ranks[row.data_name][row.start_idx : row.end_idx] = chunk.rank
                 left = (piece for shard in self._shards[chunk.owner] for piece in _without(shard, row))
                 self._shards[chunk.owner] = list(left)
                 self._shards[chunk.rank].append(row)
@@ -128,16 +133,16 @@ class Standing:
     def _take(self, file: ResultName, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
             self._records += len(piece.rows)
-            expected = self._expected.get(piece.data_name)
-            if expected is None:
+            recorded = self._recorded.get(piece.data_name)
+            if recorded is None:
                 self._outside += len(piece.rows)
                 continue
-            known = piece.rows < len(expected.recorded)
-            known[known] = expected.recorded[piece.rows[known]]
+            known = piece.rows < len(recorded)
+            known[known] = recorded[piece.rows[known]]
             rows, endings = piece.rows[known], piece.endings[known]
             self._outside += len(piece.rows) - len(rows)
             _note(self._anywhere[piece.data_name], rows, endings)
-            own = expected.ranks[rows] == file.rank
+            own = self._ranks[piece.data_name][rows] == file.rank
             _note(self._own[piece.data_name], rows[own], endings[own])
 
     def ranks(self) -> dict[int, Count]:
@@ -153,8 +158,8 @@ class Standing:
     def datasets(self) -> dict[str, Count]:
         """The same of each dataset, in the order of the plan, over all ranks."""
         return {
-            name: self._count(int(np.count_nonzero(of.recorded)) - self._spared(name, of.recorded, endings), [endings])
-            for (name, endings), of in zip(self._anywhere.items(), self._expected.values(), strict=True)
+            name: self._count(int(np.count_nonzero(recorded)) - self._spared(name, recorded, endings), [endings])
+            for (name, endings), recorded in zip(self._anywhere.items(), self._recorded.values(), strict=True)
         }
 
     def _spared_of(self, shard: PlanRow) -> int:
@@ -188,9 +193,9 @@ class Standing:
         found = [file.found for file in self._tally.files.values()]
         done = sum(int(np.count_nonzero(endings)) for endings in self._anywhere.values())
         nobodys = sum(
-            int(np.count_nonzero(of.recorded & (of.ranks < 0) & (self._anywhere[name] == 0)))
-            - self._spared(name, of.recorded & (of.ranks < 0), self._anywhere[name])
-            for name, of in self._expected.items()
+            int(np.count_nonzero(recorded & (self._ranks[name] < 0) & (self._anywhere[name] == 0)))
+            - self._spared(name, recorded & (self._ranks[name] < 0), self._anywhere[name])
+            for name, recorded in self._recorded.items()
         )
         return Oddities(
             outside_plan=self._outside + sum(one.strays for one in found),

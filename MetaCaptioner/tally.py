@@ -12,6 +12,7 @@ begins and ends like a record and says so is taken for one; `dataprocess/verify.
 
 import errno
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
-from MetaCaptioner.opening import open_descriptor
+from MetaCaptioner.opening import open_descriptor, open_file
 from MetaCaptioner.record import glance, parse_record, told_error
-from MetaCaptioner.results import ResultError, ResultName, result_files
+from MetaCaptioner.results import DoneSamples, ResultError, ResultName, read_told, result_files
 from MetaCaptioner.side_by_side import side_by_side
 
 OK = 255
@@ -321,6 +322,60 @@ class Change:
     file: ResultName
     pieces: Sequence[Piece]
     anew: bool
+
+
+def recorded_rows(folder: Path, rank: int, only_ok: bool) -> Iterator[tuple[str, Rows]]:
+    """(dataset, rows) of the records in the files of a rank, or of those that are ok, some hundred at a time.
+
+    Raises:
+        ResultError: a file cannot be read, or has a line that is no record.
+    """
+    for path, _ in result_files(folder, rank):
+        try:
+            with open_file(path) as file:
+                for block, end in _blocks(file.fileno(), 0, os.fstat(file.fileno()).st_size):
+                    found = Found()
+                    _count(block, end, found)
+                    _check_whole(path, found)
+                    for piece in found.pieces:
+                        yield piece.data_name, piece.rows[piece.endings == OK] if only_ok else piece.rows
+        except OSError as error:
+            raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
+
+
+def _check_whole(path: Path, found: Found) -> None:
+    """Refuse a file in which lines were found that are no records.
+
+    Raises:
+        ResultError: that; it names the first one and says what to do.
+    """
+    if found.broken:
+        deque(read_told(path), maxlen=0)
+
+
+class BegunRows:
+    """The rows that have a record in the files of a rank, each byte of which is read once."""
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self._folder = folder
+        self._rank = rank
+        self._places: dict[Path, Place] = {}
+        self._rows = DoneSamples()
+
+    def look(self) -> DoneSamples:
+        """Read what is new; all rows so far. Where a file was written anew, rows that it has no more may be among them.
+
+        Raises:
+            ResultError: a file cannot be read, or has a line that is no record.
+        """
+        for path, _ in result_files(self._folder, self._rank):
+            reading = read_on((path, self._places.get(path)))
+            if reading is not None and reading.place is not None:
+                self._places[path] = reading.place
+                _check_whole(path, reading.found)
+                for piece in reading.found.pieces:
+                    self._rows.mark_all(piece.data_name, piece.rows)
+        return self._rows
 
 
 class Tally:

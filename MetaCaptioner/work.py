@@ -13,7 +13,7 @@ from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.claims import Chunk, Claims
 from MetaCaptioner.domains import Domain
 from MetaCaptioner.errors import ENGINE_CRASH, SampleError, UserError
-from MetaCaptioner.expected import expected_rows
+from MetaCaptioner.expected import NOBODY, expected_rows
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, Past
 from MetaCaptioner.metafile import Sample, sample_from_row
 from MetaCaptioner.named_media import RowMedia
@@ -22,8 +22,9 @@ from MetaCaptioner.planned_media import Annotations
 from MetaCaptioner.provenance import Expected
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.record import Record, has_failed, is_error, may_yet_succeed
-from MetaCaptioner.results import DoneSamples, RankResults, done_samples, read_glances, result_files
+from MetaCaptioner.results import DoneSamples, RankResults, read_glances, result_files
 from MetaCaptioner.source import WHAT_TO_DO
+from MetaCaptioner.tally import BegunRows
 from MetaCaptioner.terminal import say
 
 _PROBED_SAMPLES = 20
@@ -85,8 +86,11 @@ class Work(Protocol):
         """The pending samples, read as they are asked for."""
         ...
 
-    def others(self) -> Iterator[Item]:
-        """Samples of slower ranks: a chunk is taken over as its first one is asked for."""
+    def take_over(self) -> Iterator[Item] | None:
+        """Claim some samples of a slower rank; None where there are none to be had.
+
+        To look for them may take a while. It may be done in a thread of its own, the samples be asked for in another.
+        """
         ...
 
 
@@ -198,7 +202,7 @@ def failures_left_out(rows: Sequence[PlanRow], paths: Iterable[Path]) -> int:
     for told in (told for path in paths for _, _, told in read_glances(path)):
         if told is not None and has_failed(told) and told.index is not None and told.data_name in expected:
             of, index = expected[told.data_name], told.index
-            found += 0 <= index < len(of.ranks) and bool(of.recorded[index]) and int(of.ranks[index]) < 0
+            found += of.all_recorded and 0 <= index < of.total and of.rank(index) == NOBODY
     return found
 
 
@@ -220,6 +224,7 @@ class PlanWork:
     annotations: Annotations = field(default_factory=Annotations)
     allow_outside_root: bool = False
     taken_over: int = 0
+    _begun: dict[int, BegunRows] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -279,10 +284,13 @@ class PlanWork:
             if not self.claims.size or self.claims.claim(chunk):
                 yield from self._chunk_items(chunk)
 
-    def others(self) -> Iterator[Item]:
-        while (taken := self._take_over()) is not None:
-            self.taken_over += taken.samples
-            yield from self._chunk_items(taken)
+    def take_over(self) -> Iterator[Item] | None:
+        for chunk in self._open_chunks():
+            mine = chunk.given_to(min(self.files))
+            if self.claims.claim(mine):
+                self.taken_over += mine.samples
+                return self._chunk_items(mine)
+        return None
 
     def _chunk_items(self, chunk: Chunk) -> Iterator[Item]:
         for row, annotation in self._shards(chunk.rows):
@@ -291,23 +299,16 @@ class PlanWork:
                 if not mine.done.has(row.data_name, index):
                     yield mine.item(self._sample(row, annotation, index), row.stem)
 
-    def _take_over(self) -> Chunk | None:
-        """Claim a chunk of the slowest rank; None where all are begun."""
-        for chunk in self._open_chunks():
-            mine = chunk.given_to(min(self.files))
-            if self.claims.claim(mine):
-                return mine
-        return None
-
     def _open_chunks(self) -> Iterator[Chunk]:
-        """The chunks that nobody has begun.
+        """The chunks that nobody has begun, those of the slowest rank first.
 
         Results of runs without claims show what their rank has begun; it goes on with that itself.
         """
         owner, begun = -1, DoneSamples()
         for chunk in self.claims.unclaimed() if self.takes_over else ():
             if chunk.owner != owner:
-                owner, begun = chunk.owner, done_samples(self.folder, chunk.owner)
+                owner = chunk.owner
+                begun = self._begun.setdefault(owner, BegunRows(self.folder, owner)).look()
             rows = [row for row, _ in self._shards(chunk.rows)]
             if rows and not any(begun.count(row.data_name, row.start_idx, row.end_idx) for row in rows):
                 yield chunk

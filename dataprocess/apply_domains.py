@@ -10,6 +10,7 @@ were (the caption stage routes rows without a task itself), or are left out with
 import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +21,13 @@ from MetaCaptioner.annotation import AnnotationFile
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.json_text import to_json
+from MetaCaptioner.leftovers import remove_left
 from MetaCaptioner.metafile import Dataset, read_metafile
 from MetaCaptioner.named_media import OTHER_MEDIA, RowMedia, of_record
 from MetaCaptioner.Prompt import load_prompts
-from MetaCaptioner.record import is_error, told_of
-from MetaCaptioner.results import read_records, result_files
+from MetaCaptioner.record import told_of
+from MetaCaptioner.record_index import RecordIndex
+from MetaCaptioner.results import result_files
 from MetaCaptioner.terminal import run_main, say
 
 
@@ -47,67 +50,85 @@ class Applied:
     written: int
 
 
-def read_routes(folder: Path, data_name: str) -> dict[int, Route]:
-    """The routes of one dataset by row index; failed ones are left out.
+class Routes:
+    """The routes of a folder, looked up one by one; failed ones are left out.
 
     Raises:
-        UserError: the folder holds records of another stage.
+        UserError: the folder holds no routes, or a file cannot be read.
     """
-    routes: dict[int, Route] = {}
-    for path, _ in result_files(folder):
-        for record in read_records(path):
-            if record.get("data_name") != data_name or is_error(record):
-                continue
-            if "task_confidence" not in record or "subdomain" not in record:
-                which = f"{path.name}, {record['sample_id']}"
-                raise UserError(f"domain folder {folder}: holds records that are no routes ({which})")
-            media = of_record(told_of(record))
-            routes[record["index"]] = Route(media, record["task"], record["subdomain"], record["task_confidence"])
-    return routes
+
+    def __init__(self, folder: Path) -> None:
+        paths = [path for path, _ in result_files(folder)]
+        if not paths:
+            raise UserError(f"domain folder {folder}: holds no route results (Rank*_node*_*.jsonl)")
+        self._folder = folder
+        self._index = RecordIndex(paths, lambda told: told.status == "ok")
+
+    def of(self, data_name: str, index: int) -> Route | None:
+        """The route of a row, if it has one.
+
+        Raises:
+            UserError: its record is of another stage, or cannot be read any more.
+        """
+        record = self._index.get(data_name, index)
+        if record is None:
+            return None
+        if "task_confidence" not in record or "subdomain" not in record:
+            which = f"{self._index.path(data_name, index).name}, {record['sample_id']}"
+            raise UserError(f"domain folder {self._folder}: holds records that are no routes ({which})")
+        media = of_record(told_of(record))
+        return Route(media, record["task"], record["subdomain"], record["task_confidence"])
+
+    def rows_of(self, data_name: str) -> Iterator[int]:
+        """The rows of a dataset that have a route."""
+        return self._index.rows_of(data_name)
 
 
 def apply(
-    dataset: Dataset, routes: Mapping[int, Route], output: Path, min_confidence: float, drop_uncertain: bool
+    name: str, dataset: Dataset, routes: Routes, output: Path, min_confidence: float, drop_uncertain: bool
 ) -> Applied:
     """Write the annotation file of one dataset again, as a JSON list, with the routes in its rows.
 
     Raises:
         UserError: a route is of other media than its row names now; nothing is written.
     """
-    annotation = AnnotationFile(dataset.annotation)
-    _check_media(RowMedia(annotation), routes)
     routed = uncertain = written = 0
-
-    def rows() -> Iterator[object]:
-        nonlocal routed, uncertain
-        for index, row in annotation.rows(0, len(annotation)):
-            route = routes.get(index)
-            if route is not None and route.confidence >= min_confidence and isinstance(row, dict):
-                routed += 1
-                sure = {"task": route.task, "subdomain": route.subdomain, "task_confidence": route.confidence}
-                yield {**row, **sure}
-            else:
-                uncertain += 1
-                if not drop_uncertain:
-                    yield row
-
-    with atomic_write(output, "annotation file") as file:
-        for row in rows():
-            file.write(b"[\n" if written == 0 else b",\n")
-            file.write(to_json(row, nan=True))
-            written += 1
-        file.write(b"\n]\n" if written else b"[]\n")
-    annotation.close()
+    with closing(AnnotationFile(dataset.annotation)) as annotation:
+        _check_media(name, RowMedia(annotation), routes)
+        remove_left(output)
+        with atomic_write(output, "annotation file") as file:
+            for index, row in annotation.rows(0, len(annotation)):
+                route = routes.of(name, index)
+                if route is not None and route.confidence >= min_confidence and isinstance(row, dict):
+                    routed += 1
+                    row |= {"task": route.task, "subdomain": route.subdomain, "task_confidence": route.confidence}
+                else:
+                    uncertain += 1
+                    if drop_uncertain:
+                        continue
+                file.write(b"[\n" if written == 0 else b",\n")
+                file.write(to_json(row, nan=True))
+                written += 1
+            file.write(b"\n]\n" if written else b"[]\n")
     return Applied(routed, uncertain, written)
 
 
-def _check_media(media: RowMedia, routes: Mapping[int, Route]) -> None:
-    unlike = [row for row, route in routes.items() if route.media is not None and route.media != media.of(row)]
+def _check_media(name: str, media: RowMedia, routes: Routes) -> None:
+    """Hold every route of a dataset against its row."""
+    count = unlike = 0
+    first = ""
+    for index in routes.rows_of(name):
+        route = routes.of(name, index)
+        if route is None:
+            continue
+        count, now = count + 1, media.of(index)
+        if route.media not in (None, now):
+            unlike += 1
+            first = first or f"row {index}: {now}, routed as {route.media}"
     if unlike:
-        row = min(unlike)
         raise UserError(
-            f"annotation file {media.annotation.path}: {len(unlike)} of {len(routes)} routes are {OTHER_MEDIA}, such as"
-            f" row {row}: {media.of(row)}, routed as {routes[row].media}; route again with --redo"
+            f"annotation file {media.annotation.path}: {unlike} of {count} routes are {OTHER_MEDIA}, such as {first};"
+            " route again with --redo"
         )
 
 
@@ -134,8 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not 0 <= options.min_confidence <= 1:
         raise BadArguments("--min-confidence must be from 0 to 1")
-    if not result_files(options.domain_folder):
-        raise UserError(f"domain folder {options.domain_folder}: holds no route results (Rank*_node*_*.jsonl)")
+    routes = Routes(options.domain_folder)
     datasets, problems = read_metafile(options.metafile, load_prompts(options.prompts_dir).domains)
     for problem in problems:
         say(f"error: {problem}")
@@ -147,10 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"{target} is one of the files to read; choose another --output-dir")
     for name, file_name in names.items():
         dataset = datasets[name]
-        routes = read_routes(options.domain_folder, name)
-        applied = apply(dataset, routes, options.output_dir / file_name, options.min_confidence, options.drop_uncertain)
+        output = options.output_dir / file_name
+        applied = apply(name, dataset, routes, output, options.min_confidence, options.drop_uncertain)
         left = "left out" if options.drop_uncertain else "left as they were"
-        say(f"{options.output_dir / file_name}: {applied.routed} rows routed, {applied.uncertain} {left}")
+        say(f"{output}: {applied.routed} rows routed, {applied.uncertain} {left}")
         count = dataset.sample_count
         entries[name] = {
             "root": str(dataset.root),

@@ -25,6 +25,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import atomic_write
 from MetaCaptioner.json_text import to_json
 from MetaCaptioner.judge import Thresholds, add_threshold_arguments, thresholds_from
+from MetaCaptioner.leftovers import remove_left
 from MetaCaptioner.locks import add_single_launch_argument, held_alone
 from MetaCaptioner.record import Record, is_without_media
 from MetaCaptioner.results import result_files
@@ -120,6 +121,8 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
         (output / SUMMARY).unlink(missing_ok=True)  # written last, it tells that the other two belong together
     except OSError as error:
         raise UserError(f"output {output}: cannot be written: {error.strerror or error}") from error
+    for path in (kept_path, rejected_path):
+        remove_left(path)
     with atomic_write(kept_path, "output") as kept, atomic_write(rejected_path, "output") as rejected:
         once = once_in(captions)
         for candidates in all_candidates(captions, scores, once):

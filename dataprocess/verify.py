@@ -12,10 +12,12 @@ first, and moves the others, and lines that are no records, to `mended.jsonl` in
 """
 
 import argparse
+import hashlib
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import _repository  # noqa: F401
@@ -25,23 +27,24 @@ from MetaCaptioner.annotation import AnnotationFile, BrokenAnnotation
 from MetaCaptioner.annotation_row import as_it_was, named_medium
 from MetaCaptioner.candidates import is_score, resample_folders
 from MetaCaptioner.errors import NO_MEDIA, BadArguments, SampleError, UserError
-from MetaCaptioner.expected import Expected, expected_rows
+from MetaCaptioner.expected import NOBODY, Expected, expected_rows
 from MetaCaptioner.locks import add_single_launch_argument
 from MetaCaptioner.mending import describe, mend, ranks_by_captions, ranks_by_plan
 from MetaCaptioner.metafile import media_source
-from MetaCaptioner.named_media import GONE, OTHER_MEDIA, named_in
+from MetaCaptioner.named_media import GONE, OTHER_MEDIA, mark, named_in
 from MetaCaptioner.opening import add_outside_argument
-from MetaCaptioner.plan_file import PlanRow, read_plan
+from MetaCaptioner.plan_file import PlanRow, read_plan, without_overlaps
 from MetaCaptioner.planned_by import told_of_another
 from MetaCaptioner.planned_media import Annotations, PlannedMedia
 from MetaCaptioner.provenance import Provenance
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_error, told_of
-from MetaCaptioner.results import read_glances, read_lines, read_records, result_files
-from MetaCaptioner.rows import caption_hash
+from MetaCaptioner.results import DoneSamples, read_glances, read_lines, read_records, result_files
+from MetaCaptioner.rows import Row, RowNumbers, caption_hash
 from MetaCaptioner.source import tar_place
 from MetaCaptioner.terminal import run_main, say
 
 _EXAMPLES = 5
+_DIGITS = 19  # of a number that fits into 64 bits
 # Legal: results of an earlier plan, and samples that one rank took over from another.
 _ELSEWHERE = "records in the file of another rank than the plan's (no fault)"
 _MOVED = "records of files below another root than now (no fault if they were moved: --check-media looks)"
@@ -111,7 +114,7 @@ def check_records(
 ) -> int:
     """Compare the result files with what is expected; returns the number of captions, routes or scores that are ok."""
     makings = Makings("records")
-    seen = {name: np.zeros(len(rows.recorded), dtype=np.bool_) for name, rows in expected.items()}
+    seen = DoneSamples()
     sound = 0
     for path, file in result_files(folder):
         for number, line, told in read_glances(path):
@@ -120,16 +123,17 @@ def check_records(
                 continue
             makings.add(told)
             name, index, where = told.data_name, told.index, f"{told.sample_id} in {path.name}"
-            of_plan = name is not None and index is not None and 0 <= index < len(seen.get(name, ()))
-            if name is None or index is None or not of_plan or told.sample_id != f"{name}/{index}":
+            rows = None if name is None else expected.get(name)
+            is_of_row = rows is not None and index is not None and 0 <= index < rows.total
+            if name is None or index is None or rows is None or not is_of_row or told.sample_id != f"{name}/{index}":
                 findings.add(_RENAMED if media.renamed(told) else "stray records", where)
                 continue
             for reason, example in media.differences(told).items():
                 findings.add(f"records {reason}", example)
-            if seen[name][index]:
+            if seen.has(name, index):
                 findings.add("duplicate records", where)
-            seen[name][index] = True
-            if expected[name].ranks[index] not in (-1, file.rank):
+            seen.mark(name, index)
+            if rows.rank(index) not in (NOBODY, file.rank):
                 findings.add(_ELSEWHERE, where)
             if told.status != "ok":
                 kind = _error_kind(line)
@@ -142,10 +146,11 @@ def check_records(
                 canary.offer(line)
     makings.check(findings)
     for name, rows in expected.items():
-        missing = np.flatnonzero(rows.recorded & ~seen[name])
-        for index in missing[:_EXAMPLES]:
+        missing = rows.count - sum(seen.count(name, start, end) for start, end in rows.recorded)
+        unseen = (index for start, end in rows.recorded for index in seen.without(name, start, end))
+        for index in islice(unseen, _EXAMPLES):
             findings.add("missing samples", f"{name}/{index}")
-        findings.counts["missing samples"] += max(0, len(missing) - _EXAMPLES)
+        findings.counts["missing samples"] += max(0, missing - _EXAMPLES)
     return sound
 
 
@@ -223,44 +228,98 @@ def _medium_now(row: Mapping[str, object], modality: str) -> object:
         return row.get(modality) or row.get(f"{modality}s")
 
 
+class _Scores:
+    """How many scores each sample has, and of which caption of which media the last of them is: 14 bytes a sample."""
+
+    def __init__(self) -> None:
+        self._counts = RowNumbers(np.uint16)
+        self._captions = RowNumbers(np.uint64)
+        self._media = RowNumbers(np.uint32)
+        self.left = 0
+        """Samples whose scores have not been taken."""
+
+    def add(self, told: Told, judged: str) -> None:
+        """A score, and the hash of the caption that it says it is of."""
+        row = _row_named(told.sample_id)
+        count = self._counts.get(*row)
+        self.left += count == 0
+        self._counts.set(*row, min(count + 1, np.iinfo(np.uint16).max))
+        self._captions.set(*row, _number(judged))
+        self._media.set(*row, mark(named_in(told)))
+
+    def take(self, sample_id: str) -> int:
+        """How many scores there are of a sample; whoever asks again gets none."""
+        row = _row_named(sample_id)
+        count = self._counts.get(*row)
+        if count:
+            self._counts.set(*row, 0)
+            self.left -= 1
+        return count
+
+    def are_of_another_caption(self, record: Record) -> bool:
+        """Whether the last score of a caption tells of another text."""
+        judged = self._captions.get(*_row_named(record["sample_id"]))
+        return judged != 0 and judged != _number(caption_hash(record["caption"]))
+
+    def are_of_other_media(self, told: Told) -> bool:
+        """Whether the last score of a record's sample tells of other media."""
+        media = self._media.get(*_row_named(told.sample_id))
+        return media not in (0, mark(named_in(told)))
+
+
+def _row_named(sample_id: str) -> Row:
+    """What stands for a sample by its id alone: dataset and row, or, where it names none, the id itself."""
+    name, _, number = sample_id.rpartition("/")
+    if number.isdecimal() and number.isascii() and len(number) < _DIGITS and str(int(number)) == number:
+        return name, int(number)
+    return f"\0{sample_id}", 0
+
+
+def _number(text: str) -> int:
+    """64 bits that stand for a text; 0 for none."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()) if text else 0
+
+
+def _score_records(captions: Path) -> Iterator[tuple[str, Record | None]]:
+    """(file and line, record) of every line of the score files; None where that is no record."""
+    for path, _ in result_files(captions / "score"):
+        yield from ((f"{path.name}:{number}", record) for number, _, record in read_lines(path))
+
+
 def check_scores(captions: Path, findings: Findings) -> None:
     """Every caption needs one score record."""
-    scored: Counter[str] = Counter()
-    makings = Makings("scores")
-    judged: dict[str, tuple[str, str | None]] = {}  # the hash of the caption, and what media it is of
-    for path, _ in result_files(captions / "score"):
-        for number, _, record in read_lines(path):
-            if record is None:
-                findings.add("torn or broken lines", f"score/{path.name}:{number}")
-            elif not is_error(record) and not is_score(record):
-                findings.add("records in the score folder that are no scores", f"{record['sample_id']} in {path.name}")
-            else:
-                told = told_of(record)
-                makings.add(told)
-                scored[told.sample_id] += 1
-                judged[told.sample_id] = record.get("caption_hash", ""), named_in(told)
-    for path, _ in result_files(captions):
-        for record in read_records(path):
-            count = scored.pop(record["sample_id"], 0)
-            if count == 0 and not is_error(record):
-                findings.add("captions without a score", record["sample_id"])
-            given, media = judged.get(record["sample_id"], ("", None))
-            if given and not is_error(record) and given != caption_hash(record["caption"]):
-                findings.add("scores of an earlier caption", record["sample_id"])
-            elif media is not None and media != named_in(told_of(record)):
-                findings.add("scores of other media than their captions", record["sample_id"])
-            if count > 1:
-                findings.add("captions with several scores", record["sample_id"])
+    makings, scores = Makings("scores"), _Scores()
+    for place, record in _score_records(captions):
+        if record is None:
+            findings.add("torn or broken lines", f"score/{place}")
+        elif not is_error(record) and not is_score(record):
+            where = f"{record['sample_id']} in {place.rpartition(':')[0]}"
+            findings.add("records in the score folder that are no scores", where)
+        else:
+            told = told_of(record)
+            makings.add(told)
+            scores.add(told, str(record.get("caption_hash") or ""))
+    for record in (record for path, _ in result_files(captions) for record in read_records(path)):
+        sample_id, count = record["sample_id"], scores.take(record["sample_id"])
+        if count == 0 and not is_error(record):
+            findings.add("captions without a score", sample_id)
+        if not is_error(record) and scores.are_of_another_caption(record):
+            findings.add("scores of an earlier caption", sample_id)
+        elif scores.are_of_other_media(told_of(record)):
+            findings.add("scores of other media than their captions", sample_id)
+        if count > 1:
+            findings.add("captions with several scores", sample_id)
     makings.check(findings)
-    for sample_id in scored:
-        findings.add("scores without a caption", sample_id)
+    for _, record in _score_records(captions) if scores.left else ():
+        if record is not None and scores.take(record["sample_id"]):
+            findings.add("scores without a caption", record["sample_id"])
     for folder in resample_folders(captions / "score").values():
         _check_resampled(folder, findings)
 
 
 def _check_resampled(folder: Path, findings: Findings) -> None:
     """No caption may have been sampled again twice in one folder."""
-    seen: set[str] = set()
+    seen = DoneSamples()
     makings = Makings("captions sampled again")
     for path, _ in result_files(folder):
         for number, _, told in read_glances(path):
@@ -268,9 +327,10 @@ def _check_resampled(folder: Path, findings: Findings) -> None:
                 findings.add("torn or broken lines", f"{folder.relative_to(folder.parents[2])}/{path.name}:{number}")
                 continue
             makings.add(told)
-            if told.sample_id in seen:
+            row = _row_named(told.sample_id)
+            if seen.has(*row):
                 findings.add("captions sampled again twice", told.sample_id)
-            seen.add(told.sample_id)
+            seen.mark(*row)
     makings.check(findings)
 
 
@@ -316,7 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         findings.add("broken plan lines", problem)
     if told := told_of_another(options.data_folder, options.plan, rows):
         findings.add(_OTHER_PLAN, told)
-    expected = expected_rows(rows)
+    expected = expected_rows(without_overlaps(rows))
     drawn = (options.check_media, options.seed, options.allow_outside_root)
     canary = MediaCanary(*drawn) if options.check_media else None
     media = PlannedMedia(rows, Annotations(), [path for path, _ in result_files(options.data_folder)])
@@ -327,7 +387,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_scores(options.data_folder, findings)
     if canary is not None:
         canary.check(rows, findings)
-    total = sum(int(of.recorded.sum()) for of in expected.values())
+    total = sum(of.count for of in expected.values())
     tolerated = {_ELSEWHERE, _MOVED, _UNUSABLE, _NOT_COMPARED, _OTHER_PLAN}
     tolerated |= set() if options.fail_on_errors else {_FAILED}
     tolerated |= _MIXTURES if options.keep else set()

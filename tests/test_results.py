@@ -7,7 +7,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,11 +21,11 @@ from MetaCaptioner.rank_lock import ranks_at_work
 from MetaCaptioner.record import Record, Told, glance, identity, is_error
 from MetaCaptioner.results import (
     DoneSamples,
+    PlacedRecords,
     RankResults,
     ResultError,
     ResultName,
     done_samples,
-    read_at,
     read_places,
     read_records,
     result_files,
@@ -202,7 +202,10 @@ def test_empty_lines_hold_nothing_and_stay(tmp_path: Path) -> None:
         results.append("a", record(2))
     assert [r["index"] for r in read_records(path)] == [0, 1, 2]
     assert [told.index for _, told in read_places(path)] == [0, 1, 2]
-    assert [read_at(path, offset) for offset, _ in read_places(path)] == [record(0), record(1), record(2)]
+    with closing(PlacedRecords()) as placed:
+        number = placed.add_file(path)
+        found = [placed.read(placed.place(number, offset)) for offset, _ in read_places(path)]
+    assert found == [record(0), record(1), record(2)]
 
 
 @pytest.mark.parametrize("taken_away", ["removed", "moved", "replaced", "lock", "folder"])

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,29 @@ def test_the_rows_that_have_a_number_are_told_and_may_lose_it_meanwhile() -> Non
 def test_a_record_without_a_sound_identity_is_of_no_row(record: dict[str, object]) -> None:
     assert row_of(record) is None
     assert row_of({"data_name": "a", "index": 1}) == ("a", 1)
+
+
+def test_memory_does_not_grow_with_the_rows() -> None:
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        numbers = RowNumbers(np.uint64)
+        for index in range(0, 1000 * count, 1000):  # each on another page, or nearly so
+            numbers.set("a", index, index + 1)
+        assert all(numbers.get("a", index) == index + 1 for index in range(0, 1000 * count, 1000))
+        assert numbers.count("a", 0, 1000 * count) == count
+        assert list(numbers.rows())[-1] == ("a", 1000 * (count - 1))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(4000) < 1.5 * peak(1000)
+
+
+def test_many_at_once_and_those_that_have_none() -> None:
+    numbers = RowNumbers(np.bool_)
+    rows = np.array([5, 40_000, 7, 10**9])
+    numbers.set_all("a", rows, 1)
+    assert numbers.get_all("a", np.array([5, 6, 7, 40_000, 10**9])).tolist() == [True, False, True, True, True]
+    assert list(numbers.without("a", 3, 9)) == [3, 4, 6, 8]
+    assert numbers.count("a", 0, 10**12) == 4
+    assert not numbers.get_all("b", rows).any()

@@ -11,7 +11,7 @@ import pytest
 from MetaCaptioner import tally
 from MetaCaptioner.record import Told, glance, parse_record
 from MetaCaptioner.results import ResultError
-from MetaCaptioner.tally import OK, OTHER_KINDS, Found, Tally, read_on
+from MetaCaptioner.tally import OK, OTHER_KINDS, BegunRows, Found, Tally, read_on
 
 NAMES = ["set", "ADE 20K", 'a "quoted" name', "with/slash", "Überall", "日本", "back\\slash", "tab\tname"]
 TEXTS = [
@@ -273,3 +273,31 @@ def test_several_processes_come_to_the_same(tmp_path: Path, monkeypatch: pytest.
     counted.look()
     for path, file in counted.files.items():
         assert samples(file.found) == parsed(path.read_bytes())
+
+
+def test_the_rows_that_a_rank_has_begun_are_read_on_and_each_byte_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    pread = os.pread
+
+    def counted(descriptor: int, count: int, offset: int) -> bytes:
+        data = pread(descriptor, count, offset)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(os, "pread", counted)
+    path = tmp_path / "Rank0_node0_set.jsonl"
+    begun = BegunRows(tmp_path, 0)
+    assert begun.look().count("set", 0, 9000) == 0
+    lines = [json.dumps({"sample_id": f"set/{n}", "data_name": "set", "index": n, "status": "ok"}) for n in range(5000)]
+    path.write_text("".join(f"{line}\n" for line in lines[:-1]))
+    assert begun.look().count("set", 0, 9000) == 4999
+    read.clear()
+    begun.look()
+    assert read == []
+    with path.open("a") as file:
+        file.write(f"{lines[-1]}\n{lines[-1][:10]}")
+    done = begun.look()
+    assert (done.count("set", 0, 9000), done.has("set", 4999)) == (5000, True)
+    assert sum(read) < 1000

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import threading
 import unicodedata
 from collections import Counter
 from dataclasses import replace
@@ -14,8 +15,9 @@ from MetaCaptioner.errors import EngineDead
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.ranks import Rank
 from MetaCaptioner.record import identity
-from MetaCaptioner.results import result_files
+from MetaCaptioner.results import DoneSamples, result_files
 from MetaCaptioner.source import LONGEST_PATH, TarPlace
+from MetaCaptioner.tally import BegunRows
 from tests.helpers import (
     FakeEngine,
     Runner,
@@ -352,3 +354,21 @@ def test_failures_that_were_taken_over_are_tried_again_by_who_took_them(tmp_path
     assert run.caption(plan, output, *more, rank=(0, 2)).status == 0
     assert error_kinds(output) == {}
     assert by_rank(output) == {"Rank0": 12}
+
+
+def test_other_ranks_are_looked_at_beside_the_event_loop(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    look = BegunRows.look
+
+    def noted(self: BegunRows) -> DoneSamples:
+        threads.append(threading.current_thread())
+        return look(self)
+
+    monkeypatch.setattr(BegunRows, "look", noted)
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    assert run.caption(plan, output, "--takeover-chunk", "3", rank=(0, 2)).status == 0
+    assert set(records(output)) == names(12, "one")
+    assert threads
+    assert threading.main_thread() not in threads

@@ -14,7 +14,7 @@ from exporting.account import Account
 from exporting.job import Job, media_of
 from exporting.texts import TextNames, full_name, text_name, text_of
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.files import put_in_place
+from MetaCaptioner.in_place import put_in_place
 from MetaCaptioner.locks import held_alone
 from MetaCaptioner.opening import is_below
 from MetaCaptioner.record import Record

@@ -1,7 +1,7 @@
 """Which captions are exported: found once, then given in order of dataset and row, however the result files lie."""
 
 import os
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,13 +18,11 @@ from MetaCaptioner.earlier import caption_ranks, is_caption
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.json_text import to_json
 from MetaCaptioner.loops import repeats_itself
-from MetaCaptioner.record import Record, is_error, parse_record
-from MetaCaptioner.results import read_lines, result_files
+from MetaCaptioner.record import Record, is_error
+from MetaCaptioner.results import PlacedRecords, read_lines, result_files
 from MetaCaptioner.rows import RowNumbers, row_of
 from MetaCaptioner.source import name_outside, tar_place
 
-_OFFSET_BITS = 44
-_OPEN_FILES = 64
 _INT64 = 2**63
 
 
@@ -42,7 +40,7 @@ class Kind:
 
 
 class Captions:
-    """Caption records by their places in files, eight bytes of memory a row; of several of a sample the first counts.
+    """Caption records by their places in files, eight bytes a row on the disk; of several of a sample the first counts.
 
     `kinds` tells of each dataset, in order of their names; `whole_ids` whether every id is a whole number of 64 bits.
     """
@@ -53,9 +51,8 @@ class Captions:
         self.whole_ids = True
         self._account = account
         self._allow_outside_root = allow_outside_root
-        self._paths: list[Path] = []
-        self._places: dict[str, RowNumbers] = {}
-        self._files = _Files()
+        self._files = PlacedRecords()
+        self._places = RowNumbers(np.uint64)
 
     def __enter__(self) -> Self:
         return self
@@ -68,8 +65,7 @@ class Captions:
 
     def add_file(self, path: Path) -> int:
         """Number of a file, from 1, for `add`."""
-        self._paths.append(path)
-        return len(self._paths)
+        return self._files.add_file(path)
 
     def add(self, file: int, offset: int, record: Record) -> None:
         """Note a record whose line begins at `offset` bytes of a file."""
@@ -77,12 +73,11 @@ class Captions:
             self._account.leave_out(problem, str(record["sample_id"]))
             return
         name, index = record["data_name"], record["index"]
-        places = self._places.setdefault(name, RowNumbers(np.uint64))
         kind = self.kinds.setdefault(name, Kind())
-        if places.get(name, index):
+        if self._places.get(name, index):
             self._account.note("captions of a sample that has another one are not among them", record["sample_id"])
             return
-        places.set(name, index, file << _OFFSET_BITS | offset)
+        self._places.set(name, index, self._files.place(file, offset))
         kind.roots[record["root"]] += 1
         kind.modalities.add(record["modality"])
         value = record["id"]
@@ -111,13 +106,11 @@ class Captions:
             UserError: a file is not what it was any more.
         """
         for name in self.kinds if datasets is None else datasets:
-            places = self._places[name]
-            for _, index in places.rows():
-                place = places.get(name, index)
-                path = self._paths[(place >> _OFFSET_BITS) - 1]
-                record = self._files.read(path, place & (1 << _OFFSET_BITS) - 1)
+            for index in self._places.rows_of(name):
+                place = self._places.get(name, index)
+                record = self._files.read(place)
                 if record is None or row_of(record) != (name, index):
-                    raise UserError(f"{path}: was changed while it was read; export again")
+                    raise UserError(f"{self._files.path(place)}: was changed while it was read; export again")
                 yield record
 
     def id_of(self, record: Record) -> int | str | None:
@@ -149,29 +142,6 @@ def _can_be_file(name: str) -> bool:
     with suppress(ValueError):
         return bool(name) and b"\0" not in os.fsencode(name)
     return False
-
-
-class _Files:
-    """Open files to read lines of, the most recently used ones."""
-
-    def __init__(self) -> None:
-        self._open: OrderedDict[Path, BinaryIO] = OrderedDict()
-
-    def read(self, path: Path, offset: int) -> Record | None:
-        try:
-            file = self._open.pop(path, None) or path.open("rb")
-            self._open[path] = file
-            if len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-            file.seek(offset)
-            return parse_record(file.readline())
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-    def close(self) -> None:
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
 
 
 def placed_records(path: Path, account: Account) -> Iterator[tuple[int, Record]]:

@@ -17,6 +17,7 @@ from MetaCaptioner.earlier import sample_from_record
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.files import atomic_folder, atomic_write
 from MetaCaptioner.json_text import from_json, to_json
+from MetaCaptioner.leftovers import remove_left
 from MetaCaptioner.record import Record
 
 MOST_MEDIA_BYTES = 2**31 - 2**20
@@ -83,6 +84,7 @@ class Job:
 
     def _free_place(self) -> Path:
         assert self.output is not None
+        remove_left(self.output)
         taken = self.output.is_file() or (self.output.is_dir() and any(self.output.iterdir()))
         if taken and not self.overwrite:
             raise UserError(f"{self.output} is there already; --overwrite replaces an earlier export")

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,24 @@ def test_a_score_that_somebody_edited_is_no_reason_to_keep_nor_to_stop(
     said = succeed(script("filterd_by_score", "--data-folder", tmp_path))
     assert "kept 1 of 2 captions" in said
     assert "Traceback" not in said
+
+
+_OPENS = """
+import builtins, os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import filterd_by_score
+opened = []
+sys.addaudithook(lambda event, given: opened.append(given[0]) if event == "open" else None)
+filterd_by_score.main(["--data-folder", sys.argv[2]])
+print(sum("score/Rank" in str(name) for name in opened))
+"""
+
+
+def test_the_score_file_is_not_opened_for_each_caption(tmp_path: Path, write_lines: WriteLines) -> None:
+    write_lines(tmp_path / "Rank0_node0_photos.jsonl", [caption_record(n) for n in range(300)])
+    write_lines(tmp_path / "score" / "Rank0_node0_photos.jsonl", [score_record(n) for n in range(300)])
+    tools = Path(__file__).parents[2] / "dataprocess"
+    command = [sys.executable, "-c", _OPENS, str(tools), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tools.parent)
+    assert int(done.stdout.split()[-1]) < 6
