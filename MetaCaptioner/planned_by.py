@@ -114,7 +114,12 @@ def described(plan: Path, rows: Sequence[PlanRow]) -> FolderPlan:
             row.end_idx - row.start_idx + (before.samples if before else 0),
         )
     ranks = len({row.assign_rank for row in rows})
-    return FolderPlan(str(plan.absolute()), fingerprint(rows), ranks, datasets)
+    return FolderPlan(_told(plan), fingerprint(rows), ranks, datasets)
+
+
+def _told(path: Path) -> str:
+    """A path as text that any file can hold, also where its name is no UTF-8."""
+    return str(path.absolute()).encode("utf-8", "backslashreplace").decode()
 
 
 def stated_plan(folder: Path) -> FolderPlan | None:
@@ -315,6 +320,6 @@ def _note_folder(plan: Path, folder: Path) -> None:
     if folder.absolute() in known:
         return
     with suppress(OSError, NotWritten), held_alone(place.with_suffix(".lock"), str(place), needed=False):
-        names = [*map(str, _noted_folders(plan)), str(folder.absolute())]
+        names = [*map(str, _noted_folders(plan)), _told(folder)]
         with atomic_write(place, "list") as file:
             file.write(msgspec.json.encode(list(dict.fromkeys(names))))

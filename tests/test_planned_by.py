@@ -1,6 +1,7 @@
 """A result folder knows its plan: another one is refused, handed over to, or adopted; no sample is ever done twice."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -342,3 +343,15 @@ def test_status_and_verify_tell_of_another_plan(project: Project) -> None:
     for plan, notes in ((rest, 0), (project.plan, 1)):
         looked = Watcher(plan, project.out, window=60, stall_seconds=300).look()
         assert sum("another one" in note for note in looked.notes) == notes
+
+
+def test_names_that_are_no_utf8_are_told_all_the_same(project: Project) -> None:
+    odd = Path(os.fsdecode(os.fsencode(project.folder) + b"/\xff\xfe"))
+    odd.mkdir()
+    project.out, plan = odd / "out", odd / "plan.jsonl"
+    assert project.planned(plan=plan).status == 0
+    assert project.caption("--max-samples", 2, plan=plan).status == 0
+    assert project.caption(plan=plan).status == 0
+    assert len(records(project.out)) == SAMPLES
+    assert project.planned(ranks=2).status == 0
+    refused(project.caption(), r"\udcff\udcfe/plan.jsonl")
