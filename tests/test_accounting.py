@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner import accounting, inferdomain, ranks
+from MetaCaptioner import accounting, inferdomain, stage
 from MetaCaptioner.accounting import Run, cost_of, describe, figures, runs_of
 from MetaCaptioner.captionpipeline import STAGE
 from MetaCaptioner.engine import Completion, Request
@@ -124,7 +124,7 @@ def test_only_runs_that_load_an_engine_are_accounted_for(tmp_path: Path, run: Ru
 
 def test_gpus_and_device_are_told(tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
-    monkeypatch.setattr(ranks, "device_name", lambda gpus: f"Device {','.join(gpus)}")
+    monkeypatch.setattr(stage, "device_name", lambda gpus: f"Device {','.join(gpus)}")
     flags = ("--engine", "vllm", "--tensor-parallel-size", 2)
     outcome = run.caption(small_plan(tmp_path, 1), tmp_path / "out", *flags, engine=FakeEngine())
     [account] = runs_of([tmp_path / "out"])
