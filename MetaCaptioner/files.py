@@ -1,6 +1,5 @@
 """Files, and lines at the end of files, that are there whole or not at all."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,21 +9,13 @@ from typing import BinaryIO
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.in_place import put_in_place
+from MetaCaptioner.in_place import shortened as shortened
 from MetaCaptioner.leftovers import NEW, OLD, new_file, new_folder, remove_left
 from MetaCaptioner.opening import read_file
 
 
 class NotWritten(UserError):
     """A file cannot be written; an earlier one in its place is untouched."""
-
-
-def shortened(name: str, most: int) -> str:
-    """A name of at most so many bytes in UTF-8; of a longer one the beginning and a hash of the whole."""
-    content = name.encode("utf-8", "surrogatepass")
-    if len(content) <= most:
-        return name
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    return f"{content[: most - len(digest) - 1].decode('utf-8', 'ignore')}-{digest}"
 
 
 @contextmanager

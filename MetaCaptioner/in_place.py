@@ -1,10 +1,20 @@
-"""Names of files and folders that are there after a power cut too."""
+"""Names of files and folders: short enough for all file systems, and there after a power cut too."""
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EBADF}
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many bytes in UTF-8; of a longer one the beginning and a hash of the whole."""
+    content = name.encode("utf-8", "surrogatepass")
+    if len(content) <= most:
+        return name
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return f"{content[: most - len(digest) - 1].decode('utf-8', 'ignore')}-{digest}"
 
 
 def put_in_place(made: Path, path: Path, sync: bool = True) -> None:

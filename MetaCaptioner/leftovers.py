@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from MetaCaptioner.in_place import put_in_place
+from MetaCaptioner.in_place import put_in_place, shortened
 from MetaCaptioner.locks import hold, is_at
 from MetaCaptioner.terminal import say
 
@@ -77,7 +77,7 @@ def remove_left(path: Path) -> None:
     What some process may still be at is left alone: whatever is locked or, without locks, all; and what was made on
     another machine, whose locks may not reach here, unless it is a day old.
     """
-    pattern = re.compile(rf"^\.{re.escape(_beginning(path))}\.{_UNIQUE}\.tmp$")
+    pattern = re.compile(rf"^\.{re.escape(shortened(path.name, _SHOWN_BYTES))}\.{_UNIQUE}\.tmp$")
     with suppress(OSError):
         for hidden in path.absolute().parent.iterdir():
             if (match := pattern.match(hidden.name)) is not None:
@@ -105,14 +105,10 @@ def _remove(hidden: Path, whole: Path, is_of_here: bool) -> None:
     say(f"note: removed {hidden}, which a killed process has left")
 
 
-def _beginning(path: Path) -> str:
-    return os.fsencode(path.name)[:_SHOWN_BYTES].decode("utf-8", "ignore")
-
-
 def _hidden(path: Path) -> Path:
     """A name that no other process makes, on whatever machine, and that leaves room for the longest names there are."""
     unique = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-    return path.with_name(f".{_beginning(path)}.{unique}.tmp")
+    return path.with_name(f".{shortened(path.name, _SHOWN_BYTES)}.{unique}.tmp")
 
 
 @cache

@@ -77,6 +77,15 @@ def test_only_what_was_to_be_this_place_is_removed(tmp_path: Path) -> None:
     assert hidden(tmp_path) == sorted(mine)
 
 
+def test_what_was_to_be_a_place_whose_long_name_begins_alike_is_left(tmp_path: Path) -> None:
+    with maker("file", tmp_path / ("x" * 200 + "one")):
+        pass
+    remove_left(tmp_path / ("x" * 200 + "two"))
+    assert len(hidden(tmp_path)) == 1
+    remove_left(tmp_path / ("x" * 200 + "one"))
+    assert hidden(tmp_path) == []
+
+
 def test_the_next_folder_takes_away_what_was_left_of_the_one_before(tmp_path: Path) -> None:
     with maker("folder", tmp_path / "export"):
         pass

@@ -11,7 +11,7 @@ import pytest
 from MetaCaptioner import tally
 from MetaCaptioner.record import Told, glance, parse_record
 from MetaCaptioner.results import ResultError
-from MetaCaptioner.tally import OK, OTHER_KINDS, BegunRows, Found, Tally, read_on
+from MetaCaptioner.tally import OK, OTHER_KINDS, BegunRows, Found, Tally, read_on, recorded_rows
 
 NAMES = ["set", "ADE 20K", 'a "quoted" name', "with/slash", "Überall", "日本", "back\\slash", "tab\tname"]
 TEXTS = [
@@ -301,3 +301,11 @@ def test_the_rows_that_a_rank_has_begun_are_read_on_and_each_byte_once(
     done = begun.look()
     assert (done.count("set", 0, 9000), done.has("set", 4999)) == (5000, True)
     assert sum(read) < 1000
+
+
+def test_a_rank_with_a_line_that_is_no_record_has_not_begun_nothing(tmp_path: Path) -> None:
+    (tmp_path / "Rank0_node0_set.jsonl").write_text("no record\n")
+    with pytest.raises(ResultError, match="line 1: is no record"):
+        BegunRows(tmp_path, 0).look()
+    with pytest.raises(ResultError, match="line 1: is no record"):
+        list(recorded_rows(tmp_path, 0, only_ok=False))

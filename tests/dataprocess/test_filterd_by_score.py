@@ -175,4 +175,4 @@ def test_the_score_file_is_not_opened_for_each_caption(tmp_path: Path, write_lin
     tools = Path(__file__).parents[2] / "dataprocess"
     command = [sys.executable, "-c", _OPENS, str(tools), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tools.parent)
-    assert int(done.stdout.split()[-1]) < 6
+    assert int(done.stdout.split()[-1]) < 12  # each time it is looked up first, then opened

@@ -56,7 +56,8 @@ def test_keys_differ_and_are_short() -> None:
 
 @pytest.mark.parametrize("kind", ["conversations", "jsonl", "txt"])
 def test_no_dataset_takes_a_file_of_the_export_or_of_another(tmp_path: Path, do_export: Export, kind: str) -> None:
-    records = [caption_record(0, name=name, caption=f"caption of {name!r}") for name in ODD]
+    texts = {name: f"caption of dataset {number}" for number, name in enumerate(ODD)}
+    records = [caption_record(0, name=name, caption=texts[name]) for name in ODD]
     outcome = do_export(filtered(tmp_path / "Caption", records), kind, "--output", tmp_path / "out")
     assert outcome.status == 0, outcome.said
     account = json.loads((tmp_path / "out" / "export.json").read_text())
@@ -71,4 +72,4 @@ def test_no_dataset_takes_a_file_of_the_export_or_of_another(tmp_path: Path, do_
     assert (set(datasets), problems) == (set(ODD), [])
     for name, dataset in datasets.items():
         [row] = [json.loads(line) for line in dataset.annotation.read_text().splitlines() if line.startswith("{")]
-        assert row["conversations"][1]["value"] == f"caption of {name!r}"
+        assert row["conversations"][1]["value"] == texts[name]
