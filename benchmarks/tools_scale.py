@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -41,6 +42,7 @@ _OUT_OF_ORDER = 64  # as many samples are in flight, and end in any order
 _CHUNK = 128
 _POLL_SECONDS = 0.02
 _MIB = 2**20
+_AFTER_THE_FILTER = "export --format jsonl"
 _WORDS = "a the of and red small left right behind stands before tree house “sign” café table window light 図".split()  # noqa: SIM905
 
 
@@ -187,7 +189,7 @@ def commands(data: Data) -> dict[str, list[str | Path]]:
         "filterd_by_score": [python, tools / "filterd_by_score.py", *of_captions],
         "verify --scores": [python, tools / "verify.py", "--plan", data.plan, *of_captions, "--scores"],
         "report": [python, tools / "report.py", *of_captions],
-        "export --format jsonl": [
+        _AFTER_THE_FILTER: [
             *(python, tools / "export.py", *of_captions, "--format", "jsonl", "--output", data.folder / "exported")
         ],
         "export --all --format parquet": [
@@ -236,7 +238,19 @@ def _resident_bytes(process_id: int) -> int:
     return total
 
 
-def measure_tools(work: Path, sizes: Sequence[int]) -> list[str]:
+def _measure_all(commands: Mapping[str, Sequence[str | Path]], at_once: bool) -> dict[str, Measured]:
+    """All tools, one after another; or `at_once` but for the export of what the filter keeps, which comes last."""
+    names = [[name] for name in commands]
+    if at_once:
+        names = [[name for name in commands if name != _AFTER_THE_FILTER], [_AFTER_THE_FILTER]]
+    measured: dict[str, Measured] = {}
+    for group in names:
+        with ThreadPoolExecutor(len(group)) as threads:
+            measured |= zip(group, threads.map(measure, [commands[name] for name in group]), strict=True)
+    return {name: measured[name] for name in commands}
+
+
+def measure_tools(work: Path, sizes: Sequence[int], at_once: bool) -> list[str]:
     """The lines of the table of all tools over data of each size; the last column holds the last against the first."""
     measured: dict[str, list[Measured]] = {}
     for records in sizes:
@@ -245,9 +259,8 @@ def measure_tools(work: Path, sizes: Sequence[int]) -> list[str]:
         data.make()
         size = sum(path.stat().st_size for path in data.captions.glob("*.jsonl"))
         say(f"{records:,} records of {size / records:.0f} bytes, made in {time.perf_counter() - begin:.0f} s")
-        for name, command in commands(data).items():
-            measured.setdefault(name, []).append(measure(command))
-            last = measured[name][-1]
+        for name, last in _measure_all(commands(data), at_once).items():
+            measured.setdefault(name, []).append(last)
             say(f"{name}: {last.seconds:.1f} s, processors {last.processor_seconds:.1f} s, {last.peak / _MIB:.0f} MiB")
         shutil.rmtree(data.folder)
     return [
@@ -344,13 +357,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder to make and to remove, for some GB of data")
     parser.add_argument("--records", type=int, nargs="+", default=[100_000, 2_000_000])
     parser.add_argument("--taken-from", type=int, default=1_000_000, help="records of the rank that others help")
+    parser.add_argument("--at-once", action="store_true", help="all tools at the same time, on a machine of many cores")
     options = parser.parse_args(arguments)
     if options.work.exists():
         raise BadArguments(f"--work {options.work}: is there already; name a new folder")
     load = os.getloadavg()[0]
     try:
         options.work.mkdir(parents=True)
-        lines = measure_take_over(options.work, options.taken_from) + measure_tools(options.work, options.records)
+        lines = measure_take_over(options.work, options.taken_from) + measure_tools(
+            options.work, options.records, options.at_once
+        )
     finally:
         shutil.rmtree(options.work, ignore_errors=True)
     print("\n".join(lines))
