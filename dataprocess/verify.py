@@ -40,6 +40,7 @@ from MetaCaptioner.results import read_glances, read_lines, read_records, result
 from MetaCaptioner.rows import caption_hash
 from MetaCaptioner.source import tar_place
 from MetaCaptioner.terminal import run_main, say
+from MetaCaptioner.torn import what_else
 
 _EXAMPLES = 5
 # Legal: results of an earlier plan, and samples that one rank took over from another.
@@ -114,6 +115,9 @@ def check_records(
     seen = {name: np.zeros(len(rows.recorded), dtype=np.bool_) for name, rows in expected.items()}
     sound = 0
     for path, file in result_files(folder):
+        if (other := what_else(path)) is not None:
+            findings.add("files without records", f"{path.name}: {other}")
+            continue
         for number, line, told in read_glances(path):
             if told is None:
                 findings.add("torn or broken lines", f"{path.name}:{number}")

@@ -51,6 +51,17 @@ def test_rows_without_media_are_no_failures(tmp_path: Path, plan: Path, write_li
     assert verify(plan, out, "--fail-on-errors")[0] == 1
 
 
+def test_a_file_that_was_formatted_is_named_with_the_command_that_mends_it(
+    tmp_path: Path, plan: Path, write_lines: WriteLines
+) -> None:
+    path = write_lines(tmp_path / "out" / "Rank0_node0_photos.jsonl", [caption_record(0)])
+    path.write_text(json.dumps(caption_record(0), indent=2) + "\n")
+    status, text = verify(plan, tmp_path / "out")
+    assert status == 1
+    assert f"1  files without records: {path.name}: holds no record a line: was it formatted? Write it anew: jq" in text
+    assert "broken lines" not in text
+
+
 def test_missing_duplicate_torn_and_stray(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
     out = tmp_path / "out"
     path = write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in (0, 1, 1)])
