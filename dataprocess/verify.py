@@ -49,6 +49,8 @@ _MOVED = "records of files below another root than now (no fault if they were mo
 _NOT_COMPARED = "datasets whose annotation file cannot be read, so that media are not compared (no fault)"
 _OTHER_PLAN = "plan that is not, or no more, that of the results (no fault)"
 _MIXTURE = "records made otherwise than most"
+_TWICE, _TORN = "duplicate records", "torn or broken lines"
+_MENDED = (_TWICE, _TORN, "captions with several scores", "captions sampled again twice")
 _RENAMED = "records of a dataset that has another name now"
 _MIXTURES = {_MIXTURE, _RENAMED, f"records {OTHER_MEDIA}", f"records {GONE}"}
 
@@ -120,7 +122,7 @@ def check_records(
             continue
         for number, line, told in read_glances(path):
             if told is None:
-                findings.add("torn or broken lines", f"{path.name}:{number}")
+                findings.add(_TORN, f"{path.name}:{number}")
                 continue
             makings.add(told)
             name, index, where = told.data_name, told.index, f"{told.sample_id} in {path.name}"
@@ -131,7 +133,7 @@ def check_records(
             for reason, example in media.differences(told).items():
                 findings.add(f"records {reason}", example)
             if seen[name][index]:
-                findings.add("duplicate records", where)
+                findings.add(_TWICE, where)
             seen[name][index] = True
             if expected[name].ranks[index] not in (-1, file.rank):
                 findings.add(_ELSEWHERE, where)
@@ -235,7 +237,7 @@ def check_scores(captions: Path, findings: Findings) -> None:
     for path, _ in result_files(captions / "score"):
         for number, _, record in read_lines(path):
             if record is None:
-                findings.add("torn or broken lines", f"score/{path.name}:{number}")
+                findings.add(_TORN, f"score/{path.name}:{number}")
             elif not is_error(record) and not is_score(record):
                 findings.add("records in the score folder that are no scores", f"{record['sample_id']} in {path.name}")
             else:
@@ -269,7 +271,7 @@ def _check_resampled(folder: Path, findings: Findings) -> None:
     for path, _ in result_files(folder):
         for number, _, told in read_glances(path):
             if told is None:
-                findings.add("torn or broken lines", f"{folder.relative_to(folder.parents[2])}/{path.name}:{number}")
+                findings.add(_TORN, f"{folder.relative_to(folder.parents[2])}/{path.name}:{number}")
                 continue
             makings.add(told)
             if told.sample_id in seen:
@@ -342,6 +344,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kind, count in findings.counts.items():
         if count:
             say(f"  {count:>7}  {kind}: {'; '.join(findings.examples[kind])}{' …' if count > _EXAMPLES else ''}")
+    if any(findings.counts[kind] for kind in _MENDED):
+        say("--mend moves further records of a sample, and broken lines, aside")
     return 0 if complete else 1
 
 
