@@ -35,11 +35,11 @@ def packed_kind(path: Path, head: bytes) -> str | None:
 def _by_magic(path: Path, head: bytes) -> str | None:
     table = f"make rows of it: python dataprocess/build_metafile.py --format table --input {_quoted(path)} …"
     for magic, name, advice in (
-        (b"\x1f\x8b", "compressed with gzip", f"unpack it: gunzip -k {_quoted(path)}"),
-        (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", f"unpack it: zstd -dk {_quoted(path)}"),
-        (b"BZh", "compressed with bzip2", f"unpack it: bunzip2 -k {_quoted(path)}"),
-        (b"\xfd7zXZ\x00", "compressed with xz", f"unpack it: unxz -k {_quoted(path)}"),
-        (b"\x04\x22\x4d\x18", "compressed with LZ4", f"unpack it: lz4 -dk {_quoted(path)}"),
+        (b"\x1f\x8b", "compressed with gzip", _unpack(path, "gzip", ".gz")),
+        (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", _unpack(path, "zstd", ".zst")),
+        (b"BZh", "compressed with bzip2", _unpack(path, "bzip2", ".bz2")),
+        (b"\xfd7zXZ\x00", "compressed with xz", _unpack(path, "xz", ".xz")),
+        (b"\x04\x22\x4d\x18", "compressed with LZ4", _unpack(path, "lz4", ".lz4")),
         (b"PK\x03\x04", "a ZIP archive", f"unpack it: unzip {_quoted(path)}"),
         (b"PAR1", "a Parquet table", table),
         (b"ARROW1", "an Arrow file", "take --format huggingface of dataprocess/build_metafile.py for its folder"),
@@ -51,6 +51,14 @@ def _by_magic(path: Path, head: bytes) -> str | None:
     if head[257:262] == b"ustar":
         return "is a tar file, not JSON text; take --format webdataset of dataprocess/build_metafile.py, or unpack it"
     return None
+
+
+def _unpack(path: Path, program: str, suffix: str) -> str:
+    """The command that unpacks a file; one that was packed under its own name gets it back."""
+    if path.suffix == suffix:
+        return f"unpack it: {program} -dk {_quoted(path)}"
+    new = _quoted(path.with_name(f"{path.name}.new"))
+    return f"unpack it: {program} -dc < {_quoted(path)} > {new} && mv {new} {_quoted(path)}"
 
 
 def _is_text(head: bytes, magic: bytes) -> bool:

@@ -340,7 +340,8 @@ class _Helper:
 
 def _how_it_died(status: int) -> DecodeError:
     if status == -signal.SIGPROF:
-        return DecodeError("media_too_slow", "took far more processor time than a file of its size: is it damaged?")
+        reason = "took more processor time than --decode-seconds, or far more than a file of its size: is it damaged?"
+        return DecodeError("media_too_slow", reason)
     if status == -signal.SIGKILL:
         return DecodeError("media_too_large", "its decoder was killed: was the machine's memory used up?")
     name = signal.Signals(-status).name if -status in {*signal.Signals} else f"status {status}"

@@ -178,11 +178,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before = file_sizes(options.results)
         take_off_results(works, options.results, options.retry_errors, options.others, options.single_launch)
     rows = cut(works, options.num_ranks, digest)
+    refuse_to_replace(options.output, rows, options.results)
     if options.results:
         with handed_over(options.results, before, rows, options.output, options.single_launch):
             write_plan(rows, options.output)
     else:
-        refuse_to_replace(options.output, rows)
         write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")
     if problems:

@@ -232,8 +232,8 @@ def handed_over(
     _note_folder(plan, folder)
 
 
-def refuse_to_replace(plan: Path, rows: Sequence[PlanRow]) -> None:
-    """Refuse to write these `rows` over a plan while results by it are not complete.
+def refuse_to_replace(plan: Path, rows: Sequence[PlanRow], results: Path | None) -> None:
+    """Refuse to write these `rows` over a plan while results by it, other than the `results` named, are not complete.
 
     Raises:
         UserError: names the folder of those results, and what to do.
@@ -241,6 +241,8 @@ def refuse_to_replace(plan: Path, rows: Sequence[PlanRow]) -> None:
     mine = described(plan, rows)
     for folder in _noted_folders(plan) if plan.exists() else ():
         said = stated_plan(folder)
+        if results is not None and folder.resolve() == results.resolve():
+            continue
         if said is None or said.plan != mine.plan or said.fingerprint == mine.fingerprint or not result_files(folder):
             continue
         done, samples = _progress(folder, plan, said)

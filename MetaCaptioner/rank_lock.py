@@ -47,7 +47,10 @@ def _held(folder: Path, name: str, rank: int, single_launch: bool, group: int = 
     except OSError as error:
         raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
     if held is None:
-        raise ResultError(f"rank {rank} is being worked on by another process in {folder}")
+        raise ResultError(
+            f"rank {rank} is being worked on by another process in {folder}: wait until that has ended, or stop it; "
+            "or name another OUTPUT"
+        )
     return held
 
 

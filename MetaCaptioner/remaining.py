@@ -73,7 +73,8 @@ def _ranks_at_work(results: Path, single_launch: bool) -> list[int]:
             check_kept(results, f"--results {results}")
         return ranks_at_work(results)
     except (OSError, ResultError) as error:
-        say(f"note: --results {results}: whether ranks are at work there cannot be told ({error})")
+        reason = getattr(error, "strerror", None) or error
+        say(f"note: --results {results}: whether ranks are at work there cannot be told ({reason})")
         return []
 
 

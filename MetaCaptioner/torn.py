@@ -50,8 +50,7 @@ def what_else(path: Path) -> str | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     first, _, _ = text.partition(b"\n")
     if first.strip() in (b"{", b"[") or first.startswith((b"[{", b"[ {")):
-        anew, each = shlex.quote(f"{path.name}.new"), "'.[]'" if first.startswith(b"[") else "."
-        return (
-            f"holds no record a line: was it formatted? Write it anew: jq -c {each} {shlex.quote(str(path))} > {anew}"
-        )
+        each = "'.[]'" if first.startswith(b"[") else "."
+        now, new = shlex.quote(str(path)), shlex.quote(f"{path}.new")
+        return f"holds no record a line: was it formatted? Write it anew: jq -c {each} {now} > {new} && mv {new} {now}"
     return packed_kind(path, head)

@@ -42,6 +42,7 @@ from MetaCaptioner.results import DoneSamples, read_glances, read_lines, read_re
 from MetaCaptioner.rows import Row, RowNumbers, caption_hash
 from MetaCaptioner.source import tar_place
 from MetaCaptioner.terminal import run_main, say
+from MetaCaptioner.torn import what_else
 
 _EXAMPLES = 5
 _DIGITS = 19  # of a number that fits into 64 bits
@@ -51,6 +52,8 @@ _MOVED = "records of files below another root than now (no fault if they were mo
 _NOT_COMPARED = "datasets whose annotation file cannot be read, so that media are not compared (no fault)"
 _OTHER_PLAN = "plan that is not, or no more, that of the results (no fault)"
 _MIXTURE = "records made otherwise than most"
+_TWICE, _TORN = "duplicate records", "torn or broken lines"
+_MENDED = (_TWICE, _TORN, "captions with several scores", "captions sampled again twice")
 _RENAMED = "records of a dataset that has another name now"
 _MIXTURES = {_MIXTURE, _RENAMED, f"records {OTHER_MEDIA}", f"records {GONE}"}
 
@@ -117,9 +120,12 @@ def check_records(
     seen = DoneSamples()
     sound = 0
     for path, file in result_files(folder):
+        if (other := what_else(path)) is not None:
+            findings.add("files without records", f"{path.name}: {other}")
+            continue
         for number, line, told in read_glances(path):
             if told is None:
-                findings.add("torn or broken lines", f"{path.name}:{number}")
+                findings.add(_TORN, f"{path.name}:{number}")
                 continue
             makings.add(told)
             name, index, where = told.data_name, told.index, f"{told.sample_id} in {path.name}"
@@ -131,7 +137,7 @@ def check_records(
             for reason, example in media.differences(told).items():
                 findings.add(f"records {reason}", example)
             if seen.has(name, index):
-                findings.add("duplicate records", where)
+                findings.add(_TWICE, where)
             seen.mark(name, index)
             if rows.rank(index) not in (NOBODY, file.rank):
                 findings.add(_ELSEWHERE, where)
@@ -291,7 +297,7 @@ def check_scores(captions: Path, findings: Findings) -> None:
     makings, scores = Makings("scores"), _Scores()
     for place, record in _score_records(captions):
         if record is None:
-            findings.add("torn or broken lines", f"score/{place}")
+            findings.add(_TORN, f"score/{place}")
         elif not is_error(record) and not is_score(record):
             where = f"{record['sample_id']} in {place.rpartition(':')[0]}"
             findings.add("records in the score folder that are no scores", where)
@@ -324,7 +330,7 @@ def _check_resampled(folder: Path, findings: Findings) -> None:
     for path, _ in result_files(folder):
         for number, _, told in read_glances(path):
             if told is None:
-                findings.add("torn or broken lines", f"{folder.relative_to(folder.parents[2])}/{path.name}:{number}")
+                findings.add(_TORN, f"{folder.relative_to(folder.parents[2])}/{path.name}:{number}")
                 continue
             makings.add(told)
             row = _row_named(told.sample_id)
@@ -398,6 +404,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kind, count in findings.counts.items():
         if count:
             say(f"  {count:>7}  {kind}: {'; '.join(findings.examples[kind])}{' …' if count > _EXAMPLES else ''}")
+    if any(findings.counts[kind] for kind in _MENDED):
+        say("--mend moves further records of a sample, and broken lines, aside")
     return 0 if complete else 1
 
 

@@ -493,11 +493,11 @@ COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its p
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.json.gz", GZIP, "is compressed with gzip, not JSON text; unpack it: gunzip -k "),
+        ("a.json.gz", GZIP, "is compressed with gzip, not JSON text; unpack it: gzip -dk "),
         ("a.json", GZIP, "gzip"),
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfd\x20\x05", "is compressed with Zstandard, not JSON text; unpack it: zstd"),
-        ("a.json.bz2", bz2.compress(b"[]"), "bunzip2 -k"),
-        ("a.json.xz", lzma.compress(b"[]"), "unxz -k"),
+        ("a.json.bz2", bz2.compress(b"[]"), "bzip2 -dk"),
+        ("a.json.xz", lzma.compress(b"[]"), "xz -dk"),
         ("a.zip", b"PK\x03\x04\x14\0", "unzip"),
         ("a.parquet", PARQUET, "is a Parquet table, not JSON text; make rows of it: python dataprocess/build_metafile"),
         ("a.arrow", b"ARROW1\0\0", "--format huggingface"),

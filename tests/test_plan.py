@@ -165,7 +165,7 @@ def test_ids_that_differ_or_are_not_given_are_not_noted(tmp_path: Path, run: Run
             b'[{"image": "a.jpg"}]\n' * 2,
             "goes on behind the end of its list of 1 rows, at byte 21 of 42 (",
         ),
-        (b"\x1f\x8b\x08\x00", "is compressed with gzip, not JSON text; unpack it: gunzip -k "),
+        (b"\x1f\x8b\x08\x00", "is compressed with gzip, not JSON text; unpack it: gzip -dc < "),
         (b'[{"id": 1}]', "none of 1 rows can be used (first: row 0: has neither 'image' nor 'video'"),
     ],
     ids=["truncated", "empty", "missing", "two lists", "gzip", "text only"],

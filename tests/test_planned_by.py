@@ -239,6 +239,16 @@ def test_a_plan_with_results_is_not_replaced(project: Project) -> None:
     assert project.planned(ranks=2).status == 0
 
 
+def test_naming_other_results_does_not_replace_it_either(project: Project) -> None:
+    project.caption("--max-samples", 2)
+    before, other = project.plan.read_bytes(), project.folder / "other"
+    other.mkdir()
+    refused(project.planned("--results", other, ranks=2), f"Plan what remains (RESULTS={project.out}")
+    assert project.plan.read_bytes() == before
+    (project.folder / "link").symlink_to(project.out)
+    assert project.planned("--results", project.folder / "link", ranks=2).status == 0
+
+
 @pytest.mark.parametrize("gone", ["plan", "records"])
 def test_a_plan_that_is_no_longer_wanted_is_replaced(project: Project, gone: str) -> None:
     project.caption("--max-samples", 2)

@@ -2,6 +2,8 @@ import errno
 import gzip
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -164,7 +166,7 @@ def test_a_last_line_that_a_crash_left_unfinished_is_dropped(
         (lambda content: b"garbage\n" + content, ", line 1: is no record"),
         (lambda content: content + b"garbage", ", line 4: is no record"),
         (lambda content: content + b'["a", "list"]\n{"no": "sample"}\n', ", line 4: is no record"),
-        (lambda content: gzip.compress(content), ": is compressed with gzip, not JSON text; unpack it: gunzip"),
+        (lambda content: gzip.compress(content), ": is compressed with gzip, not JSON text; unpack it: gzip"),
         (lambda content: gzip.compress(b"")[:9], ": is compressed with gzip"),
         (lambda content: zlib.compress(content), ", line 1: is no record"),
         (lambda content: content.decode().encode("utf-16"), ": is UTF-16, and must be UTF-8; write it anew: iconv"),
@@ -187,6 +189,23 @@ def test_what_no_crash_leaves_is_refused_and_kept(tmp_path: Path, change: Callab
         assert "\n" not in str(raised.value)
     assert path.read_bytes() == changed
     assert ranks_at_work(tmp_path) == []
+
+
+@pytest.mark.parametrize("change", ["gzip", "xz", "jq .", "jq -s ."])
+def test_the_command_that_is_told_gives_the_records_back(tmp_path: Path, change: str) -> None:
+    if shutil.which(change.split()[0]) is None:
+        pytest.skip(f"needs {change.split()[0]}")
+    folder = tmp_path / "with 'a space"
+    folder.mkdir()
+    path = write(folder, 0, 1, 2)
+    before = list(read_records(path))
+    packed = subprocess.run(["bash", "-c", change], stdin=path.open(), capture_output=True, check=True)
+    path.write_bytes(packed.stdout)
+    with pytest.raises(ResultError, match=r"anew: |unpack it: ") as raised:
+        list(read_records(path))
+    subprocess.run(["bash", "-c", re.split("anew: |unpack it: ", str(raised.value))[1]], check=True)
+    assert list(read_records(path)) == before
+    assert [other.name for other, _ in result_files(folder)] == [path.name]
 
 
 def formatted(content: bytes, indent: int) -> bytes:
@@ -358,7 +377,7 @@ def test_rewriting_on_a_read_only_disk_is_a_result_error(tmp_path: Path, monkeyp
 def test_a_rank_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
     with opened(tmp_path, rank=4), pytest.raises(ResultError) as raised:
         opened(tmp_path, rank=4)
-    assert str(raised.value) == f"rank 4 is being worked on by another process in {tmp_path}"
+    assert str(raised.value).startswith(f"rank 4 is being worked on by another process in {tmp_path}: wait until ")
     with opened(tmp_path, rank=4), opened(tmp_path, rank=5):
         pass
 

@@ -148,7 +148,8 @@ def test_a_plan_that_is_missing_is_one_line(tmp_path: Path, run: Runner) -> None
     outcome = run.caption(tmp_path / "none.jsonl", tmp_path / "out", engine_opens=False)
     assert outcome.status == 1
     assert outcome.said == (
-        f"rank 0: error: plan {tmp_path / 'none.jsonl'}: cannot be read: No such file or directory\n"
+        f"rank 0: error: plan {tmp_path / 'none.jsonl'}: cannot be read: No such file or directory; "
+        "plan first (script/run_plan.sh)\n"
     )
 
 

@@ -49,6 +49,9 @@ PLAN=$(realpath -ms "${PLAN:-$RUN/split_plan.jsonl}")
 export METAFILE PLAN NUM_RANKS=$((NNODES * NPROC * JOBS))
 unset OUTPUT INPUT RESULTS METACAPTIONER_RESTARTS METACAPTIONER_SBATCH
 ROUTE=${ROUTE:-yes}
+for name in REPLAN ROUTE; do
+  case ${!name} in yes | no) ;; *) refuse "$name must be yes or no, not '${!name}'" ;; esac
+done
 LOGS=$RUN/logs
 LOG_NAMES=${LOGS//%/%%} # SLURM replaces what follows a %
 SIZE=(--nodes="$NNODES" --ntasks-per-node="$NPROC" --cpus-per-task="$CPUS" --gpus-per-node="$GPUS_PER_NODE")

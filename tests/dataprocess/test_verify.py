@@ -51,6 +51,17 @@ def test_rows_without_media_are_no_failures(tmp_path: Path, plan: Path, write_li
     assert verify(plan, out, "--fail-on-errors")[0] == 1
 
 
+def test_a_file_that_was_formatted_is_named_with_the_command_that_mends_it(
+    tmp_path: Path, plan: Path, write_lines: WriteLines
+) -> None:
+    path = write_lines(tmp_path / "out" / "Rank0_node0_photos.jsonl", [caption_record(0)])
+    path.write_text(json.dumps(caption_record(0), indent=2) + "\n")
+    status, text = verify(plan, tmp_path / "out")
+    assert status == 1
+    assert f"1  files without records: {path.name}: holds no record a line: was it formatted? Write it anew: jq" in text
+    assert "broken lines" not in text
+
+
 def test_missing_duplicate_torn_and_stray(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
     out = tmp_path / "out"
     path = write_lines(out / "Rank0_node0_photos.jsonl", [caption_record(index) for index in (0, 1, 1)])
@@ -62,6 +73,7 @@ def test_missing_duplicate_torn_and_stray(tmp_path: Path, plan: Path, write_line
     assert "NOT complete" in text
     assert "2  missing samples: photos/2; photos/5" in text
     assert "1  duplicate records: photos/1 in Rank0_node0_photos.jsonl" in text
+    assert text.endswith("--mend moves further records of a sample, and broken lines, aside\n")
     assert "1  torn or broken lines: Rank0_node0_photos.jsonl:4" in text
     assert "2  stray records: photos/9 in Rank1_node0_photos.jsonl; other/0" in text
 

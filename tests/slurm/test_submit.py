@@ -201,6 +201,8 @@ def test_each_job_waits_for_the_one_before_and_goes_where_it_can_never_begin(
         ({"GPUS_PER_NODE": "a100:8"}, "GPUS_PER_NODE must be a whole number from 0"),
         ({"TP": "16"}, "a rank of TP=16 GPUs does not fit a node of GPUS_PER_NODE=8"),
         ({"NPROC": "8", "TP": "2"}, "NPROC=8 ranks of TP=2 GPUs do not fit a node of GPUS_PER_NODE=8"),
+        ({"ROUTE": "No"}, "ROUTE must be yes or no, not 'No'"),
+        ({"REPLAN": "1"}, "REPLAN must be yes or no, not '1'"),
         ({"ARRAY": "0-7"}, "ARRAY must be a number of jobs, such as 8, or 8%2 for two of them at a time, not '0-7'"),
         ({"ARRAY": "2000"}, "ARRAY=2000: this cluster takes arrays of up to 1001 jobs"),
         ({"SBATCH_OPTIONS": "--array=0-7"}, "SBATCH_OPTIONS: --array=0-7: use ARRAY"),
