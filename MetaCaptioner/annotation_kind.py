@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 from MetaCaptioner.json_text import from_json
+from MetaCaptioner.terminal import as_typed
 
 _UTF16_AND_32 = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
@@ -33,14 +34,14 @@ def packed_kind(path: Path, head: bytes) -> str | None:
 
 
 def _by_magic(path: Path, head: bytes) -> str | None:
-    table = f"make rows of it: python dataprocess/build_metafile.py --format table --input {_quoted(path)} …"
+    table = f"make rows of it: python dataprocess/build_metafile.py --format table --input {as_typed(path)} …"
     for magic, name, advice in (
-        (b"\x1f\x8b", "compressed with gzip", f"unpack it: gunzip -k {_quoted(path)}"),
-        (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", f"unpack it: zstd -dk {_quoted(path)}"),
-        (b"BZh", "compressed with bzip2", f"unpack it: bunzip2 -k {_quoted(path)}"),
-        (b"\xfd7zXZ\x00", "compressed with xz", f"unpack it: unxz -k {_quoted(path)}"),
-        (b"\x04\x22\x4d\x18", "compressed with LZ4", f"unpack it: lz4 -dk {_quoted(path)}"),
-        (b"PK\x03\x04", "a ZIP archive", f"unpack it: unzip {_quoted(path)}"),
+        (b"\x1f\x8b", "compressed with gzip", f"unpack it: gunzip -k {as_typed(path)}"),
+        (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", f"unpack it: zstd -dk {as_typed(path)}"),
+        (b"BZh", "compressed with bzip2", f"unpack it: bunzip2 -k {as_typed(path)}"),
+        (b"\xfd7zXZ\x00", "compressed with xz", f"unpack it: unxz -k {as_typed(path)}"),
+        (b"\x04\x22\x4d\x18", "compressed with LZ4", f"unpack it: lz4 -dk {as_typed(path)}"),
+        (b"PK\x03\x04", "a ZIP archive", f"unpack it: unzip {as_typed(path)}"),
         (b"PAR1", "a Parquet table", table),
         (b"ARROW1", "an Arrow file", "take --format huggingface of dataprocess/build_metafile.py for its folder"),
         (b"SQLite format 3", "an SQLite database", "export its rows as JSONL"),
@@ -67,7 +68,7 @@ def _by_encoding(path: Path, head: bytes) -> str | None:
     if name is None:
         return None
     anew = shlex.quote(f"{path.stem}.utf8{path.suffix}")
-    return f"is {name}, and must be UTF-8; write it anew: iconv -f {name} -t UTF-8 {_quoted(path)} > {anew}"
+    return f"is {name}, and must be UTF-8; write it anew: iconv -f {name} -t UTF-8 {as_typed(path)} > {anew}"
 
 
 def _by_text(path: Path, head: bytes) -> str | None:
@@ -82,7 +83,7 @@ def _by_text(path: Path, head: bytes) -> str | None:
     if _is_table(path, text):
         return (
             "is a table (CSV or TSV), not JSON text; make rows of it: "
-            f"python dataprocess/build_metafile.py --format table --input {_quoted(path)} …"
+            f"python dataprocess/build_metafile.py --format table --input {as_typed(path)} …"
         )
     if text[0] < 32 or text[0] >= 127:
         return f"is no JSON text: it begins with the bytes {text[:8].hex(' ')}"
@@ -134,19 +135,15 @@ def only_object(path: Path, row: object) -> str | None:
 def _coco(path: Path) -> str:
     return (
         "is one COCO object, not a list of rows; make a row of each of its pictures: "
-        f"python dataprocess/build_metafile.py --format coco --input {_quoted(path)} …"
+        f"python dataprocess/build_metafile.py --format coco --input {as_typed(path)} …"
     )
 
 
 def _object(path: Path, key: str) -> str:
     return (
         "is one JSON object; it must be a list of rows, or JSONL "
-        f"(are its rows under '{key}'? jq '.\"{key}\"' {_quoted(path)} > {_rows_file(path)})"
+        f"(are its rows under '{key}'? jq '.\"{key}\"' {as_typed(path)} > {_rows_file(path)})"
     )
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
 
 
 def _rows_file(path: Path) -> str:

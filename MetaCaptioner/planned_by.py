@@ -36,7 +36,7 @@ from MetaCaptioner.results import (
     read_glances,
     result_files,
 )
-from MetaCaptioner.terminal import say
+from MetaCaptioner.terminal import as_typed, say
 
 FILE_NAME = "planned_by.json"
 _SHOWN_DIFFERENCES = 3
@@ -159,8 +159,8 @@ class ThisPlan:
         which = "the plan that was there before" if said.plan == mine.plan else f"plan {said.plan}"
         raise UserError(
             f"output folder {folder}: its results are of {which}; plan {self.path} is another one: "
-            f"{mine.differences(said)}. Plan what remains of them (RESULTS={folder}, --results), name another OUTPUT, "
-            "or have every sample that has a record there count as done under this plan (--adopt-plan)"
+            f"{mine.differences(said)}. Plan what remains of them (RESULTS={as_typed(folder)}, --results), name another "
+            "OUTPUT, or have every sample that has a record there count as done under this plan (--adopt-plan)"
         )
 
     def agree(self, own: RankResults) -> bool:
@@ -235,33 +235,60 @@ def refuse_to_replace(plan: Path, rows: Sequence[PlanRow]) -> None:
         UserError: names the folder of those results, and what to do.
     """
     mine = described(plan, rows)
-    for folder in _noted_folders(plan) if plan.exists() else ():
-        said = stated_plan(folder)
-        if said is None or said.plan != mine.plan or said.fingerprint == mine.fingerprint or not result_files(folder):
-            continue
-        done, samples = _progress(folder, plan, said)
-        if done < samples:
-            raise UserError(
-                f"plan {plan}: results by it are in {folder}, of {done:,} of {samples:,} samples, and this plan would "
-                f"be another: {mine.differences(said)}. Plan what remains (RESULTS={folder}, --results), name another "
-                "--output, or take the folder or the plan away if they are no longer wanted"
+    for folder, said in _filled_by(plan):
+        if said.fingerprint != mine.fingerprint:
+            _refuse_unless_complete(
+                plan,
+                folder,
+                said,
+                f"this plan would be another: {mine.differences(said)}. Plan what remains (RESULTS={as_typed(folder)}, "
+                "--results), name another --output, or take the folder or the plan away if they are no longer wanted",
             )
 
 
+def refuse_to_replace_another(plan: Path, results: Path) -> None:
+    """Refuse to write what remains of some `results` over a plan by which others are not complete.
+
+    Raises:
+        UserError: names the folder of those, and what to do.
+    """
+    for folder, said in _filled_by(plan):
+        if folder.resolve() != results.resolve():
+            _refuse_unless_complete(
+                plan,
+                folder,
+                said,
+                f"what remains of {results} would take its place: name another --output, or complete them first, or "
+                "take that folder away if it is no longer wanted",
+            )
+
+
+def _filled_by(plan: Path) -> Iterator[tuple[Path, FolderPlan]]:
+    """The folders with results by the plan that has been written to this place, and how they describe it."""
+    for folder in _noted_folders(plan) if plan.exists() else ():
+        said = stated_plan(folder)
+        if said is not None and said.plan == str(plan.absolute()) and result_files(folder):
+            yield folder, said
+
+
+def _refuse_unless_complete(plan: Path, folder: Path, said: FolderPlan, why: str) -> None:
+    done, samples = _progress(folder, plan, said)
+    if done < samples:
+        raise UserError(f"plan {plan}: results by it are in {folder}, of {done:,} of {samples:,} samples, and {why}")
+
+
 def _progress(folder: Path, plan: Path, said: FolderPlan) -> tuple[int, int]:
-    """(samples done, all) of a plan; none are known to be done where its file has become another one."""
+    """(samples done, all) of a plan; where its file has become another one, of all rows of its datasets."""
     rows = []
     with suppress(UserError):
         rows = without_overlaps(read_plan(plan)[0])
-    if not rows or described(plan, rows).fingerprint != said.fingerprint:
-        return 0, said.samples
+    if rows and described(plan, rows).fingerprint == said.fingerprint:
+        asked = {name: np.flatnonzero(one.ranks >= 0) for name, one in expected_rows(rows).items()}
+    else:
+        asked = {name: np.arange(dataset.total) for name, dataset in said.datasets.items()}
     done = done_samples(folder)
-    expected = expected_rows(rows)
-    counted = (
-        int(np.sum([done.has(name, int(row)) for row in np.flatnonzero(one.ranks >= 0)]))
-        for name, one in expected.items()
-    )
-    return sum(counted), sum(int((one.ranks >= 0).sum()) for one in expected.values())
+    counted = (sum(done.has(name, int(row)) for row in numbers) for name, numbers in asked.items())
+    return sum(counted), sum(map(len, asked.values()))
 
 
 def _lie_elsewhere(folder: Path, rows: Sequence[PlanRow]) -> bool:

@@ -25,6 +25,7 @@ from MetaCaptioner.opening import read_file
 from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
 from MetaCaptioner.results import RankResults, ResultError, Word, read_glances, result_files
+from MetaCaptioner.terminal import as_typed
 
 FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]
@@ -176,8 +177,8 @@ class Expected:
             self.agree(own)  # by which the planner then knows them
             raise UserError(
                 f"output folder {folder}: --redo would take out {lost} records of rows that the plan leaves out as done"
-                f": {found}. Plan again with --results {folder} --redo first, and with all datasets and rows that have "
-                "records there; or name another folder"
+                f": {found}. Plan again with --results {as_typed(folder)} --redo first, and with all datasets and rows "
+                "that have records there; or name another folder"
             )
         what = "are kept" if self.others == "keep" else "are taken out and made again"
         return f"{folder}: {found.records} of {total} records {what}: {found}"

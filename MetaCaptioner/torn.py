@@ -11,6 +11,7 @@ from pathlib import Path
 
 from MetaCaptioner.annotation_kind import packed_kind
 from MetaCaptioner.opening import open_file
+from MetaCaptioner.terminal import as_typed
 
 _BEGINNING = b'{"sample_id"'  # of every record
 _HOLE = bytes(8)
@@ -51,7 +52,5 @@ def what_else(path: Path) -> str | None:
     first, _, _ = text.partition(b"\n")
     if first.strip() in (b"{", b"[") or first.startswith((b"[{", b"[ {")):
         anew, each = shlex.quote(f"{path.name}.new"), "'.[]'" if first.startswith(b"[") else "."
-        return (
-            f"holds no record a line: was it formatted? Write it anew: jq -c {each} {shlex.quote(str(path))} > {anew}"
-        )
+        return f"holds no record a line: was it formatted? Write it anew: jq -c {each} {as_typed(path)} > {anew}"
     return packed_kind(path, head)
