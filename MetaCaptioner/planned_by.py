@@ -159,8 +159,8 @@ class ThisPlan:
         which = "the plan that was there before" if said.plan == mine.plan else f"plan {said.plan}"
         raise UserError(
             f"output folder {folder}: its results are of {which}; plan {self.path} is another one: "
-            f"{mine.differences(said)}. Plan what remains of them (RESULTS={as_typed(folder)}, --results), name another "
-            "OUTPUT, or have every sample that has a record there count as done under this plan (--adopt-plan)"
+            f"{mine.differences(said)}. Plan what remains of them (RESULTS={as_typed(folder)}, --results), name "
+            "another OUTPUT, or have every sample that has a record there count as done under this plan (--adopt-plan)"
         )
 
     def agree(self, own: RankResults) -> bool:
