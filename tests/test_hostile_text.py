@@ -8,6 +8,7 @@ import apply_domains
 import export
 import filterd_by_score
 import pytest
+import verify
 
 from MetaCaptioner import status
 from MetaCaptioner.characters import ODD
@@ -91,6 +92,19 @@ def test_exports_keep_such_texts_or_tell_what_stands_for_them(tmp_path: Path, ru
         assert "half of a character (a lone surrogate) in their texts, for which U+FFFD stands" in outcome.said
     if kind == "txt":
         assert (output / "photos" / "0.txt").read_text() == "half \ufffd of a pair\n"
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_in_place_of_a_lock_is_one_line(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    assert run.caption(plan, out).status == 0
+    (out / ".Rank0.lock").unlink()
+    os.mkfifo(out / ".Rank0.lock")
+    verified = run.main(verify.main, "--plan", plan, "--data-folder", out, "--mend")
+    for outcome in (verified, run.caption(plan, out)):
+        assert outcome.status == 1
+        assert is_one_line(outcome)
+        assert f"lock {out}/.Rank0.lock: is a FIFO, not a file" in outcome.said
 
 
 @pytest.mark.parametrize("name", [b"no \xff utf-8", b"two\nlines", b"n" * 240], ids=["bytes", "newline", "long"])
