@@ -202,7 +202,7 @@ class AnnotationFile:
 
     def _index_places(self) -> tuple[Path, Path]:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metacaptioner"
-        name = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:24]
+        name = hashlib.sha256(os.fsencode(self.path.resolve())).hexdigest()[:24]
         return self.path.with_name(f".{self.path.name}.blocks.npy"), cache / f"{name}.blocks.npy"
 
 

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 from MetaCaptioner.json_text import from_json
+from MetaCaptioner.terminal import as_typed
 
 _UTF16_AND_32 = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
@@ -33,14 +34,14 @@ def packed_kind(path: Path, head: bytes) -> str | None:
 
 
 def _by_magic(path: Path, head: bytes) -> str | None:
-    table = f"make rows of it: python dataprocess/build_metafile.py --format table --input {_quoted(path)} …"
+    table = f"make rows of it: python dataprocess/build_metafile.py --format table --input {as_typed(path)} …"
     for magic, name, advice in (
         (b"\x1f\x8b", "compressed with gzip", _unpack(path, "gzip", ".gz")),
         (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", _unpack(path, "zstd", ".zst")),
         (b"BZh", "compressed with bzip2", _unpack(path, "bzip2", ".bz2")),
         (b"\xfd7zXZ\x00", "compressed with xz", _unpack(path, "xz", ".xz")),
         (b"\x04\x22\x4d\x18", "compressed with LZ4", _unpack(path, "lz4", ".lz4")),
-        (b"PK\x03\x04", "a ZIP archive", f"unpack it: unzip {_quoted(path)}"),
+        (b"PK\x03\x04", "a ZIP archive", f"unpack it: unzip {as_typed(path)}"),
         (b"PAR1", "a Parquet table", table),
         (b"ARROW1", "an Arrow file", "take --format huggingface of dataprocess/build_metafile.py for its folder"),
         (b"SQLite format 3", "an SQLite database", "export its rows as JSONL"),
@@ -56,9 +57,9 @@ def _by_magic(path: Path, head: bytes) -> str | None:
 def _unpack(path: Path, program: str, suffix: str) -> str:
     """The command that unpacks a file; one that was packed under its own name gets it back."""
     if path.suffix == suffix:
-        return f"unpack it: {program} -dk {_quoted(path)}"
-    new = _quoted(path.with_name(f"{path.name}.new"))
-    return f"unpack it: {program} -dc < {_quoted(path)} > {new} && mv {new} {_quoted(path)}"
+        return f"unpack it: {program} -dk {as_typed(path)}"
+    new = as_typed(path.with_name(f"{path.name}.new"))
+    return f"unpack it: {program} -dc < {as_typed(path)} > {new} && mv {new} {as_typed(path)}"
 
 
 def _is_text(head: bytes, magic: bytes) -> bool:
@@ -75,7 +76,7 @@ def _by_encoding(path: Path, head: bytes) -> str | None:
     if name is None:
         return None
     anew = shlex.quote(f"{path.stem}.utf8{path.suffix}")
-    return f"is {name}, and must be UTF-8; write it anew: iconv -f {name} -t UTF-8 {_quoted(path)} > {anew}"
+    return f"is {name}, and must be UTF-8; write it anew: iconv -f {name} -t UTF-8 {as_typed(path)} > {anew}"
 
 
 def _by_text(path: Path, head: bytes) -> str | None:
@@ -90,7 +91,7 @@ def _by_text(path: Path, head: bytes) -> str | None:
     if _is_table(path, text):
         return (
             "is a table (CSV or TSV), not JSON text; make rows of it: "
-            f"python dataprocess/build_metafile.py --format table --input {_quoted(path)} …"
+            f"python dataprocess/build_metafile.py --format table --input {as_typed(path)} …"
         )
     if text[0] < 32 or text[0] >= 127:
         return f"is no JSON text: it begins with the bytes {text[:8].hex(' ')}"
@@ -142,19 +143,15 @@ def only_object(path: Path, row: object) -> str | None:
 def _coco(path: Path) -> str:
     return (
         "is one COCO object, not a list of rows; make a row of each of its pictures: "
-        f"python dataprocess/build_metafile.py --format coco --input {_quoted(path)} …"
+        f"python dataprocess/build_metafile.py --format coco --input {as_typed(path)} …"
     )
 
 
 def _object(path: Path, key: str) -> str:
     return (
         "is one JSON object; it must be a list of rows, or JSONL "
-        f"(are its rows under '{key}'? jq '.\"{key}\"' {_quoted(path)} > {_rows_file(path)})"
+        f"(are its rows under '{key}'? jq '.\"{key}\"' {as_typed(path)} > {_rows_file(path)})"
     )
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
 
 
 def _rows_file(path: Path) -> str:

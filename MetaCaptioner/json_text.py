@@ -9,12 +9,13 @@ same text. Nothing that is read ends in anything but a `ValueError`, however dee
 import json
 import math
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from MetaCaptioner.characters import ODD
 
+_Kind = TypeVar("_Kind")
 _MOST_SHOWN = 40
 NOT_PLAIN_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises; `from_json` then decides, which takes NaN and halves of pairs of surrogates too."""
@@ -62,6 +63,27 @@ def from_json(
         raise
     except ValueError as error:  # what Python says of an integer of thousands of digits tells of its own settings
         raise NotJson("holds a number with too many digits") from error
+
+
+def as_json(struct: msgspec.Struct, indent: int | None = None) -> bytes:
+    """A struct as `to_json` writes it, whatever names of files are in it, which may be no UTF-8.
+
+    Raises:
+        NotJson: as `to_json`.
+    """
+    return to_json(msgspec.to_builtins(struct), indent)
+
+
+def read_as(text: bytes, kind: type[_Kind]) -> _Kind:
+    """What a JSON text holds, as a `kind` of value: a struct, or a list of some.
+
+    Raises:
+        ValueError: it is no JSON, or holds something else.
+    """
+    try:
+        return msgspec.convert(from_json(text), kind)
+    except msgspec.MsgspecError as error:
+        raise NotJson(f"holds something else: {error}") from error
 
 
 def _refuse(constant: str) -> NoReturn:

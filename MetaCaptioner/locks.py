@@ -24,6 +24,7 @@ from tempfile import NamedTemporaryFile
 from typing import Self
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.opening import open_descriptor
 from MetaCaptioner.terminal import say
 
 _REQUEST = struct.Struct("hhqqi0q")
@@ -145,7 +146,7 @@ def is_held_alone(path: Path) -> bool:
     Raises:
         OSError: the file cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_descriptor(path)
     try:
         return _is_held(descriptor, fcntl.F_RDLCK, 0, 0)
     except _NotKept:
@@ -170,11 +171,11 @@ def check_kept(folder: Path, what: str) -> None:
 def _open(path: Path) -> int:
     """A lock file, open. Whoever may write in the folder, and so could put another in its place, may open a new one."""
     with suppress(FileNotFoundError):
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return open_descriptor(path, writing=True)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        return open_descriptor(path, writing=True)
     with suppress(OSError):  # a file system without owners and rights
         folder = path.parent.stat()
         if os.fstat(descriptor).st_gid != folder.st_gid:
@@ -238,7 +239,7 @@ def _keeps_out(descriptor: int, path: Path, group: int) -> bool:
         _NotKept: they would be let in.
     """
     try:
-        other = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        other = open_descriptor(path, writing=True)
     except FileNotFoundError:
         return False
     try:

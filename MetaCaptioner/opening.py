@@ -44,13 +44,13 @@ def open_file(path: Path, root: Path | None = None) -> BinaryIO:
     return cast(BinaryIO, file)
 
 
-def open_descriptor(path: Path, root: Path | None = None) -> int:
-    """The same as a descriptor, which the caller closes.
+def open_descriptor(path: Path, root: Path | None = None, writing: bool = False) -> int:
+    """The same as a descriptor, which the caller closes; with `writing` to be written to as well.
 
     Raises:
         OSError, ValueError: as `open_file`.
     """
-    return _open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC, root)
+    return _open(os.fspath(path), (os.O_RDWR if writing else os.O_RDONLY) | os.O_CLOEXEC, root)
 
 
 def read_file(path: Path) -> bytes:

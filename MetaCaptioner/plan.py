@@ -18,7 +18,7 @@ from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import metafile_digest, read_metafile
 from MetaCaptioner.opening import add_outside_argument
 from MetaCaptioner.plan_file import PlanRow, read_plan, write_plan
-from MetaCaptioner.planned_by import handed_over, refuse_to_replace
+from MetaCaptioner.planned_by import handed_over, refuse_to_replace, refuse_to_replace_another
 from MetaCaptioner.provenance import add_others_arguments
 from MetaCaptioner.remaining import take_off_results
 from MetaCaptioner.results import file_sizes
@@ -153,7 +153,13 @@ def _keep(plan: Path, metafile: Path, digest: str) -> None:
     Raises:
         UserError: it was made from another Metafile, or cannot be read.
     """
-    made_from = {row.metafile for row in read_plan(plan)[0]}
+    rows, _ = read_plan(plan)
+    if gone := sorted({row.json_url for row in rows if not os.path.exists(row.json_url)}):  # noqa: PTH110 (any name)
+        raise UserError(
+            f"plan {plan}: is there already, but names annotation file {gone[0]}, which is not there: was something "
+            "moved? Plan what remains (RESULTS=…, --results), or name another --output"
+        )
+    made_from = {row.metafile for row in rows}
     if made_from == {""}:
         say(f"note: {plan}: kept as it is there; it does not tell from which Metafile it was made")
         return
@@ -175,14 +181,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     works, problems = _survey_metafile(options)
     if options.results:
+        refuse_to_replace_another(options.output, options.results)
         before = file_sizes(options.results)
         take_off_results(works, options.results, options.retry_errors, options.others, options.single_launch)
     rows = cut(works, options.num_ranks, digest)
-    refuse_to_replace(options.output, rows, options.results)
     if options.results:
         with handed_over(options.results, before, rows, options.output, options.single_launch):
             write_plan(rows, options.output)
     else:
+        refuse_to_replace(options.output, rows)
         write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")
     if problems:

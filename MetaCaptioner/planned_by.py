@@ -22,7 +22,7 @@ from MetaCaptioner.claims import Claims
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.expected import NOBODY, expected_rows
 from MetaCaptioner.files import NotWritten, atomic_write, restated
-from MetaCaptioner.json_text import NOT_PLAIN_JSON
+from MetaCaptioner.json_text import as_json, read_as, to_json
 from MetaCaptioner.locks import held_alone
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
@@ -35,7 +35,7 @@ from MetaCaptioner.results import (
     read_glances,
     result_files,
 )
-from MetaCaptioner.terminal import say
+from MetaCaptioner.terminal import as_typed, say
 
 FILE_NAME = "planned_by.json"
 _SHOWN_DIFFERENCES = 3
@@ -78,7 +78,7 @@ class FolderPlan(msgspec.Struct, frozen=True):
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that tell one plan from another, wherever its file lies."""
-        content = msgspec.json.encode((self.division, self.datasets), order="sorted")
+        content = msgspec.json.encode((self.division, self.datasets), order="sorted")  # noqa: TID251 for a hash
         return hashlib.sha256(content).hexdigest()[:16]
 
     @property
@@ -114,19 +114,14 @@ def described(plan: Path, rows: Sequence[PlanRow]) -> FolderPlan:
             row.end_idx - row.start_idx + (before.samples if before else 0),
         )
     ranks = len({row.assign_rank for row in rows})
-    return FolderPlan(_told(plan), fingerprint(rows), ranks, datasets)
-
-
-def _told(path: Path) -> str:
-    """A path as text that any file can hold, also where its name is no UTF-8."""
-    return str(path.absolute()).encode("utf-8", "backslashreplace").decode()
+    return FolderPlan(str(plan.absolute()), fingerprint(rows), ranks, datasets)
 
 
 def stated_plan(folder: Path) -> FolderPlan | None:
     """The plan that a folder says its results are made by; None where it says nothing that makes sense."""
     try:
-        return msgspec.json.decode(read_file(folder / FILE_NAME), type=FolderPlan)
-    except (OSError, *NOT_PLAIN_JSON):
+        return read_as(read_file(folder / FILE_NAME), FolderPlan)
+    except (OSError, ValueError):
         return None
 
 
@@ -163,8 +158,8 @@ class ThisPlan:
         which = "the plan that was there before" if said.plan == mine.plan else f"plan {said.plan}"
         raise UserError(
             f"output folder {folder}: its results are of {which}; plan {self.path} is another one: "
-            f"{mine.differences(said)}. Plan what remains of them (RESULTS={folder}, --results), name another OUTPUT, "
-            "or have every sample that has a record there count as done under this plan (--adopt-plan)"
+            f"{mine.differences(said)}. Plan what remains of them (RESULTS={as_typed(folder)}, --results), name "
+            "another OUTPUT, or have every sample that has a record there count as done under this plan (--adopt-plan)"
         )
 
     def agree(self, own: RankResults) -> bool:
@@ -232,39 +227,66 @@ def handed_over(
     _note_folder(plan, folder)
 
 
-def refuse_to_replace(plan: Path, rows: Sequence[PlanRow], results: Path | None) -> None:
+def refuse_to_replace(plan: Path, rows: Sequence[PlanRow]) -> None:
     """Refuse to write these `rows` over a plan while results by it, other than the `results` named, are not complete.
 
     Raises:
         UserError: names the folder of those results, and what to do.
     """
     mine = described(plan, rows)
-    for folder in _noted_folders(plan) if plan.exists() else ():
-        said = stated_plan(folder)
-        if results is not None and folder.resolve() == results.resolve():
-            continue
-        if said is None or said.plan != mine.plan or said.fingerprint == mine.fingerprint or not result_files(folder):
-            continue
-        done, samples = _progress(folder, plan, said)
-        if done < samples:
-            raise UserError(
-                f"plan {plan}: results by it are in {folder}, of {done:,} of {samples:,} samples, and this plan would "
-                f"be another: {mine.differences(said)}. Plan what remains (RESULTS={folder}, --results), name another "
-                "--output, or take the folder or the plan away if they are no longer wanted"
+    for folder, said in _filled_by(plan):
+        if said.fingerprint != mine.fingerprint:
+            _refuse_unless_complete(
+                plan,
+                folder,
+                said,
+                f"this plan would be another: {mine.differences(said)}. Plan what remains (RESULTS={as_typed(folder)}, "
+                "--results), name another --output, or take the folder or the plan away if they are no longer wanted",
             )
 
 
+def refuse_to_replace_another(plan: Path, results: Path) -> None:
+    """Refuse to write what remains of some `results` over a plan by which others are not complete.
+
+    Raises:
+        UserError: names the folder of those, and what to do.
+    """
+    for folder, said in _filled_by(plan):
+        if folder.resolve() != results.resolve():
+            _refuse_unless_complete(
+                plan,
+                folder,
+                said,
+                f"what remains of {results} would take its place: name another --output, or complete them first, or "
+                "take that folder away if it is no longer wanted",
+            )
+
+
+def _filled_by(plan: Path) -> Iterator[tuple[Path, FolderPlan]]:
+    """The folders with results by the plan that has been written to this place, and how they describe it."""
+    for folder in _noted_folders(plan) if plan.exists() else ():
+        said = stated_plan(folder)
+        if said is not None and said.plan == str(plan.absolute()) and result_files(folder):
+            yield folder, said
+
+
+def _refuse_unless_complete(plan: Path, folder: Path, said: FolderPlan, why: str) -> None:
+    done, samples = _progress(folder, plan, said)
+    if done < samples:
+        raise UserError(f"plan {plan}: results by it are in {folder}, of {done:,} of {samples:,} samples, and {why}")
+
+
 def _progress(folder: Path, plan: Path, said: FolderPlan) -> tuple[int, int]:
-    """(samples done, all) of a plan; none are known to be done where its file has become another one."""
+    """(samples done, all) of a plan; where its file has become another one, of all rows of its datasets."""
     rows = []
     with suppress(UserError):
         rows = without_overlaps(read_plan(plan)[0])
-    if not rows or described(plan, rows).fingerprint != said.fingerprint:
-        return 0, said.samples
+    if rows and described(plan, rows).fingerprint == said.fingerprint:
+        asked = [(row.data_name, row.start_idx, row.end_idx) for row in rows]
+    else:
+        asked = [(name, 0, dataset.total) for name, dataset in said.datasets.items()]
     done = done_samples(folder)
-    expected = expected_rows(rows)
-    shards = [(name, start, end) for name, one in expected.items() for start, end, _ in one.shards]
-    return sum(done.count(*shard) for shard in shards), sum(end - start for _, start, end in shards)
+    return sum(done.count(*some) for some in asked), sum(end - start for _, start, end in asked)
 
 
 def _lie_elsewhere(folder: Path, rows: Sequence[PlanRow]) -> bool:
@@ -299,7 +321,7 @@ def _changed_alone(folder: Path, single_launch: bool) -> Iterator[None]:
 
 
 def _encoded(plan: FolderPlan) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(plan), indent=1) + b"\n"
+    return as_json(plan, indent=1) + b"\n"
 
 
 # --- beside a plan, the folders that it fills
@@ -311,8 +333,8 @@ def _list_of_folders(plan: Path) -> Path:
 
 def _noted_folders(plan: Path) -> list[Path]:
     try:
-        return [Path(name) for name in msgspec.json.decode(read_file(_list_of_folders(plan)), type=list[str])]
-    except (OSError, *NOT_PLAIN_JSON):
+        return [Path(name) for name in read_as(read_file(_list_of_folders(plan)), list[str])]
+    except (OSError, ValueError):
         return []
 
 
@@ -322,6 +344,6 @@ def _note_folder(plan: Path, folder: Path) -> None:
     if folder.absolute() in known:
         return
     with suppress(OSError, NotWritten), held_alone(place.with_suffix(".lock"), str(place), needed=False):
-        names = [*map(str, _noted_folders(plan)), _told(folder)]
+        names = [*map(str, _noted_folders(plan)), str(folder.absolute())]
         with atomic_write(place, "list") as file:
-            file.write(msgspec.json.encode(list(dict.fromkeys(names))))
+            file.write(to_json(list(dict.fromkeys(names))))

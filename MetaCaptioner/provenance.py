@@ -19,12 +19,13 @@ import msgspec
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.files import restated
-from MetaCaptioner.json_text import NOT_PLAIN_JSON
+from MetaCaptioner.json_text import read_as, to_json
 from MetaCaptioner.locks import held_alone
 from MetaCaptioner.opening import read_file
 from MetaCaptioner.planned_by import ThisPlan
 from MetaCaptioner.record import Record, Told, is_error, parse_record, told_of
 from MetaCaptioner.results import RankResults, ResultError, Word, read_glances, result_files
+from MetaCaptioner.terminal import as_typed
 
 FILE_NAME = "made_with.json"
 Others = Literal["refuse", "keep", "redo"]
@@ -176,8 +177,8 @@ class Expected:
             self.agree(own)  # by which the planner then knows them
             raise UserError(
                 f"output folder {folder}: --redo would take out {lost} records of rows that the plan leaves out as done"
-                f": {found}. Plan again with --results {folder} --redo first, and with all datasets and rows that have "
-                "records there; or name another folder"
+                f": {found}. Plan again with --results {as_typed(folder)} --redo first, and with all datasets and rows "
+                "that have records there; or name another folder"
             )
         what = "are kept" if self.others == "keep" else "are taken out and made again"
         return f"{folder}: {found.records} of {total} records {what}: {found}"
@@ -231,7 +232,7 @@ class Expected:
                 if unlike and _has_others(own, self.made):
                     self._refuse(folder, unlike[-1])
                 kept = unlike if self.others == "keep" else []
-                told = msgspec.json.format(msgspec.json.encode([*kept, self.made]), indent=1) + b"\n"
+                told = to_json(msgspec.to_builtins([*kept, self.made]), indent=1) + b"\n"
                 with restated(place, told):  # before the look: one that reads it later sees this one at work
                     if unlike and self._are_at_work(own, unlike):
                         self._refuse(folder, unlike[-1])
@@ -272,8 +273,8 @@ def _stage_by_fields(record: Record) -> str | None:
 def stated(folder: Path) -> list[Provenance]:
     """What a folder says that its records are made with; nothing where it says nothing that makes sense."""
     try:
-        return msgspec.json.decode(read_file(folder / FILE_NAME), type=list[Provenance])
-    except (OSError, *NOT_PLAIN_JSON):
+        return read_as(read_file(folder / FILE_NAME), list[Provenance])
+    except (OSError, ValueError):
         return []
 
 

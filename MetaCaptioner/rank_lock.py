@@ -8,7 +8,7 @@ from typing import Self
 
 from MetaCaptioner.errors import ResultError
 from MetaCaptioner.locks import FileLock, hold, is_held_alone
-from MetaCaptioner.opening import read_file
+from MetaCaptioner.opening import NotAFile, read_file
 
 _LOCK_NAME = re.compile(r"^\.Rank(?P<rank>\d+)(?:~(?P<part>\d+))?\.lock$")
 _LOCK_SECONDS = 5.0
@@ -22,8 +22,14 @@ def ranks_at_work(folder: Path) -> list[int]:
     """
     try:
         return sorted({rank for rank, path in _lock_files(folder) if is_held_alone(path)})
+    except NotAFile as error:
+        raise _not_a_lock(error) from error
     except OSError as error:
         raise ResultError(f"output folder {folder}: its locks cannot be looked at: {error.strerror}") from error
+
+
+def _not_a_lock(error: NotAFile) -> ResultError:
+    return ResultError(f"lock {error.filename}: {error.strerror}: take it away")
 
 
 def _lock_files(folder: Path) -> Iterator[tuple[int, Path]]:
@@ -44,6 +50,8 @@ def _held(folder: Path, name: str, rank: int, single_launch: bool, group: int = 
         folder.mkdir(parents=True, exist_ok=True)
         # For a moment after a kill the one that is still dying has it.
         held = hold(folder / name, f"output folder {folder}", not single_launch, _LOCK_SECONDS, group)
+    except NotAFile as error:
+        raise _not_a_lock(error) from error
     except OSError as error:
         raise ResultError(f"output folder {folder}: cannot be written: {error.strerror}") from error
     if held is None:

@@ -20,7 +20,7 @@ from MetaCaptioner.file_pool import PooledFile
 from MetaCaptioner.files import NotWritten, atomic_write, shortened, write_whole
 from MetaCaptioner.in_place import sync_folder
 from MetaCaptioner.journal import CRASHES_BEFORE_ALONE, Journal, Past
-from MetaCaptioner.json_text import NOT_PLAIN_JSON, to_json
+from MetaCaptioner.json_text import as_json, read_as, to_json
 from MetaCaptioner.locks import is_at
 from MetaCaptioner.opening import open_file
 from MetaCaptioner.rank_lock import RankLock
@@ -330,14 +330,14 @@ class RankResults:
         Raises:
             ResultError: it cannot be written.
         """
-        self.lock.tell(msgspec.json.encode(word))
+        self.lock.tell(as_json(word))
 
     def told_by_others(self) -> list[Word]:
         """What other processes that work in the folder now tell, as far as the file system knows locks."""
         told = []
         for text in self.lock.told_by_others():
-            with suppress(*NOT_PLAIN_JSON):
-                told.append(msgspec.json.decode(text, type=Word))
+            with suppress(ValueError):
+                told.append(read_as(text, Word))
         return told
 
     def files(self) -> list[Path]:

@@ -30,7 +30,7 @@ from MetaCaptioner.rank_loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.ranks import Rank, StopSignal, assigned_ranks
 from MetaCaptioner.results import result_files
 from MetaCaptioner.run_log import RunLog
-from MetaCaptioner.terminal import say
+from MetaCaptioner.terminal import as_typed, say
 from MetaCaptioner.vitals import Vitals, inherited_vitals
 from MetaCaptioner.work import (
     Item,
@@ -133,7 +133,8 @@ def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Ite
     if count := failures_left_out(rows, paths):
         say(
             f"note: {folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
-            f"they are not tried again; plan with --results {folder} --retry-errors (run_plan.sh: RESULTS) for that"
+            f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors (run_plan.sh: "
+            "RESULTS) for that"
         )
 
 

@@ -6,11 +6,11 @@ power cut zeros in its place. Only that may be dropped. All else was done by som
 what it holds: `jq` writes a record over many lines, `gzip` packs the file under its name.
 """
 
-import shlex
 from pathlib import Path
 
 from MetaCaptioner.annotation_kind import packed_kind
 from MetaCaptioner.opening import open_file
+from MetaCaptioner.terminal import as_typed
 
 _BEGINNING = b'{"sample_id"'  # of every record
 _HOLE = bytes(8)
@@ -51,6 +51,6 @@ def what_else(path: Path) -> str | None:
     first, _, _ = text.partition(b"\n")
     if first.strip() in (b"{", b"[") or first.startswith((b"[{", b"[ {")):
         each = "'.[]'" if first.startswith(b"[") else "."
-        now, new = shlex.quote(str(path)), shlex.quote(f"{path}.new")
+        now, new = as_typed(path), as_typed(path.with_name(f"{path.name}.new"))
         return f"holds no record a line: was it formatted? Write it anew: jq -c {each} {now} > {new} && mv {new} {now}"
     return packed_kind(path, head)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import apply_domains
 import export
+import filterd_by_score
 import pytest
+import verify
 
 from MetaCaptioner import status
 from MetaCaptioner.characters import ODD
@@ -90,6 +92,46 @@ def test_exports_keep_such_texts_or_tell_what_stands_for_them(tmp_path: Path, ru
         assert "half of a character (a lone surrogate) in their texts, for which U+FFFD stands" in outcome.said
     if kind == "txt":
         assert (output / "photos" / "0.txt").read_text() == "half \ufffd of a pair\n"
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_file_in_place_of_a_lock_is_one_line(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path), tmp_path / "out"
+    assert run.caption(plan, out).status == 0
+    (out / ".Rank0.lock").unlink()
+    os.mkfifo(out / ".Rank0.lock")
+    verified = run.main(verify.main, "--plan", plan, "--data-folder", out, "--mend")
+    for outcome in (verified, run.caption(plan, out)):
+        assert outcome.status == 1
+        assert is_one_line(outcome)
+        assert f"lock {out}/.Rank0.lock: is a FIFO, not a file" in outcome.said
+
+
+@pytest.mark.parametrize("name", [b"no \xff utf-8", b"two\nlines", b"n" * 240], ids=["bytes", "newline", "long"])
+def test_plan_and_results_lie_in_folders_of_any_name(tmp_path: Path, run: Runner, name: bytes) -> None:
+    picture_rows(tmp_path / "media", 4)
+    write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 4))
+    metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural"})
+    odd = tmp_path / os.fsdecode(name)
+    plan, out, kept = odd / "plan.jsonl", odd / "Caption", ("--min-overall", 1, "--min-dim-score", 1)
+    assert run.plan(metafile, plan).status == 0
+    assert run.caption(plan, out, "--max-samples", 2).status == 0
+    refused = run.plan(metafile, plan, num_ranks=2)  # knows the folder and the plan again by their names
+    assert refused.status == 1
+    assert is_one_line(refused)
+    assert run.plan(metafile, plan, "--results", out, num_ranks=1).status == 0
+    for one in (
+        run.caption(plan, out, "--model", odd),
+        run.caption(plan, out, "--model", odd, "--keep"),
+        run.score(out),
+    ):
+        assert "Traceback" not in one.said
+    assert run.main(filterd_by_score.main, "--data-folder", out, *kept).status == 0
+    assert run.main(status.main, "--plan", plan, "--output-dir", out, "--svg", odd / "a.svg").status == 0
+    for kind in ("conversations", "jsonl", "txt", "parquet", "webdataset", "huggingface"):
+        for more in ((), ("--overwrite",)):
+            whole = ("--data-folder", out, "--format", kind, "--output", odd / kind, *more)
+            assert run.main(export.main, *whole).status == 0, kind
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

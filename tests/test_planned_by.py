@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -243,10 +245,37 @@ def test_naming_other_results_does_not_replace_it_either(project: Project) -> No
     project.caption("--max-samples", 2)
     before, other = project.plan.read_bytes(), project.folder / "other"
     other.mkdir()
-    refused(project.planned("--results", other, ranks=2), f"Plan what remains (RESULTS={project.out}")
+    refused(project.planned("--results", other, ranks=2), f"results by it are in {project.out}")
     assert project.plan.read_bytes() == before
     (project.folder / "link").symlink_to(project.out)
     assert project.planned("--results", project.folder / "link", ranks=2).status == 0
+
+
+def test_what_remains_of_one_folder_does_not_replace_the_plan_of_another(project: Project) -> None:
+    project.caption("--max-samples", 2)
+    caption, project.out = project.out, project.folder / "second"
+    project.caption("--max-samples", 1)
+    before = project.plan.read_bytes()
+    refused(project.planned("--results", caption), f"{project.out}, of 1 of 6 samples", "name another --output")
+    assert project.plan.read_bytes() == before
+    assert stated_plan(caption) == stated_plan(project.out)
+    project.caption()
+    for ranks in (1, 2):  # also once the plan that the complete one was made by is gone
+        assert project.planned("--results", caption, ranks=ranks).status == 0
+
+
+def test_what_the_user_is_told_to_type_can_be_typed(tmp_path: Path, run: Runner) -> None:
+    folder = tmp_path / os.fsdecode(b"it's a $HOME\n\xff\xc3\xa4")
+    folder.mkdir()
+    annotation = write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 2))
+    plan = write_rows(folder / "plan.jsonl", plan_row(annotation, tmp_path / "media", 0, 2))
+    run.caption(plan, folder, "--max-samples", 1)
+    other = write_rows(folder / "other.jsonl", plan_row(annotation, tmp_path / "media", 0, 2, rank=1))
+    [error] = run.caption(other, folder).errors
+    typed = re.search(r"\((RESULTS=.*), --results\)", error)
+    assert typed
+    shell = ["bash", "-c", f'{typed[1]} && printf %s "$RESULTS"']
+    assert subprocess.run(shell, capture_output=True, check=True).stdout == os.fsencode(folder)
 
 
 @pytest.mark.parametrize("gone", ["plan", "records"])
@@ -313,6 +342,16 @@ def test_a_plan_of_another_metafile_is_not_kept_silently(project: Project, chang
     before = project.plan.read_bytes()
     refused(project.planned("--if-missing"), "was not made from Metafile", "--results")
     assert project.plan.read_bytes() == before
+
+
+def test_a_plan_is_not_kept_where_all_has_been_moved(project: Project, run: Runner) -> None:
+    project.caption("--max-samples", 2)
+    moved = project.folder.rename(project.folder.with_name("moved project"))
+    metafile, plan, out = (moved / path.name for path in (project.metafile, project.plan, project.out))
+    refused(run.plan(metafile, plan, "--if-missing"), f"{project.folder}/set.json, which is not there", "RESULTS=")
+    assert run.plan(metafile, plan, "--results", out).status == 0
+    assert run.caption(plan, out).status == 0
+    assert len(records(out)) == SAMPLES
 
 
 def test_a_plan_that_does_not_tell_its_metafile_is_kept_with_a_word(project: Project) -> None:

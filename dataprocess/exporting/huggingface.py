@@ -80,6 +80,7 @@ class _Table:
     _in_file: int = 0
     _files: int = 0
     _writer: Any = None
+    _open_file: ExitStack = field(default_factory=ExitStack)
 
     def add(self, row: Record, media: Sequence[tuple[bytes, str]]) -> None:
         """Write a row with its media (content, name), if they go along; some wait in memory."""
@@ -118,13 +119,16 @@ class _Table:
         compression = dict.fromkeys(texts, "snappy")
         if self.media is not None:
             compression |= {f"{self.media}.bytes": "none", f"{self.media}.path": "snappy"}
+        # Open already, since pyarrow takes no name that is not UTF-8.
+        file = self._open_file.enter_context(path.open("wb"))
         return pq.ParquetWriter(
-            path, self.schema, use_dictionary=texts, write_statistics=texts, compression=compression
+            file, self.schema, use_dictionary=texts, write_statistics=texts, compression=compression
         )
 
     def _end_file(self) -> None:
         if self._writer is not None:
             self._writer.close()
+        self._open_file.close()
         self._writer, self._in_file = None, 0
 
 

@@ -10,6 +10,7 @@ from exporting.job import Job
 from exporting.tables import FIELDS, table_row
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.json_text import to_json
+from MetaCaptioner.opening import open_file
 
 _BATCH_ROWS = 10_000
 _PLACES = [("root", pa.string()), ("tar", pa.string())]
@@ -40,6 +41,7 @@ def export_parquet(job: Job) -> None:
 
 def _is_export(path: Path) -> bool:
     try:
-        return _ACCOUNT_KEY.encode() in (pq.read_metadata(path).metadata or {})
+        with open_file(path) as file:
+            return _ACCOUNT_KEY.encode() in (pq.read_metadata(file).metadata or {})
     except (OSError, pa.ArrowException):
         return False

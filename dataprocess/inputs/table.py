@@ -90,7 +90,8 @@ def choose_columns(names: Sequence[str], given: Given, what: str) -> Columns:
 
 
 def _open_parquet(path: Path, given: Given, what: str) -> tuple[Columns, Rows]:
-    schema = pq.read_schema(path)
+    with open_file(path) as file:  # pyarrow itself takes no name that is not UTF-8
+        schema = pq.read_schema(file)
     columns = choose_columns(schema.names, given, what)
     if columns.media in schema.names:
         kind = schema.field(columns.media).type
@@ -103,7 +104,7 @@ def _open_parquet(path: Path, given: Given, what: str) -> tuple[Columns, Rows]:
 
 
 def _parquet_rows(path: Path, columns: Columns) -> Rows:
-    with pq.ParquetFile(path) as table:
+    with open_file(path) as file, pq.ParquetFile(file) as table:
         number = 0
         for batch in table.iter_batches(_BATCH_ROWS, columns=columns.names()):
             for row in batch.to_pylist():
