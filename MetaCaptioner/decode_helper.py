@@ -167,40 +167,38 @@ class _Helper:
         while True:
             job, descriptor = receive_job(self._connection)
             try:
-                self._do(job, Stretch(descriptor, job.begin, job.size))
+                shown = self._do(job, Stretch(descriptor, job.begin, job.size))
             except _LeftError:
                 continue
-            finally:
+            finally:  # before it is told: this file's time must not end the next one
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 os.close(descriptor)
-            if self._retires:
+            retires = self._memory() - self._at_first > _EASILY_KEPT
+            self._send(msgspec.structs.replace(shown, retires=retires))
+            if retires:
                 return
 
-    def _do(self, job: Job, content: Stretch) -> None:
-        """Decode a file and tell of it."""
+    def _do(self, job: Job, content: Stretch) -> Shown | Refused | Unreadable:
+        """Decode a file; what is to be told of it."""
         self._begin(job)
-        shown: Shown | Refused | Unreadable
         try:
-            shown = (self._picture if job.kind == "picture" else self._clip)(job, content)
+            return (self._picture if job.kind == "picture" else self._clip)(job, content)
         except (picture.PictureError, SampleError) as error:
-            shown = Refused(error.kind, str(error))
+            return Refused(error.kind, str(error))
         except VideoError as error:
-            shown = Refused("media_corrupt", str(error))
+            return Refused("media_corrupt", str(error))
         except _LeftError:
             raise
         except MemoryError:
             taken = (self._admitted or SLACK) / 2**30
-            shown = Refused("media_too_large", f"takes over {taken:.1f} GiB to decode, more than its size lets expect")
+            return Refused("media_too_large", f"takes over {taken:.1f} GiB to decode, more than its size lets expect")
         except OSError as error:
-            shown = _of_system(error)
+            return _of_system(error)
         except Exception as error:  # noqa: BLE001 what no decoder should say costs one sample
-            shown = Refused("unexpected", f"{type(error).__name__}: {error}")
-        signal.setitimer(signal.ITIMER_PROF, 0)  # before it is told: this file's time must not end the next one
-        self._retires = self._memory() - self._at_first > _EASILY_KEPT
-        self._send(msgspec.structs.replace(shown, retires=self._retires))
+            return Refused("unexpected", f"{type(error).__name__}: {error}")
 
     def _begin(self, job: Job) -> None:
-        self._job, self._admitted, self._retires = job, 0, False
+        self._job, self._admitted = job, 0
         self._sizes.clear()
         self._limit_memory(0)
         self._limit_time(job.size, 0)

@@ -25,6 +25,14 @@ def helpers() -> list[psutil.Process]:
     return found
 
 
+def processor_seconds() -> float:
+    """What this process and all its helpers have taken of the processors, those too that have ended."""
+    server, *others = helpers()
+    ended = server.cpu_times()
+    living = [process.cpu_times() for process in (psutil.Process(), server, *others)]
+    return float(ended.children_user + ended.children_system + sum(times.user + times.system for times in living))
+
+
 def peak_of_helpers(while_at: Callable[[], object]) -> int:
     """The most bytes that all helpers had in memory together meanwhile."""
     over, peak = threading.Event(), 0

@@ -204,7 +204,7 @@ def test_playlists_open_no_other_file(plain_clip: Path, tmp_path: Path) -> None:
 def of_other_file(clip: Path, target: Path) -> Path:
     """A QuickTime file without its pictures, which says that they lie in `clip`, a file beside it.
 
-    Source: QuickTime File Format, Data Reference Atoms; the alias as FFmpeg reads it (libavformat/mov.c, mov_read_dref).
+    Source: QuickTime File Format, Data Reference Atoms; the alias as FFmpeg reads it in libavformat/mov.c.
     """
     content = bytearray(clip.read_bytes())
     place = content.index(b"mdat") + 4

@@ -73,9 +73,9 @@ def idle_helper() -> psutil.Process:
 def test_a_jpeg_of_thousands_of_empty_scans_is_an_error_at_once(tmp_path: Path, picture: Path) -> None:
     (tmp_path / "scans.jpg").write_bytes(hostile.jpeg_of_many_scans(2000))
     load(picture)
-    begin = time.monotonic()
+    begin = hostile.processor_seconds()
     error = refused(tmp_path / "scans.jpg")
-    assert time.monotonic() - begin < 2
+    assert hostile.processor_seconds() - begin < 1
     assert error.kind == "media_corrupt"
     assert "scans" in error.message
 
