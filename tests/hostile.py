@@ -5,6 +5,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -42,10 +43,8 @@ def peak_of_helpers(while_at: Callable[[], object]) -> int:
         while not over.wait(0.02):
             found = 0
             for process in helpers():
-                try:
-                    found += process.memory_info().rss - process.memory_info().shared
-                except psutil.Error:
-                    continue
+                with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it has ended meanwhile
+                    found += process.memory_full_info().uss  # not what a fork has in common with its parent
             peak = max(peak, found)
 
     looker = threading.Thread(target=look)
