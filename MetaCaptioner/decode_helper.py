@@ -75,7 +75,7 @@ def main(control: int, rank: int) -> NoReturn:
     while os.getppid() == rank:
         if not answer.poll(_LOOK_MILLISECONDS):
             continue
-        data, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 1)
+        data, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 2)
         if not data:
             break
         order, process = ORDER.unpack(data)
@@ -83,9 +83,11 @@ def main(control: int, rank: int) -> NoReturn:
             process = os.fork()
             if process == 0:
                 orders.close()
-                _be_helper(socket.socket(fileno=descriptors[0]), os.getppid())
+                connection, pixels = descriptors
+                _be_helper(socket.socket(fileno=connection), pixels, os.getppid())
             helpers.add(process)
-            os.close(descriptors[0])
+            for descriptor in descriptors:
+                os.close(descriptor)
             orders.sendall(ANSWER.pack(process))
         else:
             status = _end(process) if process in helpers else 0  # else it is none of ours, or not any more
@@ -122,7 +124,7 @@ def _load_all() -> None:
 # --- the helper
 
 
-def _be_helper(connection: socket.socket, server: int) -> NoReturn:
+def _be_helper(connection: socket.socket, pixels: int, server: int) -> NoReturn:
     try:
         kill_when_parent_ends(server)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
@@ -130,7 +132,7 @@ def _be_helper(connection: socket.socket, server: int) -> NoReturn:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        _Helper(connection).serve()
+        _Helper(connection, pixels).serve()
     except (EOFError, ConnectionError):
         os._exit(0)
     finally:
@@ -150,8 +152,9 @@ class _LeftError(Exception):
 class _Helper:
     """Decodes one file after another."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, pixels: int) -> None:
         self._connection = connection
+        self._pixels = pixels
         self._memory_file = os.open("/proc/self/statm", os.O_RDONLY) if sys.platform == "linux" else None
         self._at_first = self._memory()
         self._lacks = sandbox.shut_in()
@@ -164,42 +167,38 @@ class _Helper:
         while True:
             job, descriptor = receive_job(self._connection)
             try:
-                pixels = self._do(job, Stretch(descriptor, job.begin, job.size))
+                shown = self._do(job, Stretch(descriptor, job.begin, job.size))
             except _LeftError:
                 continue
-            finally:
+            finally:  # before it is told: this file's time must not end the next one
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 os.close(descriptor)
-            self._connection.sendall(pixels)
-            if self._retires:
+            retires = self._memory() - self._at_first > _EASILY_KEPT
+            self._send(msgspec.structs.replace(shown, retires=retires))
+            if retires:
                 return
 
-    def _do(self, job: Job, content: Stretch) -> bytes:
-        """Decode a file and tell of it; returns the pixels that are still to be sent."""
+    def _do(self, job: Job, content: Stretch) -> Shown | Refused | Unreadable:
+        """Decode a file; what is to be told of it."""
         self._begin(job)
-        shown: Shown | Refused | Unreadable
-        pixels: bytes = b""
         try:
-            shown, pixels = (self._picture if job.kind == "picture" else self._clip)(job, content)
+            return (self._picture if job.kind == "picture" else self._clip)(job, content)
         except (picture.PictureError, SampleError) as error:
-            shown = Refused(error.kind, str(error))
+            return Refused(error.kind, str(error))
         except VideoError as error:
-            shown = Refused("media_corrupt", str(error))
+            return Refused("media_corrupt", str(error))
         except _LeftError:
             raise
         except MemoryError:
             taken = (self._admitted or SLACK) / 2**30
-            shown = Refused("media_too_large", f"takes over {taken:.1f} GiB to decode, more than its size lets expect")
+            return Refused("media_too_large", f"takes over {taken:.1f} GiB to decode, more than its size lets expect")
         except OSError as error:
-            shown = _of_system(error)
+            return _of_system(error)
         except Exception as error:  # noqa: BLE001 what no decoder should say costs one sample
-            shown = Refused("unexpected", f"{type(error).__name__}: {error}")
-        self._retires = self._memory() - len(pixels) - self._at_first > _EASILY_KEPT
-        self._send(msgspec.structs.replace(shown, retires=self._retires))
-        return pixels
+            return Refused("unexpected", f"{type(error).__name__}: {error}")
 
     def _begin(self, job: Job) -> None:
-        self._job, self._admitted, self._retires = job, 0, False
+        self._job, self._admitted = job, 0
         self._sizes.clear()
         self._limit_memory(0)
         self._limit_time(job.size, 0)
@@ -218,6 +217,11 @@ class _Helper:
         if self._memory_file is None:
             return 0
         return int(os.pread(self._memory_file, 256, 0).split()[5]) * resource.getpagesize()
+
+    def _write(self, pixels: memoryview) -> None:
+        place = 0
+        while place < len(pixels):
+            place += os.pwrite(self._pixels, pixels[place:], place)
 
     def _send(self, message: FromHelper) -> None:
         self._connection.sendall(framed(message))
@@ -246,7 +250,7 @@ class _Helper:
 
     # --- pictures
 
-    def _picture(self, job: Job, content: Stretch) -> tuple[Shown, bytes]:
+    def _picture(self, job: Job, content: Stretch) -> Shown:
         def admit(kind: str, width: int, height: int, stored: int) -> None:
             self._admit(width, height, memory_of(kind, width, height, job.size, stored))
             self._limit_time(job.size, width * height)
@@ -263,11 +267,12 @@ class _Helper:
         shown = picture.decode(data, job.most_pixels, fit, admit)
         size = fit(*shown.image.size)
         image = shown.image if shown.image.size == size else shown.image.resize(size, Image.Resampling.BICUBIC)
-        return Shown(*size, 1, hashlib.sha256(data).hexdigest(), shown.note), image.tobytes()
+        self._write(memoryview(image.tobytes()))
+        return Shown(*size, 1, hashlib.sha256(data).hexdigest(), shown.note)
 
     # --- clips
 
-    def _clip(self, job: Job, content: Stretch) -> tuple[Shown, bytes]:
+    def _clip(self, job: Job, content: Stretch) -> Shown:
         def admit(width: int, height: int, frames: int) -> None:
             if width * height > job.most_pixels:
                 reason = f"{width}x{height} is over {job.most_pixels:,} pixels, left undecoded (a bomb?)"
@@ -284,5 +289,5 @@ class _Helper:
 
         clip = decoder.sample(content, plan, admit)
         wanted = clip.wanted
-        shown = Shown(wanted.width, wanted.height, len(wanted.indices), content.hash())
-        return shown, clip.frames.tobytes()
+        self._write(clip.frames.reshape(-1).data)
+        return Shown(wanted.width, wanted.height, len(wanted.indices), content.hash())

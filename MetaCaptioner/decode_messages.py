@@ -1,7 +1,7 @@
 """What a rank and its decoding helpers say to each other over a socket.
 
 What comes from a helper is data and never objects to be made (no pickle): it has read a file that nobody vouches for.
-A message is its length in four bytes, then MessagePack; the pixels follow as they are.
+A message is its length in four bytes, then MessagePack; pixels go through a file that both have open.
 """
 
 import socket
@@ -14,7 +14,7 @@ _LONGEST = 2**28
 _ROOM = 2**16
 
 FORK, END = b"fork", b"end "
-"""What a rank asks of the fork server: a helper on the socket that comes with it, or the end of one by its number."""
+"""What a rank asks of the fork server: a helper on the socket and with the file that come along, or the end of one."""
 ORDER, ANSWER = struct.Struct("=4sq"), struct.Struct("=q")
 """How that is sent, and what comes back: the helper's number, or the status that it ended with."""
 
@@ -67,7 +67,7 @@ class Facts(msgspec.Struct, frozen=True, tag=True):
 
 
 class Shown(msgspec.Struct, frozen=True, tag=True):
-    """From a helper, before the RGB values of 8 bit of `frames` pictures: done. It ends now if `retires`."""
+    """From a helper: done, and its file begins with the RGB values of `frames` pictures. It ends now if `retires`."""
 
     width: int
     height: int

@@ -3,6 +3,8 @@
 A single damaged byte can make a decoder abort the process that it runs in, never return, or take all memory. Each
 decoding thread of a rank therefore has a helper process that is shut in: it sees the one open file that it is given. If
 it dies or takes too long, one sample fails and the next gets a new helper. What all of them take at a time is bounded.
+The pixels come through a file in memory that the two share: through a socket they would take a turn of both processes
+for every buffer, which on a busy machine is long.
 """
 
 import os
@@ -10,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +58,7 @@ _MARGIN_SECONDS = 2.0  # by which a helper should have ended itself
 _LONGEST_REASON = 1000
 _START_SECONDS = 60.0
 _TRIES = 3
+_KEPT_PIXELS = 2**22  # bytes of a picture as most are: their pages are written over by the next
 # For glibc, mallopt(3): a helper keeps the memory of one picture for the next, instead of having it made anew.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**26), "MALLOC_ARENA_MAX": "1"}
 
@@ -212,14 +217,14 @@ class _ForkServer:
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **settings}
             )
 
-    def fork(self, theirs: socket.socket) -> int:
-        """The number of a new helper that has this socket.
+    def fork(self, theirs: socket.socket, pixels: BinaryIO) -> int:
+        """The number of a new helper that has this socket, and this file to write pixels to.
 
         Raises:
             _ServerGoneError: so it is.
         """
         try:
-            return self._ask(FORK, 0, theirs.fileno())
+            return self._ask(FORK, 0, theirs.fileno(), pixels.fileno())
         except (OSError, EOFError) as error:
             raise _ServerGoneError(self) from error
 
@@ -256,10 +261,11 @@ class _Helper:
 
     def __init__(self, server: _ForkServer) -> None:
         self.server = server
+        self._pixels = _file_in_memory()
         self._connection, theirs = socket.socketpair()
         self._connection.settimeout(_START_SECONDS)
         with theirs:
-            self._process = server.fork(theirs)
+            self._process = server.fork(theirs, self._pixels)
         self.is_sound = self.is_over = False
         try:
             ready = receive(self._connection)
@@ -281,7 +287,7 @@ class _Helper:
         try:
             shown = self._converse(job, descriptor, answer)
             if isinstance(shown, Shown):
-                pixels = receive_bytes(self._connection, shown.frames * shown.height * shown.width * 3)
+                pixels = self._received(shown)
         except TimeoutError:
             self.end()
             reason = f"was not decoded within {job.seconds:g} s (--decode-seconds)"
@@ -298,7 +304,7 @@ class _Helper:
             raise DecodeError(kind, shown.reason[:_LONGEST_REASON])
         if isinstance(shown, Unreadable):
             raise OSError(shown.number, os.strerror(shown.number))
-        return shown, np.frombuffer(pixels, np.uint8).reshape(shown.frames, shown.height, shown.width, 3)
+        return shown, pixels
 
     def _converse(self, job: Job, descriptor: int, answer: Answer) -> Shown | Refused | Unreadable:
         deadline = time.monotonic() + job.seconds + _MARGIN_SECONDS
@@ -320,6 +326,19 @@ class _Helper:
             else:
                 raise NonsenseError
 
+    def _received(self, shown: Shown) -> NDArray[np.uint8]:
+        """The pixels that it has written: a copy, since it goes on to write those of the next file."""
+        pixels = np.empty((shown.frames, shown.height, shown.width, 3), np.uint8)
+        view, place = pixels.reshape(-1).data, 0
+        while place < pixels.nbytes:
+            got = os.preadv(self._pixels.fileno(), [view[place:]], place)
+            if not got:
+                raise NonsenseError
+            place += got
+        if pixels.nbytes > _KEPT_PIXELS:
+            os.ftruncate(self._pixels.fileno(), 0)
+        return pixels
+
     def _answered(self, answer: Answer, message: Size | Facts) -> Go:
         """The answer; where there is none, the helper is told to leave the file, and is as sound as before."""
         try:
@@ -336,6 +355,13 @@ class _Helper:
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         return self.server.end_helper(self._process)
+
+
+def _file_in_memory() -> BinaryIO:
+    """A file without a name; on systems that cannot keep it in memory, on the disk."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("pixels"), "r+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)
 
 
 def _how_it_died(status: int) -> DecodeError:

@@ -134,9 +134,11 @@ def fit(width: int, height: int, max_pixels: int, budget: MediaBudget) -> tuple[
 def _load_image(source: MediaSource, budget: MediaBudget) -> Media:
     shown = decoding.picture(source, budget.limits, lambda width, height: fit(width, height, budget.max_pixels, budget))
     height, width = shown.pixels.shape[:2]
+    image = Image.new("RGB", (width, height), None)  # not filled, for it is written over at once
+    image.frombytes(shown.pixels)
     return Media(
         modality="image",
-        data=Image.fromarray(shown.pixels),
+        data=image,
         media_id=f"image-{shown.content_hash[:32]}-{width}x{height}",
         content_hash=shown.content_hash,
         width=width,

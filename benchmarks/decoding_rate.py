@@ -73,9 +73,12 @@ def measure(folder: Path, name: str, threads: int, times: int) -> Measured:
 
 
 def _processor_seconds() -> float:
+    """Of this process and those that it has started, to the nanosecond: psutil's are counted in ticks of the clock.
+
+    Source: clock_getcpuclockid(3) for the number of another process's clock.
+    """
     here = psutil.Process()
-    living = [process.cpu_times() for process in (here, *here.children(recursive=True))]
-    return float(sum(times.user + times.system for times in living))
+    return sum(time.clock_gettime(~process.pid << 3 | 2) for process in (here, *here.children(recursive=True)))
 
 
 def _all_of(root: Path, options: argparse.Namespace) -> list[Measured]:

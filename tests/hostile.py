@@ -5,6 +5,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import psutil
@@ -25,6 +26,14 @@ def helpers() -> list[psutil.Process]:
     return found
 
 
+def processor_seconds() -> float:
+    """What this process and all its helpers have taken of the processors, those too that have ended."""
+    server, *others = helpers()
+    ended = server.cpu_times()
+    living = [process.cpu_times() for process in (psutil.Process(), server, *others)]
+    return float(ended.children_user + ended.children_system + sum(times.user + times.system for times in living))
+
+
 def peak_of_helpers(while_at: Callable[[], object]) -> int:
     """The most bytes that all helpers had in memory together meanwhile."""
     over, peak = threading.Event(), 0
@@ -34,10 +43,8 @@ def peak_of_helpers(while_at: Callable[[], object]) -> int:
         while not over.wait(0.02):
             found = 0
             for process in helpers():
-                try:
-                    found += process.memory_info().rss - process.memory_info().shared
-                except psutil.Error:
-                    continue
+                with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it has ended meanwhile
+                    found += process.memory_full_info().uss  # not what a fork has in common with its parent
             peak = max(peak, found)
 
     looker = threading.Thread(target=look)

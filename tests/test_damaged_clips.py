@@ -194,9 +194,46 @@ def test_playlists_open_no_other_file(plain_clip: Path, tmp_path: Path) -> None:
         "concat": f"ffconcat version 1.0\nfile '{ts}'\n",
         "pictures": f"file '{ts}'\n",
     }
-    for name, text in lists.items():
-        (tmp_path / f"{name}.mp4").write_text(text)
-        assert refusal(tmp_path / f"{name}.mp4").startswith("no video can be read from it: ")
+    for suffix in ("mp4", "avi", "mkv", "ts"):
+        for name, text in lists.items():
+            path = tmp_path / f"{name}.{suffix}"
+            path.write_text(text)
+            assert refusal(path).startswith("no video can be read from it: ")
+
+
+def of_other_file(clip: Path, target: Path) -> Path:
+    """A QuickTime file without its pictures, which says that they lie in `clip`, a file beside it.
+
+    Source: QuickTime File Format, Data Reference Atoms; the alias as FFmpeg reads it in libavformat/mov.c.
+    """
+    content = bytearray(clip.read_bytes())
+    place = content.index(b"mdat") + 4
+    content[place : content.index(b"moov") - 4] = bytes(content.index(b"moov") - 4 - place)
+    path = f"/{clip.name}".encode()
+    path += b"\0" * (len(path) % 2)
+    alias = bytes(10 + 1 + 27 + 12) + struct.pack(">B63s", len(clip.name), clip.name.encode())
+    alias += bytes(16) + struct.pack(">hh", 1, 1) + bytes(16)  # up one folder from here, down one to there
+    alias += struct.pack(">hH", 2, len(path)) + path + struct.pack(">hH", -1, 0)
+    entry = struct.pack(">I4sI", 12 + len(alias), b"alis", 0) + alias
+    begin = content.index(b"dref") + 12
+    [length] = struct.unpack_from(">I", content, begin)
+    content[begin : begin + length] = entry
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
+        before = content.rindex(name, 0, begin) - 4
+        struct.pack_into(">I", content, before, struct.unpack_from(">I", content, before)[0] + len(entry) - length)
+    target.write_bytes(content)
+    return target
+
+
+def test_a_clip_whose_pictures_lie_in_another_file_does_not_open_it(plain_clip: Path, tmp_path: Path) -> None:
+    ffmpeg("-i", plain_clip, "-c", "copy", tmp_path / "whole.mov")
+    path = of_other_file(tmp_path / "whole.mov", tmp_path / "a.mov")
+    shown = [tmp_path / "there.mkv", tmp_path / "here.mkv"]
+    ffmpeg("-enable_drefs", "1", "-i", path, "-c", "copy", shown[0])  # it is a reference that is followed where one may
+    ffmpeg("-i", path, "-c", "copy", shown[1])
+    assert shown[0].read_bytes() != shown[1].read_bytes()
+    assert sampled(shown[0]).frames.any()
+    assert refusal(path)
 
 
 @pytest.mark.parametrize("suffix", [".m4a", ".mp3", ".mkv"])

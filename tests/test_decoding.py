@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,9 @@ def idle_helper() -> psutil.Process:
 def test_a_jpeg_of_thousands_of_empty_scans_is_an_error_at_once(tmp_path: Path, picture: Path) -> None:
     (tmp_path / "scans.jpg").write_bytes(hostile.jpeg_of_many_scans(2000))
     load(picture)
-    begin = time.monotonic()
+    begin = hostile.processor_seconds()
     error = refused(tmp_path / "scans.jpg")
-    assert time.monotonic() - begin < 2
+    assert hostile.processor_seconds() - begin < 1
     assert error.kind == "media_corrupt"
     assert "scans" in error.message
 
@@ -86,7 +87,7 @@ def test_what_takes_too_much_processor_time_costs_one_sample(tmp_path: Path, pic
         Image.effect_noise((3000, 3000), 50).save(tmp_path / name, compress_level=1)
     else:
         make_clip(tmp_path / name, 100, size=(640, 480))
-    error = refused(tmp_path / name, replace(BUDGET, decode_seconds=0.02))
+    error = refused(tmp_path / name, replace(BUDGET, decode_seconds=0.005))
     assert error.kind == "media_too_slow"
     assert is_red(load(picture))
     load(tmp_path / name)
@@ -129,7 +130,8 @@ def test_a_helper_that_dies_costs_one_sample(picture: Path, number: signal.Signa
     waiting = in_thread(picture)
     time.sleep(0.2)
     helper.send_signal(number)
-    helper.resume()
+    with suppress(psutil.NoSuchProcess):  # SIGKILL does not wait until then
+        helper.resume()
     error = waiting.exception(timeout=30)
     assert isinstance(error, SampleError)
     assert (error.kind, reason in error.message) == (kind, True)
@@ -327,7 +329,7 @@ def test_who_asks_for_more_gives_back_what_it_holds() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="proc(5)")
-def test_a_helper_is_shut_in_and_has_nothing_open_but_its_socket(picture: Path) -> None:
+def test_a_helper_is_shut_in_and_has_nothing_open_but_what_it_speaks_through(picture: Path) -> None:
     load(picture)
     helper = idle_helper()
     status = Path(f"/proc/{helper.pid}/status").read_text()
@@ -335,7 +337,7 @@ def test_a_helper_is_shut_in_and_has_nothing_open_but_its_socket(picture: Path) 
     assert "Seccomp:\t2" in status
     open_ones = [str(entry.readlink()) for entry in Path(f"/proc/{helper.pid}/fd").iterdir()]
     kinds = sorted(name.partition(":")[0].replace(str(helper.pid), "N") for name in open_ones)
-    assert kinds == ["/dev/null", "/dev/null", "/dev/null", "/dev/null", "/proc/N/statm", "socket"]
+    assert kinds == ["/dev/null", "/dev/null", "/dev/null", "/dev/null", "/memfd", "/proc/N/statm", "socket"]
 
 
 def test_helpers_start_fast_and_load_no_model_libraries(picture: Path) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from MetaCaptioner import decoding, media
+from MetaCaptioner import decoding, media, source
 from MetaCaptioner.clip import VideoFacts, Wanted
 from MetaCaptioner.domains import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
-from MetaCaptioner.source import MediaSource, TarPlace, tar_place
+from MetaCaptioner.source import MediaSource, Stretch, TarPlace, tar_place
 from tests.helpers import make_clip, pack, picture_rows
 
 BUDGET = MediaBudget()
@@ -217,3 +217,12 @@ def test_a_file_of_nothing_but_a_size_is_not_read_whole(tmp_path: Path) -> None:
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate(2**40)
     assert refused(Sample("set", 0, tmp_path, "a.jpg", "image"))[0] == "media_too_large"
+
+
+def test_a_stretch_is_read_to_its_end_or_that_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "_MOST_AT_ONCE", 1000)
+    (tmp_path / "a").write_bytes(content := bytes(range(256)) * 40)
+    with (tmp_path / "a").open("rb") as file:
+        assert Stretch(file.fileno(), 100, 5000).read() == content[100:5100]
+        assert Stretch(file.fileno(), 100, 2**40).read() == content[100:]
+        assert Stretch(file.fileno(), 2**20, 10).read() == b""
