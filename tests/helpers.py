@@ -287,7 +287,7 @@ def make_read_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     def guarded(function: Callable[..., Any], changes: Callable[..., bool]) -> Callable[..., Any]:
         def call(path: Any, *arguments: Any, **named: Any) -> Any:
             is_open = str(path).startswith("/proc/self/fd/")  # what was looked up before it is opened
-            if folder in Path(os.readlink(path) if is_open else path).parents and changes(*arguments, **named):
+            if folder in (Path(path).readlink() if is_open else Path(path)).parents and changes(*arguments, **named):
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
             return function(path, *arguments, **named)
 
