@@ -68,10 +68,22 @@ def main(control: int, rank: int) -> NoReturn:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _load_all()
     gc.freeze()
-    orders = socket.socket(fileno=control)
+    helpers: set[int] = set()
+    with suppress(ConnectionError):  # how it shows that the rank was killed while an order or an answer was on its way
+        _follow_orders(socket.socket(fileno=control), rank, helpers)
+    for process in helpers:
+        _end(process)
+    os._exit(0)
+
+
+def _follow_orders(orders: socket.socket, rank: int, helpers: set[int]) -> None:
+    """Keep up `helpers`, the processes that are there, until the rank is gone.
+
+    Raises:
+        ConnectionError: so it is.
+    """
     answer = select.poll()
     answer.register(orders, select.POLLIN)
-    helpers: set[int] = set()
     while os.getppid() == rank:
         if not answer.poll(_LOOK_MILLISECONDS):
             continue
@@ -93,9 +105,6 @@ def main(control: int, rank: int) -> NoReturn:
             status = _end(process) if process in helpers else 0  # else it is none of ours, or not any more
             helpers.discard(process)
             orders.sendall(ANSWER.pack(status))
-    for process in helpers:
-        _end(process)
-    os._exit(0)
 
 
 def _end(process: int) -> int:

@@ -1,5 +1,6 @@
 """Decoding in helpers: what they may take, what their deaths cost, what they can reach, and that none is left."""
 
+import select
 import signal
 import struct
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image
 
 from MetaCaptioner import decoding
+from MetaCaptioner.decode_messages import END, ORDER
 from MetaCaptioner.decoding import DecodeError, _Memory
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import Media, MediaBudget, load_media
@@ -185,6 +187,16 @@ def alive(number: int) -> bool:
         return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_fork_server_whose_rank_never_reads_its_answer_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    """As where the rank is killed in that moment."""
+    server = decoding._ForkServer()
+    server._orders.sendall(ORDER.pack(END, 0))
+    assert select.select([server._orders], [], [], 30)[0]
+    server._orders.close()
+    assert server._process.wait(30) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_helpers_that_were_ended_are_followed_by_others(picture: Path) -> None:
