@@ -20,7 +20,7 @@ from tests.chaos.world import Before, World
 from tests.helpers import Runner, picture_rows
 from tests.odd_file_system import Lock, OddFolder, Oddities, mounted, needs_fuse
 
-ROUNDS = int(os.environ.get("MIXED_ROUNDS", "15"))
+ROUNDS = int(os.environ.get("MIXED_ROUNDS", "6"))
 NO_LOCKS: tuple[Lock, ...] = ("ENOLCK", "ENOSYS", "EIO", "EACCES", "lie")
 SLOW, SLOWER = 0.01, 0.04
 WORDS = ((), (), ("--redo",), ("--keep",))
