@@ -352,12 +352,9 @@ def test_a_helper_is_shut_in_and_has_nothing_open_but_what_it_speaks_through(pic
     assert kinds == ["/dev/null", "/dev/null", "/dev/null", "/dev/null", "/memfd", "/proc/N/statm", "socket"]
 
 
-def test_helpers_start_fast_and_load_no_model_libraries(picture: Path) -> None:
-    begin = time.process_time()
+def test_helpers_load_no_model_libraries(picture: Path) -> None:
     load(picture)
     server, helper = hostile.helpers()
-    assert time.process_time() - begin < 1
-    assert server.cpu_times().user + server.cpu_times().system < 1.5
     libraries = Path(f"/proc/{server.pid}/maps").read_text() if sys.platform == "linux" else ""
     assert "torch" not in libraries
     assert helper.parent() == server
