@@ -20,6 +20,11 @@ class _Loader(yaml.CSafeLoader):  # ten times faster than that of safe_load
         return super().construct_mapping(node, deep)
 
 
+# A library that vLLM loads has YAML's own loaders take dates for texts, in all of the process.
+_DATE = "tag:yaml.org,2002:timestamp"
+_Loader.add_constructor(_DATE, yaml.constructor.SafeConstructor.construct_yaml_timestamp)
+
+
 def from_yaml(text: str) -> object:
     """The value of a YAML text, of plain types only.
 

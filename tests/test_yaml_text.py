@@ -1,7 +1,9 @@
 import itertools
+from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 
 from MetaCaptioner.yaml_text import from_yaml
 from tests.helpers import Runner, small_plan
@@ -49,3 +51,9 @@ def test_a_hostile_prompt_file_is_one_line_before_anything_is_loaded(tmp_path: P
     assert outcome.status == 1
     assert outcome.said.count("\n") == 1
     assert "maps.yaml: is no valid YAML: " in outcome.said
+
+
+def test_what_other_libraries_make_of_the_loaders_of_yaml_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    constructors = yaml.CSafeLoader.yaml_constructors
+    monkeypatch.setitem(constructors, "tag:yaml.org,2002:timestamp", constructors["tag:yaml.org,2002:str"])
+    assert from_yaml("2024-01-02") == date(2024, 1, 2)
