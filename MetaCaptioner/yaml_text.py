@@ -21,8 +21,7 @@ class _Loader(yaml.CSafeLoader):  # ten times faster than that of safe_load
 
 
 # A library that vLLM loads has YAML's own loaders take dates for texts, in all of the process.
-_DATE = "tag:yaml.org,2002:timestamp"
-_Loader.add_constructor(_DATE, yaml.constructor.SafeConstructor.construct_yaml_timestamp)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.CSafeLoader.construct_yaml_timestamp)
 
 
 def from_yaml(text: str) -> object:
