@@ -20,8 +20,12 @@ class _Loader(yaml.CSafeLoader):  # ten times faster than that of safe_load
         return super().construct_mapping(node, deep)
 
 
+def _date(loader: _Loader, node: yaml.ScalarNode) -> object:
+    return loader.construct_yaml_timestamp(node)
+
+
 # A library that vLLM loads has YAML's own loaders take dates for texts, in all of the process.
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.CSafeLoader.construct_yaml_timestamp)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _date)
 
 
 def from_yaml(text: str) -> object:
