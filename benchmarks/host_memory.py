@@ -91,28 +91,27 @@ def bytes_written(folder: Path) -> int:
     return sum(path.stat().st_size for path, _ in result_files(folder))
 
 
-def peak_memory(pid: int) -> int:
-    """The largest resident memory that a process and all that it started have had, in bytes; 0 once it has ended.
+def memory_now(pid: int) -> int:
+    """The memory that a process and all that it started take now, in bytes; 0 once it has ended.
 
-    The program that a user starts becomes the supervisor of the rank, which is its child. Each process counts with its
-    own peak, so shared pages count in each.
+    The program that a user starts becomes the supervisor of the rank, which is its child. Pages that processes share,
+    as decoders do that were forked, count once among them.
 
-    Source: proc(5), VmHWM. The peak in a process's resource usage would do as well, but is never below the memory of
-    the process that started it.
+    Source: proc(5), Pss of smaps_rollup.
     """
     try:
         first = psutil.Process(pid)
-        return sum(map(_peak_of_one, [first.pid, *(child.pid for child in first.children(recursive=True))]))
+        return sum(map(_memory_of_one, [first.pid, *(child.pid for child in first.children(recursive=True))]))
     except psutil.NoSuchProcess:
         return 0
 
 
-def _peak_of_one(pid: int) -> int:
+def _memory_of_one(pid: int) -> int:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+    return next((int(line.split()[1]) * 1024 for line in told.splitlines() if line.startswith("Pss:")), 0)
 
 
 def measure(case: str, samples: int, output: Path, module: str, *arguments: str | Path) -> Measured:
@@ -124,12 +123,14 @@ def measure(case: str, samples: int, output: Path, module: str, *arguments: str 
     before, log = bytes_written(output), output.with_suffix(".log")
     command = [sys.executable, "-m", f"MetaCaptioner.{module}", *_SCRIPTED, *map(str, arguments)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    begin, peak, first = time.monotonic(), 0, 0.0
+    begin, peak, before_that, first = time.monotonic(), 0, 0, 0.0
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
     try:
         while process.poll() is None:
-            peak = max(peak, peak_memory(process.pid))
+            now = memory_now(process.pid)
+            # What is there for one look only may be a process that is about to become another program.
+            peak, before_that = max(peak, min(now, before_that)), now
             if not first and bytes_written(output) > before:
                 first = time.monotonic() - begin
             time.sleep(_POLL_SECONDS)
