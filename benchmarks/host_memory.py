@@ -33,7 +33,8 @@ ALLOWED_GROWTH = 0.10
 _PICTURES = 8
 _LEFT_FOR_LATER = 100
 _POLL_SECONDS = 0.05
-_SCRIPTED = ("--model", "none", "--engine", "scripted")
+# One decoder: with more it is chance how many have begun before a short run is through.
+_SCRIPTED = ("--model", "none", "--engine", "scripted", "--decode-threads", "1")
 
 
 @dataclass(frozen=True)
