@@ -78,8 +78,8 @@ class FolderPlan(msgspec.Struct, frozen=True):
     @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that tell one plan from another, wherever its file lies."""
-        content = msgspec.json.encode((self.division, self.datasets), order="sorted")  # noqa: TID251 for a hash
-        return hashlib.sha256(content).hexdigest()[:16]
+        datasets = sorted((name, msgspec.structs.astuple(one)) for name, one in self.datasets.items())
+        return hashlib.sha256(to_json([self.division, datasets])).hexdigest()[:16]
 
     @property
     def samples(self) -> int:
@@ -228,7 +228,7 @@ def handed_over(
 
 
 def refuse_to_replace(plan: Path, rows: Sequence[PlanRow]) -> None:
-    """Refuse to write these `rows` over a plan while results by it, other than the `results` named, are not complete.
+    """Refuse to write these `rows` over a plan while results by it are not complete.
 
     Raises:
         UserError: names the folder of those results, and what to do.

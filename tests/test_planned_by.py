@@ -404,3 +404,6 @@ def test_names_that_are_no_utf8_are_told_all_the_same(project: Project) -> None:
     assert len(records(project.out)) == SAMPLES
     assert project.planned(ranks=2).status == 0
     refused(project.caption(), r"\udcff\udcfe/plan.jsonl")
+    near = plan_row(Path("../set.json"), Path("../media"), 0, SAMPLES)  # paths from the folder of the plan
+    project.out = odd / "near"
+    assert project.caption(plan=write_rows(odd / "near.jsonl", near)).status == 0
