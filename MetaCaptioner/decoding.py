@@ -210,11 +210,14 @@ class _ForkServer:
         program = _PROGRAM.format(path=places, package=_PACKAGE.name, control=theirs.fileno(), rank=os.getpid())
         # One thread a helper: a rank decodes many files at a time, and a fork takes no threads along.
         settings = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **_KEEP_MEMORY}
+        # vLLM has torch's libraries and another allocator preloaded for a model on processors. What reads files from
+        # outside has as few libraries as can be, and `_KEEP_MEMORY` is said to the C library's allocator.
+        inherited = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
         command = [sys.executable, "-P", "-c", program]
         self.has_worked = False
         with theirs:
             self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, **settings}
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**inherited, **settings}
             )
 
     def fork(self, theirs: socket.socket, pixels: BinaryIO) -> int:

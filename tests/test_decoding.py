@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -352,7 +353,11 @@ def test_a_helper_is_shut_in_and_has_nothing_open_but_what_it_speaks_through(pic
     assert kinds == ["/dev/null", "/dev/null", "/dev/null", "/dev/null", "/memfd", "/proc/N/statm", "socket"]
 
 
-def test_helpers_load_no_model_libraries(picture: Path) -> None:
+def test_helpers_load_no_model_libraries(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what vLLM has the processes of a model on processors preload."""
+    library = Path(find_spec("torch").origin).parent / "lib" / "libgomp.so.1"  # type: ignore[union-attr, arg-type]
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    decoding.end_helpers()
     load(picture)
     server, helper = hostile.helpers()
     libraries = Path(f"/proc/{server.pid}/maps").read_text() if sys.platform == "linux" else ""
