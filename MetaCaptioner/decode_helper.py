@@ -32,15 +32,18 @@ from MetaCaptioner.decode_limits import SLACK, memory_of, memory_of_clip, proces
 from MetaCaptioner.decode_messages import (
     ANSWER,
     FORK,
+    LAYOUT,
     ORDER,
     Facts,
     FromHelper,
     Go,
     Job,
+    Misfit,
+    Need,
+    Question,
     Ready,
     Refused,
     Shown,
-    Size,
     Unreadable,
     framed,
     receive_answer,
@@ -48,6 +51,7 @@ from MetaCaptioner.decode_messages import (
 )
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.ranks import kill_when_parent_ends
+from MetaCaptioner.shared_pixels import write_pixels
 from MetaCaptioner.source import Stretch
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -87,7 +91,7 @@ def _follow_orders(orders: socket.socket, rank: int, helpers: set[int]) -> None:
     while os.getppid() == rank:
         if not answer.poll(_LOOK_MILLISECONDS):
             continue
-        data, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 2)
+        data, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 3)
         if not data:
             break
         order, process = ORDER.unpack(data)
@@ -95,8 +99,8 @@ def _follow_orders(orders: socket.socket, rank: int, helpers: set[int]) -> None:
             process = os.fork()
             if process == 0:
                 orders.close()
-                connection, pixels = descriptors
-                _be_helper(socket.socket(fileno=connection), pixels, os.getppid())
+                connection, usual, large = descriptors
+                _be_helper(socket.socket(fileno=connection), (usual, large), os.getppid())
             helpers.add(process)
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -133,7 +137,7 @@ def _load_all() -> None:
 # --- the helper
 
 
-def _be_helper(connection: socket.socket, pixels: int, server: int) -> NoReturn:
+def _be_helper(connection: socket.socket, pixels: tuple[int, int], server: int) -> NoReturn:
     try:
         kill_when_parent_ends(server)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
@@ -161,14 +165,14 @@ class _LeftError(Exception):
 class _Helper:
     """Decodes one file after another."""
 
-    def __init__(self, connection: socket.socket, pixels: int) -> None:
+    def __init__(self, connection: socket.socket, pixels: tuple[int, int]) -> None:
         self._connection = connection
         self._pixels = pixels
         self._memory_file = os.open("/proc/self/statm", os.O_RDONLY) if sys.platform == "linux" else None
         self._at_first = self._memory()
         self._lacks = sandbox.shut_in()
         self._admitted = 0
-        self._sizes: dict[tuple[int, int], tuple[int, int]] = {}
+        _, self._most_memory = resource.getrlimit(resource.RLIMIT_DATA)
 
     def serve(self) -> None:
         """Raises EOFError where the rank is gone."""
@@ -199,7 +203,7 @@ class _Helper:
         except _LeftError:
             raise
         except MemoryError:
-            taken = (self._admitted or SLACK) / 2**30
+            taken = max(self._admitted, SLACK) / 2**30
             return Refused("media_too_large", f"takes over {taken:.1f} GiB to decode, more than its size lets expect")
         except OSError as error:
             return _of_system(error)
@@ -207,14 +211,13 @@ class _Helper:
             return Refused("unexpected", f"{type(error).__name__}: {error}")
 
     def _begin(self, job: Job) -> None:
-        self._job, self._admitted = job, 0
-        self._sizes.clear()
-        self._limit_memory(0)
+        self._job = job
+        self._limit_memory(job.granted)
         self._limit_time(job.size, 0)
 
     def _limit_memory(self, more: int) -> None:
         """Have all that is asked for beyond `more` bytes refused: a file may take more than its header lets expect."""
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        self._admitted, most = more, self._most_memory
         wanted = self._memory() + SLACK + more
         resource.setrlimit(resource.RLIMIT_DATA, (wanted if most < 0 else min(wanted, most), most))
 
@@ -227,15 +230,10 @@ class _Helper:
             return 0
         return int(os.pread(self._memory_file, 256, 0).split()[5]) * resource.getpagesize()
 
-    def _write(self, pixels: memoryview) -> None:
-        place = 0
-        while place < len(pixels):
-            place += os.pwrite(self._pixels, pixels[place:], place)
-
     def _send(self, message: FromHelper) -> None:
         self._connection.sendall(framed(message))
 
-    def _ask(self, message: Size | Facts) -> Go:
+    def _ask(self, message: Question) -> Go:
         """Tell the rank what there is, and hear what it wants; while it thinks, no time runs.
 
         Raises:
@@ -247,27 +245,26 @@ class _Helper:
             raise _LeftError
         return answer
 
-    def _admit(self, width: int, height: int, memory: int) -> None:
-        if (width, height) in self._sizes and memory <= self._admitted:
-            return
-        more = memory if memory > self._admitted else 0
-        go = self._ask(Size(width, height, more))
-        self._sizes[width, height] = go.width, go.height
-        if more:
-            self._admitted = more
-            self._limit_memory(more)
+    def _admit(self, memory: int) -> None:
+        if memory > self._admitted:
+            self._ask(Need(memory))
+            self._limit_memory(memory)
 
     # --- pictures
 
     def _picture(self, job: Job, content: Stretch) -> Shown:
-        def admit(kind: str, width: int, height: int, stored: int) -> None:
-            self._admit(width, height, memory_of(kind, width, height, job.size, stored))
-            self._limit_time(job.size, width * height)
-
         def fit(width: int, height: int) -> tuple[int, int]:
-            if (width, height) not in self._sizes:
-                self._admit(width, height, self._admitted)
-            return self._sizes[width, height]
+            assert job.fit is not None
+            try:
+                return job.fit.size(width, height)
+            except SampleError:
+                self._ask(Misfit(width, height))
+                raise
+
+        def admit(kind: str, width: int, height: int, stored: int) -> None:
+            fit(width, height)
+            self._admit(memory_of(kind, width, height, job.size, stored))
+            self._limit_time(job.size, width * height)
 
         if job.size > SLACK // 4:  # its bytes alone are too many to be read unasked
             with content.open() as file, suppress(ValueError):
@@ -276,8 +273,8 @@ class _Helper:
         shown = picture.decode(data, job.most_pixels, fit, admit)
         size = fit(*shown.image.size)
         image = shown.image if shown.image.size == size else shown.image.resize(size, Image.Resampling.BICUBIC)
-        self._write(memoryview(image.tobytes()))
-        return Shown(*size, 1, hashlib.sha256(data).hexdigest(), shown.note)
+        write_pixels(self._pixels, memoryview(image.tobytes("raw", LAYOUT)))
+        return Shown(*size, 1, hashlib.sha256(data).hexdigest(), shown.image.size, shown.note)
 
     # --- clips
 
@@ -288,7 +285,7 @@ class _Helper:
                 raise picture.PictureError("media_too_large", reason)
             if frames and not width * height:
                 raise VideoError(f"its frames are of {width}x{height} pixels: there is nothing to see")
-            self._admit(width, height, memory_of_clip(width, height))
+            self._admit(memory_of_clip(width, height))
             self._limit_time(job.size, width * height * frames)
 
         def plan(facts: VideoFacts) -> Wanted:
@@ -298,5 +295,5 @@ class _Helper:
 
         clip = decoder.sample(content, plan, admit)
         wanted = clip.wanted
-        self._write(clip.frames.reshape(-1).data)
+        write_pixels(self._pixels, clip.frames.reshape(-1).data)
         return Shown(wanted.width, wanted.height, len(wanted.indices), content.hash())

@@ -10,32 +10,43 @@ from typing import Literal
 
 import msgspec
 
+from MetaCaptioner.fitting import Fit
+
 _LONGEST = 2**28
 _ROOM = 2**16
+_LENGTH = struct.Struct("=I")
 
 FORK, END = b"fork", b"end "
-"""What a rank asks of the fork server: a helper on the socket and with the file that come along, or the end of one."""
+"""What a rank asks of the fork server: a helper on the socket and with the files that come along, or the end of one."""
 ORDER, ANSWER = struct.Struct("=4sq"), struct.Struct("=q")
 """How that is sent, and what comes back: the helper's number, or the status that it ended with."""
+
+LAYOUT = "RGBX"
+"""How a picture's pixels lie in the file: as Pillow keeps them, so that both sides do no more than copy them."""
 
 Kind = Literal["picture", "clip"]
 
 
 class Job(msgspec.Struct, frozen=True, tag=True):
-    """To a helper, with an open file: decode `size` bytes from `begin`, within `most_pixels` and `seconds`."""
+    """To a helper, with an open file: decode `size` bytes from `begin`, within `most_pixels` and `seconds`.
+
+    It may take `granted` bytes of memory unasked. A picture is made of the size that `fit` gives it.
+    """
 
     kind: Kind
     begin: int
     size: int
     most_pixels: int
     seconds: float
+    granted: int
+    fit: Fit | None = None
 
 
 class Go(msgspec.Struct, frozen=True, tag=True):
-    """To a helper: go on, and make it of this size; of a clip, take the frames of these indices."""
+    """To a helper: go on; of a clip, take the frames of these indices, and make them of this size."""
 
-    width: int
-    height: int
+    width: int = 0
+    height: int = 0
     indices: tuple[int, ...] = ()
 
 
@@ -49,12 +60,17 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     lacks: tuple[str, ...]
 
 
-class Size(msgspec.Struct, frozen=True, tag=True):
-    """From a helper: pixels by the header, and how many bytes of memory it takes to decode them; 0: no more."""
+class Need(msgspec.Struct, frozen=True, tag=True):
+    """From a helper: by its header the file takes so many bytes of memory, more than were granted."""
+
+    memory: int
+
+
+class Misfit(msgspec.Struct, frozen=True, tag=True):
+    """From a helper: `fit` gives a picture of so many pixels no size. What is wrong with it the rank finds itself."""
 
     width: int
     height: int
-    memory: int
 
 
 class Facts(msgspec.Struct, frozen=True, tag=True):
@@ -67,12 +83,16 @@ class Facts(msgspec.Struct, frozen=True, tag=True):
 
 
 class Shown(msgspec.Struct, frozen=True, tag=True):
-    """From a helper: done, and its file begins with the RGB values of `frames` pictures. It ends now if `retires`."""
+    """From a helper: done, and its file begins with the values of `frames` pictures, in `LAYOUT` or RGB of a clip.
+
+    `source` is the (width, height) of a picture before it was resized. The helper ends now if `retires`.
+    """
 
     width: int
     height: int
     frames: int
     content_hash: str
+    source: tuple[int, int] = (0, 0)
     note: str | None = None
     retires: bool = False
 
@@ -93,7 +113,8 @@ class Unreadable(msgspec.Struct, frozen=True, tag=True):
 
 
 ToHelper = Job | Go | Leave
-FromHelper = Ready | Size | Facts | Shown | Refused | Unreadable
+Question = Need | Misfit | Facts
+FromHelper = Ready | Question | Shown | Refused | Unreadable
 
 _to_helper: msgspec.msgpack.Decoder[ToHelper] = msgspec.msgpack.Decoder(ToHelper)
 _from_helper: msgspec.msgpack.Decoder[FromHelper] = msgspec.msgpack.Decoder(FromHelper)
@@ -106,7 +127,7 @@ class NonsenseError(Exception):
 def framed(message: ToHelper | FromHelper) -> bytes:
     """A message as it is sent."""
     body = msgspec.msgpack.encode(message)
-    return struct.pack("=I", len(body)) + body
+    return _LENGTH.pack(len(body)) + body
 
 
 def receive_job(connection: socket.socket) -> tuple[Job, int]:
@@ -118,27 +139,39 @@ def receive_job(connection: socket.socket) -> tuple[Job, int]:
     data, descriptors, _, _ = socket.recv_fds(connection, _ROOM, 1)
     if not data:
         raise EOFError
-    message = _to_helper.decode(data[4:])
+    message = _to_helper.decode(data[_LENGTH.size :])
     if not isinstance(message, Job) or len(descriptors) != 1:
         raise NonsenseError
     return message, descriptors[0]
 
 
 def receive_answer(connection: socket.socket) -> ToHelper:
-    """What the rank answers to a `Size` or `Facts`."""
-    return _to_helper.decode(_body(connection))
+    """What the rank answers to a question. No byte more is read: the next job may follow, and its file with it."""
+    [length] = _LENGTH.unpack(receive_bytes(connection, _LENGTH.size))
+    return _to_helper.decode(receive_bytes(connection, length))
 
 
 def receive(connection: socket.socket) -> FromHelper:
-    """The next message of a helper.
+    """The next message of a helper, which sends no other before it is answered: mostly it comes in one piece.
 
     Raises:
         EOFError: it has ended.
         TimeoutError: the socket's time is over.
         NonsenseError: it sent no message.
     """
+    data = connection.recv(_ROOM)
+    if not data:
+        raise EOFError
+    if len(data) < _LENGTH.size:
+        data += receive_bytes(connection, _LENGTH.size - len(data))
+    [length] = _LENGTH.unpack_from(data)
+    missing = _LENGTH.size + length - len(data)
+    if length > _LONGEST or missing < 0:
+        raise NonsenseError
+    if missing:
+        data += receive_bytes(connection, missing)
     try:
-        return _from_helper.decode(_body(connection))
+        return _from_helper.decode(memoryview(data)[_LENGTH.size :])
     except msgspec.MsgspecError as error:
         raise NonsenseError from error
 
@@ -153,10 +186,3 @@ def receive_bytes(connection: socket.socket, count: int) -> bytearray:
             raise EOFError
         view = view[got:]
     return data
-
-
-def _body(connection: socket.socket) -> bytearray:
-    [length] = struct.unpack("=I", receive_bytes(connection, 4))
-    if length > _LONGEST:
-        raise NonsenseError
-    return receive_bytes(connection, length)

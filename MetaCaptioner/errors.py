@@ -86,6 +86,14 @@ class SampleError(Exception):
         return type(self), (self.kind, self.message)
 
 
+class DecodeError(Exception):
+    """There is nothing to see, and why, without the file's name; `kind` is that of the error record."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 class PassingError(SampleError):
     """One that may be gone in a moment, such as a server that does not answer: worth another try in the same run."""
 

@@ -1,6 +1,5 @@
 """`Sample` -> decoded image or video within a pixel and frame budget."""
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,11 +11,11 @@ from PIL import Image
 from MetaCaptioner import decoding
 from MetaCaptioner.clip import Clip, VideoFacts, Wanted
 from MetaCaptioner.domains import Modality
-from MetaCaptioner.errors import SampleError, cannot_be_read
+from MetaCaptioner.errors import DecodeError, SampleError, cannot_be_read
+from MetaCaptioner.fitting import Multiples
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.source import MediaSource
 
-_MAX_SIDE_RATIO = 200  # the limit of the Qwen-VL processors (qwen_vl_utils.vision_process.MAX_RATIO)
 _MAX_IMAGE_BYTES = 2**30
 _MIN_VIDEO_FRAMES = 4
 _UNEVEN_RATE = 1000.0
@@ -44,6 +43,10 @@ class MediaBudget:
     @property
     def limits(self) -> decoding.Limits:
         return decoding.Limits(self.max_source_pixels, self.decode_seconds, self.decode_memory)
+
+    def shape(self, max_pixels: int) -> Multiples:
+        """The sizes of pictures and frames that may have so many pixels."""
+        return Multiples(max_pixels, self.min_pixels, self.pixel_multiple)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def load_media(sample: Sample, budget: MediaBudget) -> Media:
                 "media_too_large", f"{source}: {size:,} bytes, a picture is read up to {_MAX_IMAGE_BYTES:,}"
             )
         return _load_image(source, budget) if sample.modality == "image" else _load_video(source, budget)
-    except decoding.DecodeError as error:
+    except DecodeError as error:
         raise SampleError(error.kind, f"{source}: {error}") from error
     except OSError as error:
         raise cannot_be_read(error, str(source)) from error
@@ -107,38 +110,18 @@ def unseen_media(sample: Sample) -> Media:
 def fit(width: int, height: int, max_pixels: int, budget: MediaBudget) -> tuple[int, int]:
     """The (width, height) to resize to: multiples of `budget.pixel_multiple` within the pixel budget.
 
-    They are those of `qwen_vl_utils.vision_process.smart_resize`, so that a Qwen-VL processor does not resize again;
-    that function itself would load torch into every process, and give a strip within a small budget a side of 0.
-
     Raises:
         SampleError: `media_bad_shape`, one side is over 200 times the other.
     """
-    if max(width, height) > _MAX_SIDE_RATIO * min(width, height):
-        raise SampleError(
-            "media_bad_shape",
-            f"{width}x{height} pixels: one side is over {_MAX_SIDE_RATIO} times the other, no model takes it",
-        )
-    unit = budget.pixel_multiple
-    min_pixels = min(budget.min_pixels, max_pixels)
-    columns, rows = (max(1, round(side / unit)) for side in (width, height))
-    if columns * rows * unit**2 > max_pixels:
-        shrink = math.sqrt(width * height / max_pixels)
-        longest = max(1, max_pixels // unit**2)
-        columns, rows = (min(max(1, int(side / shrink / unit)), longest) for side in (width, height))
-    elif columns * rows * unit**2 < min_pixels:
-        grow = math.sqrt(min_pixels / (width * height))
-        columns, rows = (math.ceil(side * grow / unit) for side in (width, height))
-    return columns * unit, rows * unit
+    return budget.shape(max_pixels).size(width, height)
 
 
 def _load_image(source: MediaSource, budget: MediaBudget) -> Media:
-    shown = decoding.picture(source, budget.limits, lambda width, height: fit(width, height, budget.max_pixels, budget))
-    height, width = shown.pixels.shape[:2]
-    image = Image.new("RGB", (width, height), None)  # not filled, for it is written over at once
-    image.frombytes(shown.pixels)
+    shown = decoding.picture(source, budget.limits, budget.shape(budget.max_pixels))
+    width, height = shown.image.size
     return Media(
         modality="image",
-        data=image,
+        data=shown.image,
         media_id=f"image-{shown.content_hash[:32]}-{width}x{height}",
         content_hash=shown.content_hash,
         width=width,

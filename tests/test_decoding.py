@@ -20,10 +20,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from MetaCaptioner import decoding
+from MetaCaptioner import decode_process, decoding
+from MetaCaptioner.decode_memory import Memory
 from MetaCaptioner.decode_messages import END, ORDER
-from MetaCaptioner.decoding import DecodeError, _Memory
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import DecodeError, SampleError
 from MetaCaptioner.media import Media, MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
 from tests import hostile
@@ -108,7 +108,7 @@ def test_a_helper_that_does_nothing_is_killed(picture: Path, monkeypatch: pytest
     load(picture)
     stopped = idle_helper()
     stopped.suspend()
-    monkeypatch.setattr(decoding, "_MARGIN_SECONDS", 0.1)
+    monkeypatch.setattr(decode_process, "_MARGIN_SECONDS", 0.1)
     error = refused(picture, replace(BUDGET, decode_seconds=0.1))
     assert (error.kind, "--decode-seconds" in error.message) == ("media_too_slow", True)
     assert not stopped.is_running()
@@ -192,7 +192,7 @@ def alive(number: int) -> bool:
 
 def test_a_fork_server_whose_rank_never_reads_its_answer_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
     """As where the rank is killed in that moment."""
-    server = decoding._ForkServer()
+    server = decode_process.ForkServer()
     server._orders.sendall(ORDER.pack(END, 0))
     assert select.select([server._orders], [], [], 30)[0]
     server._orders.close()
@@ -296,7 +296,7 @@ def test_a_file_that_takes_more_than_its_size_lets_expect_is_an_error(tmp_path: 
 
 
 def test_memory_goes_to_who_came_first_and_never_over_the_limit() -> None:
-    memory = _Memory()
+    memory = Memory()
     memory.take("a", 6, 10)
     order: list[str] = []
 
@@ -320,7 +320,7 @@ def test_memory_goes_to_who_came_first_and_never_over_the_limit() -> None:
 
 def test_who_asks_for_more_gives_back_what_it_holds() -> None:
     """Or two that hold something would wait for each other for ever."""
-    memory = _Memory()
+    memory = Memory()
     memory.take("a", 5, 10)
     memory.take("b", 5, 10)
     both = [threading.Thread(target=memory.take, args=(job, 8, 10)) for job in "ab"]
@@ -350,7 +350,7 @@ def test_a_helper_is_shut_in_and_has_nothing_open_but_what_it_speaks_through(pic
     assert "Seccomp:\t2" in status
     open_ones = [str(entry.readlink()) for entry in Path(f"/proc/{helper.pid}/fd").iterdir()]
     kinds = sorted(name.partition(":")[0].replace(str(helper.pid), "N") for name in open_ones)
-    assert kinds == ["/dev/null", "/dev/null", "/dev/null", "/dev/null", "/memfd", "/proc/N/statm", "socket"]
+    assert kinds == ["/dev/null", "/dev/null", "/dev/null", "/dev/null", "/memfd", "/memfd", "/proc/N/statm", "socket"]
 
 
 def test_helpers_load_no_model_libraries(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 from MetaCaptioner import decoding
 from MetaCaptioner.clip import VideoFacts, Wanted
 from MetaCaptioner.earlier import sample_from_record
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import DecodeError, SampleError
+from MetaCaptioner.fitting import Within
 from MetaCaptioner.media import MediaBudget
 from MetaCaptioner.metafile import Sample
 from MetaCaptioner.record import Record
@@ -41,32 +42,26 @@ class _NoPictureError(Exception):
     """Why there is none, without the file's name."""
 
 
-def _fitted(width: int, height: int, side: int) -> tuple[int, int]:
-    """The size that has no side longer than `side`; never larger than it was."""
-    scale = min(1.0, side / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
-
-
 def _image(source: MediaSource) -> Image.Image:
     try:
-        shown = decoding.picture(source, _LIMITS, lambda width, height: _fitted(width, height, _SIDE))
-    except (OSError, decoding.DecodeError, SampleError) as error:
+        shown = decoding.picture(source, _LIMITS, Within(_SIDE))
+    except (OSError, DecodeError, SampleError) as error:
         raise _NoPictureError(str(getattr(error, "strerror", None) or error)) from error
-    return Image.fromarray(shown.pixels)
+    return shown.image
 
 
 def _plan_frames(facts: VideoFacts) -> Wanted:
     """The frames nearest to the beginning, a third, two thirds and the end."""
     moments = np.linspace(0, facts.times[-1], _VIDEO_FRAMES)
     indices = np.abs(facts.times[:, None] - moments[None]).argmin(axis=0)
-    return Wanted(tuple(int(index) for index in indices), *_fitted(facts.width, facts.height, _SIDE // 2))
+    return Wanted(tuple(int(index) for index in indices), *Within(_SIDE // 2).size(facts.width, facts.height))
 
 
 def _frames(source: MediaSource) -> Image.Image:
     """Four frames of a clip from its beginning to its end, in reading order, on one picture."""
     try:
         clip, _ = decoding.clip(source, _LIMITS, _plan_frames)
-    except (OSError, decoding.DecodeError, SampleError) as error:
+    except (OSError, DecodeError, SampleError) as error:
         raise _NoPictureError(str(getattr(error, "strerror", None) or error)) from error
     width, height = clip.wanted.width, clip.wanted.height
     sheet = Image.new("RGBA", (2 * width + _GAP, 2 * height + _GAP))
