@@ -32,7 +32,6 @@ from MetaCaptioner.decode_limits import SLACK, memory_of, memory_of_clip, proces
 from MetaCaptioner.decode_messages import (
     ANSWER,
     FORK,
-    LAYOUT,
     ORDER,
     Facts,
     FromHelper,
@@ -50,6 +49,7 @@ from MetaCaptioner.decode_messages import (
     receive_job,
 )
 from MetaCaptioner.errors import SampleError
+from MetaCaptioner.picture_memory import pixels_of
 from MetaCaptioner.ranks import kill_when_parent_ends
 from MetaCaptioner.shared_pixels import write_pixels
 from MetaCaptioner.source import Stretch
@@ -273,7 +273,8 @@ class _Helper:
         shown = picture.decode(data, job.most_pixels, fit, admit)
         size = fit(*shown.image.size)
         image = shown.image if shown.image.size == size else shown.image.resize(size, Image.Resampling.BICUBIC)
-        write_pixels(self._pixels, memoryview(image.tobytes("raw", LAYOUT)))
+        with pixels_of(image) as pixels:
+            write_pixels(self._pixels, pixels)
         return Shown(*size, 1, hashlib.sha256(data).hexdigest(), shown.image.size, shown.note)
 
     # --- clips

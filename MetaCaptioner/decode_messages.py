@@ -21,9 +21,6 @@ FORK, END = b"fork", b"end "
 ORDER, ANSWER = struct.Struct("=4sq"), struct.Struct("=q")
 """How that is sent, and what comes back: the helper's number, or the status that it ended with."""
 
-LAYOUT = "RGBX"
-"""How a picture's pixels lie in the file: as Pillow keeps them, so that both sides do no more than copy them."""
-
 Kind = Literal["picture", "clip"]
 
 
@@ -83,7 +80,7 @@ class Facts(msgspec.Struct, frozen=True, tag=True):
 
 
 class Shown(msgspec.Struct, frozen=True, tag=True):
-    """From a helper: done, and its file begins with the values of `frames` pictures, in `LAYOUT` or RGB of a clip.
+    """From a helper: done, and its file begins with the values of `frames` pictures: `LAYOUT` of Pillow, or RGB of a clip.
 
     `source` is the (width, height) of a picture before it was resized. The helper ends now if `retires`.
     """

@@ -19,10 +19,11 @@ from PIL import Image
 
 from MetaCaptioner.clip import Clip, Plan, VideoFacts, Wanted
 from MetaCaptioner.decode_memory import EndedError, Memory
-from MetaCaptioner.decode_messages import LAYOUT, Facts, Go, Job, Kind, Misfit, NonsenseError, Shown
+from MetaCaptioner.decode_messages import Facts, Go, Job, Kind, Misfit, NonsenseError, Shown
 from MetaCaptioner.decode_process import Client, ForkServer, Helper, ServerGoneError
 from MetaCaptioner.errors import DecodeError, SampleError, UserError
 from MetaCaptioner.fitting import Fit
+from MetaCaptioner.picture_memory import LAYOUT
 from MetaCaptioner.shared_pixels import SharedPixels
 from MetaCaptioner.source import MediaSource
 from MetaCaptioner.terminal import say
