@@ -80,7 +80,7 @@ class Facts(msgspec.Struct, frozen=True, tag=True):
 
 
 class Shown(msgspec.Struct, frozen=True, tag=True):
-    """From a helper: done, and its file begins with the values of `frames` pictures: `LAYOUT` of Pillow, or RGB of a clip.
+    """From a helper: done, and its file begins with the values of `frames` pictures, in `LAYOUT` or RGB of a clip.
 
     `source` is the (width, height) of a picture before it was resized. The helper ends now if `retires`.
     """
