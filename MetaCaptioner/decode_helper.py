@@ -51,7 +51,7 @@ from MetaCaptioner.decode_messages import (
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.picture_memory import pixels_of
 from MetaCaptioner.ranks import kill_when_parent_ends
-from MetaCaptioner.shared_pixels import write_pixels
+from MetaCaptioner.shared_pixels import PixelWriter
 from MetaCaptioner.source import Stretch
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -100,7 +100,7 @@ def _follow_orders(orders: socket.socket, rank: int, helpers: set[int]) -> None:
             if process == 0:
                 orders.close()
                 connection, usual, large = descriptors
-                _be_helper(socket.socket(fileno=connection), (usual, large), os.getppid())
+                _be_helper(socket.socket(fileno=connection), PixelWriter(usual, large), os.getppid())
             helpers.add(process)
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -137,7 +137,7 @@ def _load_all() -> None:
 # --- the helper
 
 
-def _be_helper(connection: socket.socket, pixels: tuple[int, int], server: int) -> NoReturn:
+def _be_helper(connection: socket.socket, pixels: PixelWriter, server: int) -> NoReturn:
     try:
         kill_when_parent_ends(server)
         with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
@@ -165,7 +165,7 @@ class _LeftError(Exception):
 class _Helper:
     """Decodes one file after another."""
 
-    def __init__(self, connection: socket.socket, pixels: tuple[int, int]) -> None:
+    def __init__(self, connection: socket.socket, pixels: PixelWriter) -> None:
         self._connection = connection
         self._pixels = pixels
         self._memory_file = os.open("/proc/self/statm", os.O_RDONLY) if sys.platform == "linux" else None
@@ -274,7 +274,7 @@ class _Helper:
         size = fit(*shown.image.size)
         image = shown.image if shown.image.size == size else shown.image.resize(size, Image.Resampling.BICUBIC)
         with pixels_of(image) as pixels:
-            write_pixels(self._pixels, pixels)
+            self._pixels.write(pixels)
         return Shown(*size, 1, hashlib.sha256(data).hexdigest(), shown.image.size, shown.note)
 
     # --- clips
@@ -296,5 +296,5 @@ class _Helper:
 
         clip = decoder.sample(content, plan, admit)
         wanted = clip.wanted
-        write_pixels(self._pixels, clip.frames.reshape(-1).data)
+        self._pixels.write(clip.frames.reshape(-1).data)
         return Shown(wanted.width, wanted.height, len(wanted.indices), content.hash())

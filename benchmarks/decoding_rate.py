@@ -80,7 +80,7 @@ def measure(folder: Path, name: str, threads: int, times: int) -> Measured:
 def _warm(folder: Path, name: str, threads: int) -> None:
     """Once in a process: as many helpers as there are threads have had the picture."""
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda _: _decode(folder, name), range(2 * threads)))
+        list(pool.map(lambda _: _decode(folder, name), range(threads)))
 
 
 def _decode(folder: Path, name: str) -> None:
