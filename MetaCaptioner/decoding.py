@@ -3,14 +3,12 @@
 A single damaged byte can make a decoder abort the process that it runs in, never return, or take all memory. Each
 decoding thread of a rank therefore has a helper process that is shut in: it sees the one open file that it is given. If
 it dies or takes too long, one sample fails and the next gets a new helper. What all of them take at a time is bounded.
-The pixels come through a file in memory that the two share: through a socket they would take a turn of both processes
-for every buffer, which on a busy machine is long.
 """
 
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +76,8 @@ def clip(source: MediaSource, limits: Limits, plan: Plan) -> tuple[Clip, str]:
 
 
 class _PictureClient:
+    """Helper and rank each have `fit`: the helper need not ask, and what it answers is checked."""
+
     image: Image.Image
 
     def __init__(self, fit: Fit) -> None:
@@ -85,8 +85,9 @@ class _PictureClient:
 
     def answer(self, message: Misfit | Facts) -> Go:
         if isinstance(message, Misfit):
-            self._fit.size(message.width, message.height)
-        raise NonsenseError  # it has a size
+            with suppress(ArithmeticError):
+                self._fit.size(message.width, message.height)
+        raise NonsenseError  # it has a size, or never was a picture
 
     def agrees(self, shown: Shown) -> bool:
         try:
@@ -100,6 +101,8 @@ class _PictureClient:
 
 
 class _ClipClient:
+    """It plans by what the helper tells of the clip, and takes that plan's frames."""
+
     facts: VideoFacts
     wanted: Wanted
     frames: NDArray[np.uint8]

@@ -2,6 +2,7 @@
 
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from PIL import Image
 
 from MetaCaptioner import decode_process, decoding
 from MetaCaptioner.decode_memory import Memory
-from MetaCaptioner.decode_messages import END, ORDER
+from MetaCaptioner.decode_messages import END, ORDER, Facts, FromHelper, Misfit, Need, Ready, Shown
 from MetaCaptioner.errors import DecodeError, SampleError
 from MetaCaptioner.media import Media, MediaBudget, load_media
 from MetaCaptioner.metafile import Sample
@@ -336,6 +337,65 @@ def test_who_asks_for_more_gives_back_what_it_holds() -> None:
     for thread in both:
         thread.join(10)
         assert not thread.is_alive()
+
+
+# --- what they say
+
+
+def messages_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, int]]:
+    """What a helper says while it decodes, each with the bytes of memory that are held for it then."""
+    found: list[tuple[object, int]] = []
+    load(path)
+    hear = decode_process.receive
+
+    def receive(connection: socket.socket) -> FromHelper:
+        message = hear(connection)
+        found.append((message, sum(decoding._helpers._memory._held.values())))
+        return message
+
+    monkeypatch.setattr(decode_process, "receive", receive)
+    load(path)
+    return found
+
+
+def test_a_usual_picture_takes_one_turn_and_memory_is_held_for_it(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(shown, held)] = messages_of(picture, monkeypatch)
+    assert isinstance(shown, Shown)
+    assert held == 2**25
+
+
+def test_a_large_picture_asks_for_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(hostile.png_of_one_colour(4000, 4000))
+    (need, before), (shown, held) = messages_of(tmp_path / "a.png", monkeypatch)
+    assert isinstance(need, Need)
+    assert isinstance(shown, Shown)
+    assert held == need.memory > 4000 * 4000 * 4 > before == 2**25
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        Shown(84, 56, 1, "hash", (56, 84)),  # of another size than it should have
+        Shown(56, 84, 2, "hash", (56, 84)),
+        Shown(56, 84, 1, "hash", (1, 1000)),  # of a shape that is refused
+        Shown(56, 84, 1, "hash", (0, 0)),
+        Misfit(56, 84),
+        Misfit(0, 0),
+        Facts(b"", 1.0, 56, 84),
+        Ready(()),
+    ],
+)
+def test_a_helper_that_lies_is_ended(picture: Path, monkeypatch: pytest.MonkeyPatch, lie: FromHelper) -> None:
+    load(picture)
+    liar = idle_helper()
+    with monkeypatch.context() as patched:
+        patched.setattr(decode_process, "receive", lambda _: lie)
+        error = refused(picture)
+    assert (error.kind, "led astray" in error.message) == ("media_corrupt", True)
+    assert not liar.is_running()
+    assert is_red(load(picture))
 
 
 # --- what they can reach
