@@ -1,6 +1,6 @@
 """MetaCaptioner: dense captions for image and video datasets, by agents on vLLM."""
 
-from MetaCaptioner.import_path import is_being_run, leave_out_current_folder
+from MetaCaptioner.utils.import_path import is_being_run, leave_out_current_folder
 
 __version__ = "0.1.0"
 

@@ -7,52 +7,25 @@ The second form is a second pass: over the captions of earlier results, whose te
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from MetaCaptioner.engine import Completion
-from MetaCaptioner.errors import UserError
-from MetaCaptioner.inferdomain import Router
-from MetaCaptioner.media import Media
-from MetaCaptioner.metafile import Sample
-from MetaCaptioner.options import StageOptions
-from MetaCaptioner.Prompt import Prompts
-from MetaCaptioner.provenance import Expected
-from MetaCaptioner.rank_loop import RunSample
-from MetaCaptioner.ranks import Rank
-from MetaCaptioner.record import Record
-from MetaCaptioner.second_pass import open_second_pass
-from MetaCaptioner.stage import Stage, add_output_argument, open_plan_work, run_stage
-from MetaCaptioner.supervise import run_supervised
-from MetaCaptioner.work import Work
-from MetaCaptioner.workflow import Generate, Workflow, base_texts, is_earlier_text, run_workflow
-
-
-def agent_record(completion: Completion) -> Record:
-    """What a caption record keeps of one agent's answer."""
-    return {
-        "text": completion.text.strip(),
-        "finish_reason": completion.finish_reason,
-        "input_tokens": completion.input_tokens,
-        "cached_tokens": completion.cached_tokens,
-        "output_tokens": completion.output_tokens,
-    }
-
-
-async def caption(workflow: Workflow, texts: Mapping[str, str], generate: Generate) -> Record:
-    """Run a domain's agents; what a record keeps of their answers.
-
-    Raises:
-        SampleError: an agent failed.
-    """
-    completions = await run_workflow(workflow, texts, generate)
-    summary = completions[workflow.agents[-1].name]
-    return {
-        "caption": summary.text.strip(),
-        "truncated": summary.finish_reason == "length",
-        "agents": {name: agent_record(completion) for name, completion in completions.items()},
-    }
+from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
+from MetaCaptioner.agents.prompts import Prompts
+from MetaCaptioner.agents.router import Router
+from MetaCaptioner.agents.workflow import Generate, base_texts
+from MetaCaptioner.data.sample import Sample
+from MetaCaptioner.launch.supervisor import run_supervised
+from MetaCaptioner.media.loader import Media
+from MetaCaptioner.planning.provenance import Expected
+from MetaCaptioner.records.record import Record
+from MetaCaptioner.runner.loop import RunSample
+from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.runner.stage import Stage, add_output_argument, open_plan_work, run_stage
+from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.stages.second_pass import open_second_pass
+from MetaCaptioner.worklist.base import Work
 
 
 def run_sample(prompts: Prompts) -> RunSample:
@@ -68,18 +41,6 @@ def run_sample(prompts: Prompts) -> RunSample:
         return {**routed, **await caption(prompts.workflows[task], base_texts(sample, media, subdomain), generate)}
 
     return run
-
-
-def refuse_earlier_texts(prompts: Prompts, why: str) -> None:
-    """Refuse prompts that use texts of an earlier result where there are none.
-
-    Raises:
-        UserError: names the prompt file.
-    """
-    for name, workflow in prompts.workflows.items():
-        for text, agent in workflow.uses().items():
-            if is_earlier_text(text):
-                raise UserError(f"prompt file {prompts.files[name]}: agent '{agent}' uses '{{{text}}}': {why}")
 
 
 def add_work_arguments(parser: argparse.ArgumentParser) -> None:

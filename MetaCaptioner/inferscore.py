@@ -9,25 +9,28 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from MetaCaptioner import resample
-from MetaCaptioner.candidates import read_first
-from MetaCaptioner.earlier import Earlier, check_are_captions, is_caption, sample_from_record
+from MetaCaptioner.agents.judge import Judge
+from MetaCaptioner.agents.prompts import Prompts
+from MetaCaptioner.agents.thresholds import add_threshold_arguments
+from MetaCaptioner.agents.workflow import Generate, base_texts
+from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.errors import SampleError
-from MetaCaptioner.judge import Judge, add_threshold_arguments
-from MetaCaptioner.media import Media
-from MetaCaptioner.metafile import Sample
-from MetaCaptioner.options import StageOptions
-from MetaCaptioner.Prompt import Prompts
-from MetaCaptioner.provenance import Expected
-from MetaCaptioner.rank_loop import RunSample
-from MetaCaptioner.ranks import Rank
-from MetaCaptioner.record import Record
-from MetaCaptioner.rows import caption_hash
-from MetaCaptioner.stage import Stage, run_stage
-from MetaCaptioner.supervise import run_supervised
-from MetaCaptioner.tally import Rows, recorded_rows
-from MetaCaptioner.work import Work
-from MetaCaptioner.workflow import Generate, base_texts
+from MetaCaptioner.launch.supervisor import run_supervised
+from MetaCaptioner.media.loader import Media
+from MetaCaptioner.planning.provenance import Expected
+from MetaCaptioner.records.captions import is_caption, sample_from_record
+from MetaCaptioner.records.counts import recorded_rows
+from MetaCaptioner.records.record import Record
+from MetaCaptioner.records.row_map import caption_hash
+from MetaCaptioner.records.scan import Rows
+from MetaCaptioner.runner.loop import RunSample
+from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.runner.stage import Stage, run_stage
+from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.stages import resample
+from MetaCaptioner.worklist.base import Work
+from MetaCaptioner.worklist.candidates import read_first
+from MetaCaptioner.worklist.captions import Earlier, check_are_captions
 
 MEDIA_CHANGED = "media_changed"
 """The kind of error of a caption whose picture or clip is another by now: marks of that would tell nothing of it."""

@@ -5,78 +5,23 @@ python -m MetaCaptioner.plan --metafile data/Metafile.json --num-ranks 32 --outp
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from MetaCaptioner import Prompt
+from MetaCaptioner.agents import prompts as prompt_files
+from MetaCaptioner.data.metafile import metafile_digest, read_metafile
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.locks import add_single_launch_argument
-from MetaCaptioner.media import MediaBudget
-from MetaCaptioner.metafile import metafile_digest, read_metafile
-from MetaCaptioner.opening import add_outside_argument
-from MetaCaptioner.plan_file import PlanRow, read_plan, write_plan
-from MetaCaptioner.planned_by import handed_over, refuse_to_replace, refuse_to_replace_another
-from MetaCaptioner.provenance import add_others_arguments
-from MetaCaptioner.remaining import take_off_results
-from MetaCaptioner.results import file_sizes
-from MetaCaptioner.survey import DatasetWork, survey_all
-from MetaCaptioner.terminal import run_main, say
-
-
-def cut(works: Sequence[DatasetWork], num_ranks: int, metafile: str = "") -> list[PlanRow]:
-    """Cut what is pending into contiguous shards so that the ranks' costs are as even as single samples allow.
-
-    All pending rows stand in one line, dataset after dataset; rank r gets those whose middle lies in the r-th of
-    `num_ranks` equal parts of the whole cost. So there are at most `num_ranks` - 1 cuts beside the ends of datasets and
-    the gaps that earlier results left. `metafile` is the digest of what they are planned from.
-    """
-    total = sum(float(work.costs[work.pending].sum(dtype=np.float64)) for work in works)
-    shards: list[PlanRow] = []
-    offset = 0.0
-    for work in works:
-        costs = np.where(work.pending, work.costs, 0.0).astype(np.float64)
-        ends = offset + np.cumsum(costs)
-        scale = num_ranks / total if total else 0.0
-        ranks = np.minimum(((ends - costs / 2) * scale).astype(np.int64), num_ranks - 1)
-        done = len(work.pending)
-        # A dataset that is done keeps an empty shard, so that the plan still tells of it.
-        pieces = list(_runs(np.where(work.pending, ranks, -1))) or [(0, done, done)]
-        remain = int(work.pending.sum())
-        for number, (rank, start, end) in enumerate(pieces):
-            shards.append(
-                PlanRow(
-                    data_name=work.name,
-                    json_url=str(work.dataset.annotation),
-                    root=str(work.dataset.root),
-                    task=work.dataset.task,
-                    modality=work.dataset.modality,
-                    total=len(work.pending),
-                    processed=len(work.pending) - remain,
-                    remain=remain,
-                    shard_index=number,
-                    num_shards=len(pieces),
-                    start_idx=start,
-                    end_idx=end,
-                    anno_file_key=work.dataset.annotation.name,
-                    assign_rank=rank,
-                    cost=round(float(costs[start:end].sum()), 1),
-                    metafile=metafile,
-                )
-            )
-        offset = float(ends[-1]) if len(ends) else offset
-    return shards
-
-
-def _runs(ranks: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """(rank, start, end) of each stretch of equal values that is not -1."""
-    edges = np.flatnonzero(np.diff(ranks)) + 1
-    starts = [0, *edges.tolist()] if len(ranks) else []
-    for start, end in zip(starts, [*edges.tolist(), len(ranks)], strict=False):
-        if ranks[start] >= 0:
-            yield int(ranks[start]), start, end
+from MetaCaptioner.media.loader import MediaBudget
+from MetaCaptioner.planning.folder_plan import handed_over, refuse_to_replace, refuse_to_replace_another
+from MetaCaptioner.planning.plan_file import PlanRow, read_plan, write_plan
+from MetaCaptioner.planning.provenance import add_others_arguments
+from MetaCaptioner.planning.resume import take_off_results
+from MetaCaptioner.planning.shards import cut
+from MetaCaptioner.planning.survey import DatasetWork, survey_all
+from MetaCaptioner.records.reader import file_sizes
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.locks import add_single_launch_argument
+from MetaCaptioner.utils.safe_open import add_outside_argument
 
 
 def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: int) -> str:
@@ -129,7 +74,7 @@ def _survey_metafile(options: argparse.Namespace) -> tuple[list[DatasetWork], li
     Raises:
         UserError: there is no sound dataset.
     """
-    prompts = Prompt.load_prompts(options.prompts_dir)
+    prompts = prompt_files.load_prompts(options.prompts_dir)
     datasets, problems = read_metafile(options.metafile, prompts.domains)
     works: list[DatasetWork] = []
     surveyed = survey_all(datasets, prompts, MediaBudget(), options.allow_outside_root)

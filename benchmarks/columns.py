@@ -16,19 +16,20 @@ from benchmarks import kernel_profile
 from benchmarks.dummy_model import ANSWER_LETTERS, Work
 from benchmarks.workload import TASKS, Workload
 from MetaCaptioner import captionpipeline
-from MetaCaptioner.domains import Modality
-from MetaCaptioner.engine import Completion, Request
+from MetaCaptioner.agents.prompts import Prompts
+from MetaCaptioner.agents.workflow import Agent, Workflow, base_texts, fill
+from MetaCaptioner.data.taxonomy import Modality
+from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.engine.vllm import VllmEngine
-from MetaCaptioner.media import Media, load_media
-from MetaCaptioner.options import StageOptions
-from MetaCaptioner.Prompt import Prompts
-from MetaCaptioner.rank_loop import LoopSettings, RankLoop
-from MetaCaptioner.ranks import Rank, StopSignal
-from MetaCaptioner.record import identity
-from MetaCaptioner.stage import loop_settings, open_plan_work
-from MetaCaptioner.vitals import Vitals
-from MetaCaptioner.work import Item
-from MetaCaptioner.workflow import Agent, Workflow, base_texts, fill
+from MetaCaptioner.media.loader import Media, load_media
+from MetaCaptioner.records.record import identity
+from MetaCaptioner.runner.loop import LoopSettings, RankLoop
+from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.runner.stage import loop_settings, open_plan_work
+from MetaCaptioner.runtime.heartbeat import Vitals
+from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.runtime.signals import StopSignal
+from MetaCaptioner.worklist.base import Item
 
 STAGED_BATCH = 32
 """Samples that the staged baseline sends together."""

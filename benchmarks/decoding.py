@@ -19,12 +19,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from MetaCaptioner import decoder
-from MetaCaptioner.clip import VideoFacts, Wanted
+from MetaCaptioner.data.source import MediaSource
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.media import MediaBudget, choose_frames, fit
-from MetaCaptioner.source import MediaSource
-from MetaCaptioner.terminal import run_main
+from MetaCaptioner.media import video
+from MetaCaptioner.media.clip import VideoFacts, Wanted
+from MetaCaptioner.media.loader import MediaBudget, choose_frames, fit
+from MetaCaptioner.utils.cli import run_main
 
 RATE = 30
 
@@ -86,7 +86,7 @@ def _seconds(function: Callable[[], object], times: int) -> float:
 def measure(path: Path, frames: int, times: int) -> Measured:
     """Time one clip, of which at most `frames` are taken."""
     budget = MediaBudget(video_frames=frames)
-    ours = partial(decoder.sample, MediaSource(path), partial(_plan, budget=budget))
+    ours = partial(video.sample, MediaSource(path), partial(_plan, budget=budget))
     wanted = ours().wanted
     return Measured(
         name=path.stem,

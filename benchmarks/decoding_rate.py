@@ -31,8 +31,8 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from MetaCaptioner.media import MediaBudget, load_media
-from MetaCaptioner.metafile import Sample
+from MetaCaptioner.data.sample import Sample
+from MetaCaptioner.media.loader import MediaBudget, load_media
 
 _ROOT = Path(__file__).parents[1]
 _PICTURES: dict[str, tuple[tuple[int, int], dict[str, Any], int]] = {

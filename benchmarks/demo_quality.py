@@ -24,9 +24,9 @@ from demo.drawing import AGENTS, STATEMENTS, kinds_of
 from demo.make_data import Item, routed_datasets, write_datasets
 from demo.scene import read_caption, stream
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.record import Record
-from MetaCaptioner.results import read_records, result_files
-from MetaCaptioner.terminal import run_main
+from MetaCaptioner.records.reader import read_records, result_files
+from MetaCaptioner.records.record import Record
+from MetaCaptioner.utils.cli import run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL, PROMPTS = ROOT / "data" / "demo" / "model", ROOT / "data" / "demo" / "prompts"

@@ -24,9 +24,9 @@ import psutil
 from PIL import Image
 
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.plan_file import PlanRow, write_plan
-from MetaCaptioner.results import result_files
-from MetaCaptioner.terminal import run_main
+from MetaCaptioner.planning.plan_file import PlanRow, write_plan
+from MetaCaptioner.records.reader import result_files
+from MetaCaptioner.utils.cli import run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 ALLOWED_GROWTH = 0.10

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from MetaCaptioner.domains import DOMAINS
-from MetaCaptioner.plan_file import PlanRow
-from MetaCaptioner.results import ResultName
+from MetaCaptioner.data.taxonomy import DOMAINS
+from MetaCaptioner.planning.plan_file import PlanRow
+from MetaCaptioner.records.reader import ResultName
 
 _PICTURES = 64
 _CHUNK_ROWS = 20_000

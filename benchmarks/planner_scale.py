@@ -25,13 +25,13 @@ import psutil
 
 from benchmarks.planner_data import describe_datasets, make_data, make_results
 from MetaCaptioner import captionpipeline
+from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.options import add_arguments, from_arguments
-from MetaCaptioner.plan_file import read_plan
-from MetaCaptioner.Prompt import load_prompts
-from MetaCaptioner.ranks import Rank
-from MetaCaptioner.stage import add_plan_arguments, open_plan_work
-from MetaCaptioner.terminal import run_main, say
+from MetaCaptioner.planning.plan_file import read_plan
+from MetaCaptioner.runner.options import add_arguments, from_arguments
+from MetaCaptioner.runner.stage import add_plan_arguments, open_plan_work
+from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.utils.cli import run_main, say
 
 _POLL_SECONDS = 0.05
 _MIB = 2**20

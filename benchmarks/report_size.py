@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from MetaCaptioner.domains import DOMAINS
-from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.record import Record
-from MetaCaptioner.rows import caption_hash
-from MetaCaptioner.terminal import run_main, say
+from MetaCaptioner.agents.judge import DIMENSIONS
+from MetaCaptioner.data.taxonomy import DOMAINS
+from MetaCaptioner.records.record import Record
+from MetaCaptioner.records.row_map import caption_hash
+from MetaCaptioner.utils.cli import run_main, say
 
 ROOT = Path(__file__).parents[1]
 _DATASETS = 40

@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.plan_file import PlanRow, write_plan
-from MetaCaptioner.progress import Progress, Watcher
-from MetaCaptioner.results import ResultName, result_files
-from MetaCaptioner.terminal import run_main, say
+from MetaCaptioner.monitor.progress import Progress, Watcher
+from MetaCaptioner.planning.plan_file import PlanRow, write_plan
+from MetaCaptioner.records.reader import ResultName, result_files
+from MetaCaptioner.utils.cli import run_main, say
 
 ROOT = Path(__file__).resolve().parents[1]
 _RANKS_A_NODE = 8

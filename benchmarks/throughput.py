@@ -29,11 +29,11 @@ from benchmarks.dummy_model import FP8_SCHEMES, language_flops, make_dummy_model
 from benchmarks.kernel_profile import KernelTime, kernel_table, profiler_config, read_kernels
 from benchmarks.meters import Meter, device_name, peak_tflops
 from benchmarks.workload import FRAMES, PROMPTS, Workload
+from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.gpus import visible_gpus
-from MetaCaptioner.options import StageOptions, add_arguments, from_arguments
-from MetaCaptioner.Prompt import load_prompts
-from MetaCaptioner.terminal import run_main, say
+from MetaCaptioner.runner.options import StageOptions, add_arguments, from_arguments
+from MetaCaptioner.runtime.gpus import visible_gpus
+from MetaCaptioner.utils.cli import run_main, say
 
 COLUMNS = ("staged", "pipeline", "at_once", "preprocessed")
 _WARM_UP = 8  # samples before the first column, so that none pays for what is loaded or compiled at its first use

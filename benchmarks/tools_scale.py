@@ -25,15 +25,18 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from MetaCaptioner.claims import Claims
-from MetaCaptioner.domains import DOMAINS
+from MetaCaptioner.agents.judge import DIMENSIONS
+from MetaCaptioner.data.taxonomy import DOMAINS
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.judge import DIMENSIONS
-from MetaCaptioner.plan_file import PlanRow, write_plan
-from MetaCaptioner.results import DoneSamples, RankResults, ResultName
-from MetaCaptioner.rows import caption_hash
-from MetaCaptioner.terminal import run_main, say
-from MetaCaptioner.work import PlanWork, RankFiles
+from MetaCaptioner.planning.leases import Claims
+from MetaCaptioner.planning.plan_file import PlanRow, write_plan
+from MetaCaptioner.records.done import DoneSamples
+from MetaCaptioner.records.reader import ResultName
+from MetaCaptioner.records.row_map import caption_hash
+from MetaCaptioner.records.store import RankResults
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.worklist.base import RankFiles
+from MetaCaptioner.worklist.plan import PlanWork
 
 ROOT = Path(__file__).resolve().parents[1]
 _DATASETS, _RANKS, _PICTURES, _TEXTS = 8, 16, 64, 512

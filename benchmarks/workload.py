@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from MetaCaptioner import plan
-from MetaCaptioner.domains import Modality
+from MetaCaptioner.data.taxonomy import Modality
 
 PROMPTS = Path(__file__).resolve().parent / "prompts"
 TASKS: dict[Modality, str] = {"image": "Natural", "video": "Video & Temporal"}

@@ -10,7 +10,7 @@ if importlib.util.find_spec("pydantic") is None or importlib.util.find_spec("PIL
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from MetaCaptioner.import_path import leave_out_current_folder  # noqa: E402
+from MetaCaptioner.utils.import_path import leave_out_current_folder  # noqa: E402
 
 if Path(sys.argv[0]).resolve().parent == ROOT / "dataprocess":  # not where another program imports what is here
     leave_out_current_folder()

@@ -18,7 +18,7 @@ from demo.drawing import AGENTS, KINDS, kinds_of
 from demo.drills import draw_page
 from demo.scene import CLIP_SIDE, SIDE, Claim, Clip, Drawing, Kind, Picture, stream
 from demo.tasks import Example, Teacher
-from MetaCaptioner.engine import SYSTEM_MESSAGE
+from MetaCaptioner.engine.base import SYSTEM_MESSAGE
 
 PICTURE_SIDE, FRAME_SIDE, FRAMES = SIDE // 2, CLIP_SIDE // 2, 8
 """Pixels and frames as the model sees them: its processor shrinks what is larger."""

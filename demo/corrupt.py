@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.scene import Claim, Kind, caption
-from MetaCaptioner.judge import REASON_CHARACTERS
+from MetaCaptioner.agents.judge import REASON_CHARACTERS
 
 MISTAKES = ("wrong_colour", "wrong_count", "wrong_value", "invented", "missing", "other_picture", "garbled")
 """What can be wrong with a caption; `wrong_value` is any slot but colours and counts."""

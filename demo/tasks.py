@@ -9,9 +9,9 @@ import numpy as np
 from demo.corrupt import change, some_judged
 from demo.drills import Page
 from demo.scene import Claim, Clip, Drawing, Kind, caption, notes
-from MetaCaptioner.inferdomain import Router
-from MetaCaptioner.Prompt import Prompts, load_prompts
-from MetaCaptioner.workflow import Agent, fill
+from MetaCaptioner.agents.prompts import Prompts, load_prompts
+from MetaCaptioner.agents.router import Router
+from MetaCaptioner.agents.workflow import Agent, fill
 
 PROMPTS_FOLDER = Path(__file__).resolve().parents[1] / "data" / "demo" / "prompts"
 TASKS = ("read", "route", "notes", "reasoning", "summary", "judge")

@@ -17,7 +17,7 @@ refuse() { echo "error: $1" >&2 && exit "${2:-2}"; }
 # whole NAME LEAST: refuses a variable that is no whole number from LEAST.
 whole() { [[ ${!1:-} =~ ^[0-9]{1,9}$ ]] && [ "${!1}" -ge "$2" ] || refuse "$1 must be a whole number from $2, not '${!1:-}'"; }
 
-GPUS=$("$PYTHON" -m MetaCaptioner.gpus) || exit
+GPUS=$("$PYTHON" -m MetaCaptioner.runtime.gpus) || exit
 TP=${TP:-1}
 whole TP 1
 NNODES=${NNODES:-1}
@@ -40,11 +40,11 @@ run_stage() {
   local module=$1 launched launcher ranks
   shift
   set -- "$module" --model "$MODEL" --tensor-parallel-size "$TP" "$@"
-  launched=$("$PYTHON" -m MetaCaptioner.ranks) || exit
+  launched=$("$PYTHON" -m MetaCaptioner.runtime.rank) || exit
   read -r launcher ranks <<<"$launched"
   if [ "$launcher" = slurm ] && [ "$ranks" = 1 ]; then launcher=alone NNODES=1; fi
   if [ "$launcher" != alone ] || { [ "$NPROC" = 1 ] && [ "$NNODES" = 1 ]; }; then
-    exec "$PYTHON" -m MetaCaptioner.supervise "$@"
+    exec "$PYTHON" -m MetaCaptioner.launch.supervisor "$@"
   fi
   run_torchrun "$@"
 }
@@ -66,7 +66,7 @@ run_torchrun() {
   cores=$(nproc)
   trap 'stopped=yes; cat "$statuses"/pid* 2>/dev/null | xargs -r kill -TERM 2>/dev/null || true' TERM INT USR1
   OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > NPROC ? cores / NPROC : 1))} \
-    setsid "$PYTHON" -m torch.distributed.run "${launcher[@]}" -m MetaCaptioner.supervise \
+    setsid "$PYTHON" -m torch.distributed.run "${launcher[@]}" -m MetaCaptioner.launch.supervisor \
     --status-folder "$statuses" "$@" &
   local torchrun=$!
   while kill -0 "$torchrun" 2>/dev/null; do

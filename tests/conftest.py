@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from MetaCaptioner import rank_lock
+from MetaCaptioner.records import rank_lock
+from tests import helpers
+from tests.data.inputs.building import Build, builder
 from tests.helpers import Runner
+from tests.made_records import WriteLines
 from tests.shown_clips import odd_clip, plain_clip  # noqa: F401
 
 _SLOW = {"engine", "slurm", "browser"}
@@ -44,6 +47,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     yield Runner(monkeypatch, capsys)
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def write_lines() -> WriteLines:
+    return helpers.write_lines
+
+
+@pytest.fixture
+def build(run: Runner) -> Build:
+    """Runs build_metafile in this process."""
+    return builder(run)
 
 
 @pytest.fixture(scope="session")

@@ -17,17 +17,18 @@ import pytest
 import yaml
 from PIL import Image
 
-from MetaCaptioner import captionpipeline, inferdomain, inferscore, plan, stage
-from MetaCaptioner.domains import Modality
-from MetaCaptioner.engine import Completion, Engine, Request
+from MetaCaptioner import captionpipeline, inferdomain, inferscore, plan
+from MetaCaptioner.data.taxonomy import Modality
+from MetaCaptioner.engine.base import Completion, Engine, Request
+from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.engine.scripted import ScriptedEngine
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.media import Media
-from MetaCaptioner.options import EngineOptions
-from MetaCaptioner.results import PATTERN
-from MetaCaptioner.terminal import run_main
-from MetaCaptioner.vitals import Vitals
+from MetaCaptioner.media.loader import Media
+from MetaCaptioner.records.reader import PATTERN
+from MetaCaptioner.runner import stage
+from MetaCaptioner.runtime.heartbeat import Vitals
+from MetaCaptioner.utils.cli import run_main
 
 Row = dict[str, Any]
 Hook = Callable[[Request], Awaitable[Completion | None] | Completion | None]

@@ -19,7 +19,7 @@ def helpers() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if any("decode_helper" in word for word in process.cmdline()):
+            if any("decoding.helper" in word for word in process.cmdline()):
                 found.append(process)
         except psutil.Error:  # it has ended meanwhile
             continue

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import pytest
 
-from MetaCaptioner.ranks import kill_when_parent_ends
+from MetaCaptioner.utils.processes import kill_when_parent_ends
 
 Lock = Literal["works", "lie", "ENOLCK", "ENOSYS", "EIO", "EACCES", "ENOTSUP"]
 Refusal = Literal["works", "EPERM", "ENOTSUP", "ENOSYS", "EINVAL"]

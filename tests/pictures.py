@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from MetaCaptioner.picture import Picture, PictureError, decode
+from MetaCaptioner.media.picture import Picture, PictureError, decode
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 MOST_PIXELS = 250_000_000

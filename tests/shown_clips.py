@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from MetaCaptioner import decoder
-from MetaCaptioner.clip import Clip, VideoFacts, Wanted
-from MetaCaptioner.source import MediaSource
+from MetaCaptioner.data.source import MediaSource
+from MetaCaptioner.media import video
+from MetaCaptioner.media.clip import Clip, VideoFacts, Wanted
 from tests.odd_clips import FORMS, ffmpeg
 
 SIZE = (112, 84)
@@ -66,7 +66,7 @@ def sampled(path: Path, *shares: float, size: tuple[int, int] = SIZE) -> Clip:
         ranks = [round(share * (facts.frames - 1)) for share in shares] or range(facts.frames)
         return Wanted(tuple(ranks), *size)
 
-    return decoder.sample(MediaSource(path), plan)
+    return video.sample(MediaSource(path), plan)
 
 
 def likeness(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.domains import DOMAINS, Domain, Modality
-from MetaCaptioner.engine import Completion, Request
+from MetaCaptioner.agents.prompts import Prompts, load_prompts
+from MetaCaptioner.agents.router import Route, Router
+from MetaCaptioner.agents.workflow import Agent
+from MetaCaptioner.data.sample import Sample
+from MetaCaptioner.data.taxonomy import DOMAINS, Domain, Modality
+from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import SampleError, UserError
-from MetaCaptioner.inferdomain import Route, Router
-from MetaCaptioner.metafile import Sample
-from MetaCaptioner.Prompt import Prompts, load_prompts
-from MetaCaptioner.workflow import Agent
 from tests.helpers import (
     MAPS,
     FakeEngine,

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.engine import Completion, Request
-from MetaCaptioner.judge import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, parse_verdict, verdict_schema
+from MetaCaptioner.agents.judge import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, parse_verdict, verdict_schema
+from MetaCaptioner.engine.base import Completion, Request
 from tests.helpers import (
     FakeEngine,
     Row,

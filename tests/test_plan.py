@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MetaCaptioner import side_by_side
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.plan import cut
-from MetaCaptioner.plan_file import PlanRow, read_plan
-from MetaCaptioner.results import RankResults
-from MetaCaptioner.survey import DatasetWork
+from MetaCaptioner.planning.plan_file import PlanRow, read_plan
+from MetaCaptioner.planning.shards import cut
+from MetaCaptioner.planning.survey import DatasetWork
+from MetaCaptioner.records.store import RankResults
+from MetaCaptioner.utils import parallel
 from tests.helpers import (
     PLAN_KEYS,
     FakeEngine,
@@ -305,7 +305,7 @@ def test_with_results_exactly_what_remains_is_planned(
     tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, num_ranks: int, from_bytes: int | None
 ) -> None:
     if from_bytes is not None:  # several processes
-        monkeypatch.setattr(side_by_side, "_FROM_BYTES", from_bytes)
+        monkeypatch.setattr(parallel, "_FROM_BYTES", from_bytes)
     metafile = write_metafile(
         tmp_path, a=dataset(tmp_path, "a", sized_rows(20, 0)), b=dataset(tmp_path, "b", sized_rows(3, 0))
     )
@@ -543,7 +543,7 @@ def test_any_name_survives_the_plan(tmp_path: Path, run: Runner, name: str) -> N
 
 def test_shards_of_many_gaps_and_datasets_stay_exact() -> None:
     """The cutter alone, on random costs and gaps."""
-    from MetaCaptioner.metafile import Dataset
+    from MetaCaptioner.data.metafile import Dataset
 
     random = np.random.default_rng(5)
     for num_ranks in (1, 2, 3, 8, 50):

@@ -10,14 +10,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from MetaCaptioner import progress, status
-from MetaCaptioner.progress import Progress, RankProgress
-from MetaCaptioner.standing import Count, Oddities
-from MetaCaptioner.status import as_json, as_prometheus
-from MetaCaptioner.status_screen import screen, svg
+from MetaCaptioner import status
+from MetaCaptioner.monitor import progress
+from MetaCaptioner.monitor.coverage import Count, Oddities
+from MetaCaptioner.monitor.formats import as_json, as_prometheus
+from MetaCaptioner.monitor.progress import Progress, RankProgress
+from MetaCaptioner.monitor.screen import screen, svg
 from tests.helpers import Runner, make_read_only, picture_rows, plan_row, small_plan, write_annotation, write_plan
-from tests.test_standing import oks, write
-from tests.test_tally import failed_record
+from tests.monitor.test_coverage import oks, write
+from tests.records.test_scan import failed_record
 
 
 def some_progress(ranks: int = 4, datasets: int = 3, kinds: int = 2) -> Progress:

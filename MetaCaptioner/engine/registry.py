@@ -1,7 +1,7 @@
 """The engines by name."""
 
-from MetaCaptioner.engine import Engine
-from MetaCaptioner.options import EngineOptions
+from MetaCaptioner.engine.base import Engine
+from MetaCaptioner.engine.options import EngineOptions
 
 
 def open_engine(options: EngineOptions, on_gpu: bool) -> Engine:

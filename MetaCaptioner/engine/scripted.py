@@ -15,10 +15,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from MetaCaptioner.domains import Modality
-from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
+from MetaCaptioner.data.taxonomy import Modality
+from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request
+from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.errors import BadArguments, EngineDead
-from MetaCaptioner.options import EngineOptions
 
 _TOKEN_SECONDS = 0.05
 

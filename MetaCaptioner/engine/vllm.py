@@ -16,9 +16,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from MetaCaptioner.domains import Modality
-from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request
-from MetaCaptioner.engine.door import Door
+from MetaCaptioner.data.taxonomy import Modality
+from MetaCaptioner.engine.admission import Door
+from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request
+from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_arguments import (
     as_flags,
     chosen_for_speed,
@@ -28,10 +29,9 @@ from MetaCaptioner.engine.vllm_arguments import (
     necessary,
 )
 from MetaCaptioner.errors import BadArguments, EngineDead, SampleError, UserError
-from MetaCaptioner.import_path import keep_search_paths_absolute
-from MetaCaptioner.json_text import from_json
-from MetaCaptioner.media import Media
-from MetaCaptioner.options import EngineOptions
+from MetaCaptioner.media.loader import Media
+from MetaCaptioner.utils.import_path import keep_search_paths_absolute
+from MetaCaptioner.utils.json_text import from_json
 
 if TYPE_CHECKING:
     from vllm import SamplingParams

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
-from MetaCaptioner.options import EngineOptions
+from MetaCaptioner.engine.options import EngineOptions
 
 _DEFAULT_CONTEXT = 16384
 _ENVIRONMENT = {

@@ -2,9 +2,9 @@ import json
 from pathlib import Path
 
 from benchmarks.planner_data import describe_datasets, make_data, make_results
-from MetaCaptioner.annotation import AnnotationFile
-from MetaCaptioner.metafile import glance
-from MetaCaptioner.plan_file import read_plan
+from MetaCaptioner.data.annotation import AnnotationFile
+from MetaCaptioner.data.sample import glance
+from MetaCaptioner.planning.plan_file import read_plan
 from tests.helpers import Runner, all_records
 
 

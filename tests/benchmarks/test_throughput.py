@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.throughput import COLUMNS, ROWS, Result, main, table
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.results import read_records, result_files
+from MetaCaptioner.records.reader import read_records, result_files
 from tests.random_model import ROOT
 
 GPU_ONLY = {"gpu_busy", "gpu_watts", "gpu_megahertz", "share_of_peak"}

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from benchmarks.workload import FRAMES, Workload
-from MetaCaptioner import decoding
-from MetaCaptioner.clip import VideoFacts, Wanted
-from MetaCaptioner.media import MediaBudget
-from MetaCaptioner.plan_file import read_plan
-from MetaCaptioner.source import MediaSource
+from MetaCaptioner.data.source import MediaSource
+from MetaCaptioner.media.clip import VideoFacts, Wanted
+from MetaCaptioner.media.decoding import pool
+from MetaCaptioner.media.loader import MediaBudget
+from MetaCaptioner.planning.plan_file import read_plan
 
 
 def test_answers_have_the_lengths_asked_for() -> None:
@@ -50,6 +50,6 @@ def first_frame(facts: VideoFacts) -> Wanted:
 
 def test_clips_have_their_frames(tmp_path: Path) -> None:
     Workload("video", items=1, side=112).write(tmp_path)
-    clip, _ = decoding.clip(MediaSource(tmp_path / "video-112" / "0.mp4"), MediaBudget().limits, first_frame)
+    clip, _ = pool.clip(MediaSource(tmp_path / "video-112" / "0.mp4"), MediaBudget().limits, first_frame)
     assert (clip.facts.frames, clip.facts.width, clip.facts.height) == (FRAMES, 112, 112)
-    decoding.end_helpers()
+    pool.end_helpers()

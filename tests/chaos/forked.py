@@ -13,12 +13,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
-from MetaCaptioner import captionpipeline, inferscore, rank_lock, supervise
-from MetaCaptioner.terminal import run_main
+from MetaCaptioner import captionpipeline, inferscore
+from MetaCaptioner.launch import supervisor
+from MetaCaptioner.records import rank_lock
+from MetaCaptioner.utils.cli import run_main
 from tests.chaos.processes import children, session
 
 Part = Literal["rank", "worker", "group"]
-_MAINS = {"captionpipeline": captionpipeline.main, "inferscore": inferscore.main, "supervise": supervise.main}
+_MAINS = {"captionpipeline": captionpipeline.main, "inferscore": inferscore.main, "launch.supervisor": supervisor.main}
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload([__name__])
 

@@ -27,7 +27,7 @@ def start(folder: Path, plan: Path, rank: int) -> Run:
     flags = ("--plan", plan, "--output-dir", folder / "out", "--model", "none", "--engine", "scripted")
     engine = ("--engine-arg", f"delay={delay}", "--engine-arg", f"log={folder / f'asked{rank}'}")
     loop = ("--takeover-chunk", "4", "--in-flight", "2", "--decode-threads", "1")
-    command = stage("supervise", "MetaCaptioner.captionpipeline", *flags, *engine, *loop)
+    command = stage("launch.supervisor", "MetaCaptioner.captionpipeline", *flags, *engine, *loop)
     return Run(["env", f"RANK={rank}", f"WORLD_SIZE={RANKS}", "OMP_NUM_THREADS=1", *command], folder / f"log{rank}")
 
 

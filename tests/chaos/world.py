@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from verify import main as verify
-
-from MetaCaptioner.rows import caption_hash
+from MetaCaptioner.records.row_map import caption_hash
+from MetaCaptioner.verify import main as verify
 from tests.chaos.forked import Rank, start
 from tests.helpers import Outcome, Row, Runner, picture_rows
 from tests.odd_file_system import OddFolder, Oddities
@@ -151,7 +150,7 @@ class World:
         for number in range(count):
             log, asked = (self.folder / f"{kind}{self.launches}.{number}" for kind in ("log", "asked"))
             arguments = (*what, *how, "--engine-arg", f"log={asked}")
-            program = "supervise" if supervised else stage
+            program = "launch.supervisor" if supervised else stage
             module = (f"MetaCaptioner.{stage}",) if supervised else ()
             ranks.append(start(program, (*module, *arguments), log, asked, (number, count)))
         self.log.append(f"{self.launches}: {stage} on {count} processes {'supervised ' * supervised}{_words(what)}")

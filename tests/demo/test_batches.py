@@ -9,7 +9,7 @@ from demo.architecture import TOKEN_IDS, train_tokenizer
 from demo.batches import FRAMES, LENGTHS, MEDIA_TOKENS, SHARES, Batches, Encoder, corpus
 from demo.drawing import AGENTS, KINDS
 from demo.drills import CELLS
-from MetaCaptioner.judge import parse_verdict
+from MetaCaptioner.agents.judge import parse_verdict
 
 SIZE = 36
 DOMAIN_OF = {kind.name: kind.domain for kind in KINDS}

@@ -7,7 +7,7 @@ import pytest
 from demo.corrupt import MISTAKES, Judged, another, change, corrupt, garble, right, some_judged
 from demo.drawing import AGENTS, KINDS
 from demo.scene import Kind, caption, notes, read_caption, stream
-from MetaCaptioner.judge import REASON_CHARACTERS, parse_verdict
+from MetaCaptioner.agents.judge import REASON_CHARACTERS, parse_verdict
 
 AGENT = AGENTS[KINDS[0].domain][2]
 

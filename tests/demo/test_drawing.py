@@ -6,7 +6,7 @@ import pytest
 from demo.batches import see_clip, see_picture
 from demo.drawing import AGENTS, KINDS, STATEMENTS, kinds_of
 from demo.scene import Clip, Drawing, Kind, caption, notes, read_caption, stream
-from MetaCaptioner.domains import DOMAINS
+from MetaCaptioner.data.taxonomy import DOMAINS
 
 DRAWINGS = 15
 

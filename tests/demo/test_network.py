@@ -13,7 +13,7 @@ from demo.batches import FRAME_SIDE, FRAMES, LENGTHS, MEDIA_TOKENS, PICTURE_SIDE
 from demo.drills import CELLS
 from demo.network import CLIP_GRID, IGNORED, PICTURE_GRID, Network, exact, to_inputs
 from demo.tasks import Example
-from MetaCaptioner.engine import SYSTEM_MESSAGE
+from MetaCaptioner.engine.base import SYSTEM_MESSAGE
 
 SHAPE = Shape(hidden=128, intermediate=128, layers=2, vision_hidden=64, vision_intermediate=64, vision_depth=2)
 

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm import VllmEngine
-from MetaCaptioner.options import EngineOptions
 from tests.random_model import random_model  # noqa: F401
 
 Result = TypeVar("Result")

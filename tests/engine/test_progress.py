@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from MetaCaptioner.engine import Completion, Request, Sampling
+from MetaCaptioner.engine.base import Completion, Request, Sampling
 from tests.engine.conftest import RunningEngine
 
 pytestmark = pytest.mark.engine

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.engine import Request, Sampling
+from MetaCaptioner.engine.base import Request, Sampling
+from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.scripted import ScriptedEngine
 from MetaCaptioner.errors import BadArguments, EngineDead
-from MetaCaptioner.options import EngineOptions
 from tests.helpers import Runner, small_plan
 
 

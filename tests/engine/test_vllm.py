@@ -13,16 +13,16 @@ from PIL import Image
 from prometheus_client import REGISTRY
 from skimage import data
 
-from MetaCaptioner.engine import SYSTEM_MESSAGE, Completion, Constraint, Request, Sampling
-from MetaCaptioner.engine.door import Door
+from MetaCaptioner.agents.judge import parse_verdict, verdict_schema
+from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, limit_output, load_prompts
+from MetaCaptioner.agents.router import Router
+from MetaCaptioner.agents.workflow import Agent, base_texts, fill, run_workflow
+from MetaCaptioner.data.sample import Sample
+from MetaCaptioner.engine.admission import Door
+from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request, Sampling
 from MetaCaptioner.engine.vllm import EngineLoadError, VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
-from MetaCaptioner.inferdomain import Router
-from MetaCaptioner.judge import parse_verdict, verdict_schema
-from MetaCaptioner.media import Media, MediaBudget, load_media
-from MetaCaptioner.metafile import Sample
-from MetaCaptioner.Prompt import PROMPTS_FOLDER, limit_output, load_prompts
-from MetaCaptioner.workflow import Agent, base_texts, fill, run_workflow
+from MetaCaptioner.media.loader import Media, MediaBudget, load_media
 from tests.engine.conftest import CONTEXT, RunningEngine
 from tests.random_model import ROOT
 
@@ -294,14 +294,14 @@ def test_a_cancelled_request_leaves_the_engine_well(running: RunningEngine, phot
 
 
 def test_a_folder_that_is_no_model_is_told_in_one_line(tmp_path: Path) -> None:
-    from MetaCaptioner.options import EngineOptions
+    from MetaCaptioner.engine.options import EngineOptions
 
     with pytest.raises(EngineLoadError, match=r"has no config\.json"):
         VllmEngine(EngineOptions(str(tmp_path)), on_gpu=False)
 
 
 def test_an_unknown_engine_argument_is_told_in_one_line(random_model: Path) -> None:
-    from MetaCaptioner.options import EngineOptions
+    from MetaCaptioner.engine.options import EngineOptions
 
     options = EngineOptions(str(random_model))
     with pytest.raises(BadArguments, match="no_such_thing"):
@@ -330,7 +330,7 @@ def test_what_is_chosen_for_speed_reaches_vllm_unless_the_user_says_otherwise(
 ) -> None:
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    from MetaCaptioner.options import EngineOptions
+    from MetaCaptioner.engine.options import EngineOptions
 
     started: list[Any] = []
 
@@ -349,7 +349,7 @@ def test_what_is_chosen_for_speed_reaches_vllm_unless_the_user_says_otherwise(
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "no_such_model"}', "{}"])
 def test_a_model_whose_configuration_says_nothing_is_told_in_one_line(tmp_path: Path, text: str) -> None:
-    from MetaCaptioner.options import EngineOptions
+    from MetaCaptioner.engine.options import EngineOptions
 
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(EngineLoadError, match="cannot be loaded"):

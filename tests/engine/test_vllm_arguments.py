@@ -14,8 +14,9 @@ from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2VLConfig
 
 from benchmarks.dummy_model import FP8_SCHEMES, make_dummy_model
 from MetaCaptioner.engine import vllm_arguments
+from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_arguments import as_flags, environment, gpu_capability, model_config, necessary
-from MetaCaptioner.options import EngineOptions, add_arguments, from_arguments
+from MetaCaptioner.runner.options import add_arguments, from_arguments
 
 AMPERE, ADA, HOPPER, BLACKWELL = 80, 89, 90, 100
 STATIC = {"quant_method": "fp8", "activation_scheme": "static", "ignored_layers": ["visual.blocks.0.attn.qkv"]}
@@ -157,7 +158,10 @@ def test_no_gpu_no_gpus_environment() -> None:
     [
         ("", True),
         ("os.environ.update(environment(on_gpu=True))", False),
-        ("import MetaCaptioner.stage; os.environ.update(environment(on_gpu=True))", True),  # a rank, whose bar stays
+        (
+            "import MetaCaptioner.runner.stage; os.environ.update(environment(on_gpu=True))",
+            True,
+        ),  # a rank, whose bar stays
     ],
 )
 def test_a_process_of_the_engine_draws_no_bars(first: str, drawn: bool) -> None:

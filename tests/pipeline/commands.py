@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from MetaCaptioner.results import read_records, result_files
+from MetaCaptioner.records.reader import read_records, result_files
 from tests.random_model import ROOT
 
 Record = dict[str, Any]

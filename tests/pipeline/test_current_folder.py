@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.import_path import keep_search_paths_absolute
+from MetaCaptioner.utils.import_path import keep_search_paths_absolute
 from tests.helpers import make_clip, picture_rows, write_annotation, write_metafile
 from tests.pipeline.commands import environment, module, script, succeed
 from tests.random_model import ROOT
@@ -146,7 +146,9 @@ def test_modules_that_are_started_by_hand(tmp_path: Path, data: Path) -> None:
 def test_children_are_started_without_the_current_folder(tmp_path: Path) -> None:
     """Also where the package was found there."""
     program = "import os, sys; print([os.environ.get(n) for n in ('PYTHONSAFEPATH', 'PYTHONPATH')], sys.path[0])"
-    told = f"import MetaCaptioner.import_path as p, sys; sys.argv[0] = '-m'; p.leave_out_current_folder(); {program}"
+    told = (
+        f"import MetaCaptioner.utils.import_path as p, sys; sys.argv[0] = '-m'; p.leave_out_current_folder(); {program}"
+    )
     done = subprocess.run(
         [sys.executable, "-c", told], cwd=ROOT, env={"PYTHONPATH": f":.:{tmp_path}"}, capture_output=True, text=True
     )

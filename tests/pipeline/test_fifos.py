@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from report import main as report
-from verify import main as verify
 
 from MetaCaptioner import status
+from MetaCaptioner.report.command import main as report
+from MetaCaptioner.verify import main as verify
 from tests.helpers import Runner, small_plan, write_metafile
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from MetaCaptioner.accounting import runs_of
+from MetaCaptioner.metrics.usage import runs_of
 from tests.pipeline.commands import environment, module, records, run, sample_ids, script, succeed, write_json
 
 SAMPLES = 40

@@ -200,7 +200,7 @@ def test_a_rank_that_is_killed_is_started_again_and_the_other_never_notices(tmp_
         int(pid)
         for pid in ranks.stdout.split()
         if b"\0RANK=0\0" in Path(f"/proc/{pid}/environ").read_bytes()
-        and b"MetaCaptioner.supervise" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        and b"MetaCaptioner.launch.supervisor" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     os.kill(victim, signal.SIGKILL)
     log, _ = process.communicate(timeout=120)

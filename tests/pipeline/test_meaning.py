@@ -21,7 +21,7 @@ from demo.corrupt import Judged, right
 from demo.drawing import AGENTS, STATEMENTS, kinds_of
 from demo.make_data import Item, routed_datasets, write_datasets
 from demo.scene import Fact, Statement, caption, notes, read_caption
-from MetaCaptioner.record import Record
+from MetaCaptioner.records.record import Record
 from tests.pipeline.commands import module, script, succeed
 from tests.random_model import ROOT
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from export import main as export
-from filterd_by_score import main as filter_captions
-from verify import main as verify
 
+from MetaCaptioner.export.command import main as export
+from MetaCaptioner.filter import main as filter_captions
+from MetaCaptioner.verify import main as verify
 from tests.helpers import FakeEngine, Outcome, Row, Runner, all_records, picture_rows, write_prompts
 
 ROUNDS = int(os.environ.get("MISTAKE_ROUNDS", "40"))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.accounting import runs_of
-from MetaCaptioner.results import result_files
-from MetaCaptioner.rows import caption_hash
+from MetaCaptioner.metrics.usage import runs_of
+from MetaCaptioner.records.reader import result_files
+from MetaCaptioner.records.row_map import caption_hash
 from tests.helpers import names, small_plan, write_lines, write_prompts
 from tests.pipeline.commands import Record, module, records, sample_ids, script, succeed
 from tests.pipeline.test_kill import children, start, wait_for_lines, wait_until_gone

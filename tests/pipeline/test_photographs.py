@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from MetaCaptioner.judge import DIMENSIONS
+from MetaCaptioner.agents.judge import DIMENSIONS
 from tests.pipeline.commands import module, records, script, succeed, write_json
 
 pytestmark = pytest.mark.engine

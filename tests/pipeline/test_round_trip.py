@@ -6,16 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import build_metafile
 import datasets
-import export
 import pandas as pd
 import pytest
-import report
-import verify
 import webdataset
-from exporting.formats import FORMATS
 
+from MetaCaptioner import build_metafile, verify
+from MetaCaptioner.export import command as export_command
+from MetaCaptioner.export.registry import FORMATS
+from MetaCaptioner.report import command as report_command
 from tests.helpers import Runner, make_clip, picture_rows, records
 
 Told = dict[str, tuple[object, str]]
@@ -107,7 +106,7 @@ def test_a_folder_comes_back_from_every_export(
     assert {sample_id: row_id for sample_id, (row_id, _) in told.items()} == {f"set/{n}": NAMES[n] for n in range(4)}
     for kind in FORMATS:
         out = tmp_path / kind
-        done = run.main(export.main, "--data-folder", results, "--format", kind, "--output", out, "--all")
+        done = run.main(export_command.main, "--data-folder", results, "--format", kind, "--output", out, "--all")
         assert done.status == 0, done.said
         assert READERS[kind](out) == told, kind
 
@@ -124,11 +123,11 @@ def test_shards_are_captioned_in_place(tmp_path: Path, media: Path, run: Runner)
     assert {row_id for row_id, _ in told.values()} == {"0", "1", "sub/0", "sub/clip"}
     assert run.score(results).status == 0
     assert {record["status"] for record in records(results / "score").values()} == {"ok"}
-    assert run.main(report.main, "--data-folder", results).status == 0
+    assert run.main(report_command.main, "--data-folder", results).status == 0
     page = (results / "report.html").read_text()
     assert page.count("data:image/webp;base64,") == len(NAMES)
     done = run.main(
-        export.main, "--data-folder", results, "--format", "webdataset", "--output", tmp_path / "w", "--all"
+        export_command.main, "--data-folder", results, "--format", "webdataset", "--output", tmp_path / "w", "--all"
     )
     assert done.status == 0, done.said
     assert of_shards(tmp_path / "w") == told
@@ -140,7 +139,7 @@ def test_what_is_exported_can_be_taken_in_again(tmp_path: Path, media: Path, run
     (media / "sub" / "clip.mp4").unlink()
     results = caption(run, tmp_path, "folder", media)
     out = tmp_path / ("out.parquet" if kind == "parquet" else "out")
-    run.main(export.main, "--data-folder", results, "--format", kind, "--output", out, "--all")
+    run.main(export_command.main, "--data-folder", results, "--format", kind, "--output", out, "--all")
     flags = ("--root", media) if kind == "parquet" else ()
     taken = "table" if kind == "parquet" else kind
     metafile = tmp_path / "again" / "Metafile.json"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.progress import Progress, Watcher
-from MetaCaptioner.record import parse_record
+from MetaCaptioner.monitor.progress import Progress, Watcher
+from MetaCaptioner.records.record import parse_record
 from tests.helpers import picture_rows, write_annotation, write_metafile
 from tests.pipeline.commands import environment, module, run, succeed
 from tests.pipeline.test_readme import blocks, checkout, type_in  # noqa: F401

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.accounting import runs_of
+from MetaCaptioner.metrics.usage import runs_of
 from tests.chaos.processes import Run
 from tests.helpers import all_records, error_kinds, names, records, small_plan
 from tests.pipeline.commands import module, run, script, succeed

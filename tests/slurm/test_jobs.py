@@ -105,8 +105,8 @@ def preempt(cluster: Cluster, job: str) -> None:
 def test_each_rank_takes_its_own_group_of_its_nodes_gpus(cluster: Cluster) -> None:
     claim = """if True:
         import os
-        from MetaCaptioner.gpus import claim_gpus
-        from MetaCaptioner.ranks import who_am_i
+        from MetaCaptioner.runtime.gpus import claim_gpus
+        from MetaCaptioner.runtime.rank import who_am_i
         rank = who_am_i(os.environ)
         print(rank.rank, rank.node, *claim_gpus(rank, 2, os.environ))
     """

@@ -1,0 +1,1 @@
+"""Prompts, workflow, router, captioner, judge: they know no ranks and no files."""

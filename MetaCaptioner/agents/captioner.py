@@ -1,0 +1,47 @@
+"""The captioner: a domain's agents on one sample, and what a record keeps of their answers."""
+
+from collections.abc import Mapping
+
+from MetaCaptioner.agents.prompts import Prompts
+from MetaCaptioner.agents.workflow import Generate, Workflow, is_earlier_text, run_workflow
+from MetaCaptioner.engine.base import Completion
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.records.record import Record
+
+
+def agent_record(completion: Completion) -> Record:
+    """What a caption record keeps of one agent's answer."""
+    return {
+        "text": completion.text.strip(),
+        "finish_reason": completion.finish_reason,
+        "input_tokens": completion.input_tokens,
+        "cached_tokens": completion.cached_tokens,
+        "output_tokens": completion.output_tokens,
+    }
+
+
+async def caption(workflow: Workflow, texts: Mapping[str, str], generate: Generate) -> Record:
+    """Run a domain's agents; what a record keeps of their answers.
+
+    Raises:
+        SampleError: an agent failed.
+    """
+    completions = await run_workflow(workflow, texts, generate)
+    summary = completions[workflow.agents[-1].name]
+    return {
+        "caption": summary.text.strip(),
+        "truncated": summary.finish_reason == "length",
+        "agents": {name: agent_record(completion) for name, completion in completions.items()},
+    }
+
+
+def refuse_earlier_texts(prompts: Prompts, why: str) -> None:
+    """Refuse prompts that use texts of an earlier result where there are none.
+
+    Raises:
+        UserError: names the prompt file.
+    """
+    for name, workflow in prompts.workflows.items():
+        for text, agent in workflow.uses().items():
+            if is_earlier_text(text):
+                raise UserError(f"prompt file {prompts.files[name]}: agent '{agent}' uses '{{{text}}}': {why}")

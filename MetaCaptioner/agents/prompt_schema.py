@@ -1,0 +1,147 @@
+"""What a prompt file may say."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from MetaCaptioner.agents.workflow import MEDIA_FIELDS, SAMPLE_FIELDS, Agent, Role, is_earlier_text, placeholders
+from MetaCaptioner.data.taxonomy import Modality
+from MetaCaptioner.engine.base import Sampling
+from MetaCaptioner.errors import UserError
+
+EVERY_DOMAIN = "*"
+
+
+_IDENTIFIER = r"^[a-z][a-z0-9_]*$"
+_Text = Annotated[str, Field(pattern=r"\S")]
+COMMON_FIELDS = frozenset((*MEDIA_FIELDS, *SAMPLE_FIELDS))
+RESAMPLE_FIELDS = frozenset(("caption", "reason"))
+
+
+class PromptError(UserError):
+    """A prompt file is wrong; the message names the file."""
+
+
+class AgentFile(BaseModel):
+    """One agent as a prompt file writes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=_IDENTIFIER)]
+    role: Literal["perception", "reasoning", "summary"] = "perception"
+    prompt: _Text
+    requires: tuple[str, ...] = ()
+    sees_media: bool = True
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.2
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    repetition_penalty: Annotated[float, Field(gt=0.0)] = 1.0
+
+    def agent(self, opening: str, role: Role | None = None) -> Agent:
+        """The agent; `opening` goes before its prompt if it sees the media."""
+        prompt = self.prompt.strip()
+        return Agent(
+            name=self.name,
+            role=role or self.role,
+            prompt=f"{opening}\n\n{prompt}" if opening and self.sees_media else prompt,
+            requires=self.requires,
+            sees_media=self.sees_media,
+            sampling=Sampling(self.max_tokens, self.temperature, self.top_p, self.repetition_penalty),
+        )
+
+
+class DomainFile(BaseModel):
+    """A domain's prompt file. `subdomains`, `aliases` and `modality` are for domains beyond the nine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: _Text
+    description: _Text
+    agents: Annotated[tuple[AgentFile, ...], Field(min_length=1)]
+    subdomains: tuple[_Text, ...] | None = None
+    aliases: tuple[_Text, ...] | None = None
+    modality: Modality | None = None
+
+
+class EveryDomainFile(BaseModel):
+    """The agents of every domain that has no file of its own beside it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: Literal["*"]
+    agents: Annotated[tuple[AgentFile, ...], Field(min_length=1)]
+
+    def of(self, shipped: DomainFile) -> DomainFile:
+        """That domain with these agents."""
+        return shipped.model_copy(update={"agents": self.agents})
+
+
+class SingleAgentFile(BaseModel):
+    """`router.yaml` and `judge.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agent: AgentFile
+
+
+class ResampleFile(BaseModel):
+    """`resample.yaml`: what is added to every agent's prompt when a rejected caption is made again.
+
+    `temperature` is the lowest that is used then; with that of the first caption the answers may be the same again. The
+    note may be empty: then nothing but the temperature and the seed are others.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    note: str
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.7
+
+
+def order_agents(agents: Sequence[AgentFile]) -> tuple[AgentFile, ...]:
+    """Agents so that each follows those it requires, the file's order kept where it is free.
+
+    Raises:
+        ValueError: a name twice or that of another text for prompts, an unknown requirement, a cycle, not exactly one
+            summary, or a summary that others require.
+    """
+    names = [agent.name for agent in agents]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two agents are named '{name}'")
+    summaries = [agent.name for agent in agents if agent.role == "summary"]
+    if len(summaries) != 1:
+        raise ValueError(f"needs exactly one agent with role 'summary', has {len(summaries)}")
+    for agent in agents:
+        if agent.role != "summary" and agent.name in COMMON_FIELDS | RESAMPLE_FIELDS:
+            raise ValueError(f"an agent cannot be named '{agent.name}': '{{{agent.name}}}' is another text in prompts")
+        for required in agent.requires:
+            if required not in names:
+                raise ValueError(f"agent '{agent.name}' requires '{required}', which is not in the file")
+            if required == summaries[0]:
+                raise ValueError(f"agent '{agent.name}' requires the summary, which must come last")
+    ordered: list[AgentFile] = []
+    waiting = sorted(agents, key=lambda agent: agent.role == "summary")
+    while waiting:
+        done = {agent.name for agent in ordered}
+        ready = next((agent for agent in waiting if done.issuperset(agent.requires)), None)
+        if ready is None:
+            raise ValueError(f"agents require each other in a cycle: {', '.join(agent.name for agent in waiting)}")
+        waiting.remove(ready)
+        ordered.append(ready)
+    return tuple(ordered)
+
+
+def check_placeholders(agent: AgentFile, allowed: frozenset[str], of_domain: bool = True) -> None:
+    """Raise ValueError where a prompt uses a name in braces that nothing fills."""
+    try:
+        used = set(placeholders(agent.prompt))
+    except ValueError as error:
+        raise ValueError(f"agent '{agent.name}': {error}") from error
+    known = allowed.union(agent.requires, filter(is_earlier_text, used) if of_domain else ())
+    unknown = sorted(used - known)
+    if unknown:
+        raise ValueError(f"agent '{agent.name}': unknown placeholder '{{{unknown[0]}}}' (is it missing in 'requires'?)")
+    unused = sorted(set(agent.requires) - used)
+    if unused:
+        raise ValueError(f"agent '{agent.name}' requires '{unused[0]}' but does not use '{{{unused[0]}}}'")

@@ -1,0 +1,167 @@
+"""Agents and workflows: a small graph of agents, run on one sample.
+
+An agent sees `(sample, media, generate)` and nothing else: no ranks, no files, no engine.
+"""
+
+import asyncio
+import string
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from MetaCaptioner.agents.repetition import is_loop
+from MetaCaptioner.data.sample import Sample
+from MetaCaptioner.engine.base import Completion, Constraint, Sampling
+from MetaCaptioner.errors import SampleError
+from MetaCaptioner.media.loader import Media
+from MetaCaptioner.utils.text import whole
+
+Role = Literal["perception", "reasoning", "summary", "router", "judge"]
+
+# Texts that every prompt may use beside those of the required agents.
+MEDIA_FIELDS = ("duration", "frame_count", "frame_times")
+SAMPLE_FIELDS = ("subdomain",)
+
+# Texts of an earlier result, which only a second pass has: the caption, and the answer of any of its agents.
+_EARLIER_CAPTION = "caption"
+_EARLIER_AGENT = "agents."
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One question about a sample.
+
+    `requires` names the agents whose texts fill the placeholders of `prompt`; `sees_media` says whether the picture or
+    clip goes before it.
+    """
+
+    name: str
+    role: Role
+    prompt: str
+    requires: tuple[str, ...] = ()
+    sees_media: bool = True
+    sampling: Sampling = Sampling()
+    constraint: Constraint | None = None
+
+
+Generate = Callable[[Agent, str], Awaitable[Completion]]
+"""Ask the engine: (agent, instruction) -> completion. Bound to one sample and its media by the rank loop."""
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The agents of one domain, each after those it requires; the last is the summary."""
+
+    domain: str
+    agents: tuple[Agent, ...]
+
+    def uses(self) -> dict[str, str]:
+        """The texts that its prompts take from elsewhere than its own agents -> the first agent that takes them."""
+        used: dict[str, str] = {}
+        for agent in self.agents:
+            for name in placeholders(agent.prompt):
+                if name not in agent.requires:
+                    used.setdefault(name, agent.name)
+        return used
+
+    def looks(self) -> bool:
+        """Whether anything of it depends on the media themselves."""
+        return any(agent.sees_media for agent in self.agents) or not self.uses().keys().isdisjoint(MEDIA_FIELDS)
+
+
+def is_earlier_text(name: str) -> bool:
+    """Whether a placeholder is for a text of an earlier result."""
+    return name == _EARLIER_CAPTION or name.startswith(_EARLIER_AGENT)
+
+
+def earlier_texts(caption: object, agents: object) -> dict[str, str]:
+    """The texts of an earlier result for prompts, by placeholder, from its fields of these names."""
+    texts = {_EARLIER_CAPTION: caption} if isinstance(caption, str) else {}
+    for name, answer in agents.items() if isinstance(agents, dict) else ():
+        if isinstance(answer, dict) and isinstance(answer.get("text"), str):
+            texts[f"{_EARLIER_AGENT}{name}"] = answer["text"]
+    return texts
+
+
+def placeholders(prompt: str) -> list[str]:
+    """The names in braces in `prompt`.
+
+    Raises:
+        ValueError: a brace is not closed, or a placeholder is more than a plain name or `agents.` and one.
+    """
+    names = []
+    for _, name, specification, conversion in string.Formatter().parse(prompt):
+        if name is None:
+            continue
+        if not name.removeprefix(_EARLIER_AGENT).isidentifier() or specification or conversion:
+            raise ValueError(f"'{{{name}}}' is no plain placeholder (double the braces of LaTeX or code)")
+        names.append(name)
+    return names
+
+
+def fill(prompt: str, texts: Mapping[str, str]) -> str:
+    """`prompt` with its placeholders replaced; what is filled in is not looked through again.
+
+    No tokenizer takes half of a pair of surrogates, which a caption of elsewhere may have.
+    """
+    parts = string.Formatter().parse(prompt)
+    return whole("".join(literal + (texts[name] if name is not None else "") for literal, name, _, _ in parts))
+
+
+def check_completion(agent: Agent, completion: Completion) -> None:
+    """Refuse an answer that would be stored as an empty or looping success.
+
+    Raises:
+        SampleError: `empty_output` or `degenerate_output`.
+    """
+    text = completion.text.strip()
+    if not text:
+        raise SampleError("empty_output", f"agent '{agent.name}' answered nothing ({completion.finish_reason})")
+    if agent.constraint is None and is_loop(text, completion.finish_reason == "length"):
+        raise SampleError("degenerate_output", f"agent '{agent.name}' repeats itself: …{text[-80:]!r}")
+
+
+async def ask(agent: Agent, texts: Mapping[str, str], generate: Generate) -> Completion:
+    """Run one agent with its placeholders filled from `texts` and check its answer.
+
+    Raises:
+        SampleError: the answer is empty or loops, or the prompt does not fit the model.
+    """
+    completion = await generate(agent, fill(agent.prompt, texts))
+    check_completion(agent, completion)
+    return completion
+
+
+def base_texts(sample: Sample, media: Media, subdomain: str | None) -> dict[str, str]:
+    """The texts that every prompt may use, before any agent has spoken."""
+    texts = dict.fromkeys(SAMPLE_FIELDS, "not known")
+    if subdomain:
+        texts["subdomain"] = subdomain
+    return {**texts, **media.describe(), **sample.fields}
+
+
+async def run_workflow(workflow: Workflow, texts: Mapping[str, str], generate: Generate) -> dict[str, Completion]:
+    """Run every agent as soon as those it requires have answered.
+
+    Returns:
+        The completions by agent, in the order of `workflow.agents`.
+
+    Raises:
+        SampleError: the first agent that failed; the others are cancelled.
+    """
+    tasks: dict[str, asyncio.Task[Completion]] = {}
+
+    async def run_agent(agent: Agent) -> Completion:
+        found = {name: (await tasks[name]).text.strip() for name in agent.requires}
+        return await ask(agent, {**texts, **found}, generate)
+
+    try:
+        for agent in workflow.agents:
+            tasks[agent.name] = asyncio.create_task(run_agent(agent))
+        await asyncio.gather(*tasks.values())
+    finally:
+        unfinished = [task for task in tasks.values() if not task.done()]
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+    return {name: task.result() for name, task in tasks.items()}

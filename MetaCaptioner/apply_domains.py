@@ -1,0 +1,66 @@
+"""Write the router's domains back into annotation files and a new Metafile.
+
+    python dataprocess/apply_domains.py --domain-folder Output/Domain --metafile data/Metafile.json \
+        --output-dir data/routed --min-confidence 0.7
+
+A row that was routed with enough confidence gets `task`, `subdomain` and `task_confidence`. Other rows stay as they
+were (the caption stage routes rows without a task itself), or are left out with --drop-uncertain.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from MetaCaptioner.agents.prompts import load_prompts
+from MetaCaptioner.data.metafile import read_metafile
+from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.export.routed import Routes, apply, output_names
+from MetaCaptioner.utils.atomic_io import atomic_write
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.json_text import to_json
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the routed annotation files and their Metafile."""
+    parser = argparse.ArgumentParser(description="Write the router's domains back into annotation files.")
+    parser.add_argument("--domain-folder", type=Path, required=True, help="folder of route results")
+    parser.add_argument("--metafile", type=Path, required=True, help="the Metafile that was routed")
+    parser.add_argument("--output-dir", type=Path, required=True, help="where annotation files and Metafile.json go")
+    parser.add_argument("--min-confidence", type=float, default=0.7, help="lowest confidence that counts, 0 to 1")
+    parser.add_argument("--drop-uncertain", action="store_true", help="leave out rows below it or without a route")
+    parser.add_argument("--prompts-dir", type=Path, help="the prompt files that the routing used, if it did")
+    options = parser.parse_args(arguments)
+    if not 0 <= options.min_confidence <= 1:
+        raise BadArguments("--min-confidence must be from 0 to 1")
+    routes = Routes(options.domain_folder)
+    datasets, problems = read_metafile(options.metafile, load_prompts(options.prompts_dir).domains)
+    for problem in problems:
+        say(f"error: {problem}")
+    entries = {}
+    names = output_names(datasets)
+    sources = {options.metafile.resolve(), *(dataset.annotation.resolve() for dataset in datasets.values())}
+    for target in (options.output_dir / name for name in (*names.values(), "Metafile.json")):
+        if target.resolve() in sources:
+            raise UserError(f"{target} is one of the files to read; choose another --output-dir")
+    for name, file_name in names.items():
+        dataset = datasets[name]
+        output = options.output_dir / file_name
+        applied = apply(name, dataset, routes, output, options.min_confidence, options.drop_uncertain)
+        left = "left out" if options.drop_uncertain else "left as they were"
+        say(f"{output}: {applied.routed} rows routed, {applied.uncertain} {left}")
+        count = dataset.sample_count
+        entries[name] = {
+            "root": str(dataset.root),
+            "annotation": file_name,
+            "length": applied.written,
+            "task": dataset.task or "auto",
+            "sample_count": applied.written if count is None else min(count, applied.written),
+            "modality": dataset.modality,
+        }
+    with atomic_write(options.output_dir / "Metafile.json", "Metafile") as file:
+        file.write(to_json(entries, indent=2) + b"\n")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""What comes in: Metafile, annotation rows, samples, domains, and where the bytes of their media lie."""

@@ -1,0 +1,1 @@
+"""Datasets of other formats -> annotation files: one module a format."""

@@ -1,0 +1,99 @@
+"""The engine protocol: a request goes in, a completion comes out. Only this package knows an inference library."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from MetaCaptioner.data.taxonomy import Modality
+from MetaCaptioner.media.loader import Media
+
+SYSTEM_MESSAGE = (
+    "You are a careful visual observer. You report what can be seen, in plain and precise English, "
+    "and you say so when something cannot be made out."
+)
+"""Constant for all agents, the router and the judge: the shared prompt prefix begins with it."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an answer is drawn. `max_tokens` bounds its length in tokens."""
+
+    max_tokens: int = 256
+    temperature: float = 0.2
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What an answer may be: one of `choices`, or JSON that fits `json_schema`. Exactly one of them is set."""
+
+    choices: tuple[str, ...] | None = None
+    json_schema: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question. All requests with the same media share the prompt up to and including the media.
+
+    `priority`: lower goes first. `request_id` is unique among the requests in flight.
+    """
+
+    request_id: str
+    instruction: str
+    media: Media | None
+    sampling: Sampling
+    constraint: Constraint | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """An answer.
+
+    `finish_reason` is "stop" (complete) or "length" (cut at its budget). `first_token_probabilities` maps the texts
+    that the first token could have been to their probabilities; it is filled for answers constrained to choices.
+    """
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    first_token_probabilities: Mapping[str, float] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """What a rank needs of an inference engine."""
+
+    pixel_multiple: int
+    """Width and height of media should be multiples of this many pixels, or the model's processor resizes again."""
+    cache_tokens: int | None
+    """How many tokens of prompts and answers can be worked on at a time; None where there is no such limit."""
+    chosen_for_speed: tuple[str, ...]
+    """What was chosen for the GPU and the model, for the user to see, in the form in which `--engine-arg` takes it."""
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer one request.
+
+        Raises:
+            SampleError: this request cannot be answered (`prompt_too_long`, …); others can.
+            EngineDead: nothing can be answered any more.
+        """
+        ...
+
+    def prompt_text(self, instruction: str, modality: Modality | None) -> str:
+        """The prompt as the model is sent it, before media placeholders are expanded."""
+        ...
+
+    def progress(self) -> int:
+        """A count of tokens: it grows with every token that has come for any request, also for one in flight.
+
+        Asked about once a second, so it must cost little.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the engine and its processes."""
+        ...

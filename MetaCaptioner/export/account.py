@@ -1,0 +1,51 @@
+"""What an export tells of itself: how many captions of what, by which models, past which filter."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from MetaCaptioner.records.record import Record
+
+
+@dataclass
+class Account:
+    """Counts the captions that are written, and those that are left out, by reason and with the first example.
+
+    `notes` count likewise what is not as one might expect, though nothing is left out. `thresholds` are those of the
+    filter; None where every caption is taken. `facts` are further values for the file.
+    """
+
+    thresholds: dict[str, Any] | None = None
+    written: int = 0
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Count one caption as written."""
+        self.written += 1
+        named = {"modalities": "modality", "datasets": "data_name", "domains": "task", "models": "model"}
+        for what, name in {**named, "prompts": "prompts"}.items():
+            self.counts.setdefault(what, Counter())[str(record.get(name))] += 1
+
+    def leave_out(self, reason: str, example: str) -> None:
+        self.left_out[reason] += 1
+        self.examples.setdefault(reason, example)
+
+    def note(self, what: str, example: str, count: int = 1) -> None:
+        self.notes[what] += count
+        self.examples.setdefault(what, example)
+
+    def lines(self) -> list[str]:
+        """A line for each thing left out or to be noted."""
+        counted = [("error: left out", *found) for found in self.left_out.items()]
+        counted += [("note", *found) for found in self.notes.items()]
+        return [f"{word}: {count} {what} (first: {self.examples[what]})" for word, what, count in counted]
+
+    def content(self) -> dict[str, Any]:
+        """What is written to the file."""
+        counts = {what: dict(counter.most_common()) for what, counter in self.counts.items()}
+        told = {"left_out": dict(self.left_out), "notes": dict(self.notes), **self.facts}
+        return {"captions": self.written, **counts, "filter": self.thresholds, **told}

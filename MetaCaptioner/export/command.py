@@ -1,0 +1,161 @@
+"""Turn captions into training data.
+
+    python dataprocess/export.py --data-folder Output/Caption --format conversations --output data/captioned
+    python dataprocess/export.py --data-folder Output/Caption --format txt --output data/txt   (or --beside)
+    python dataprocess/export.py --data-folder Output/Caption --format huggingface --output data/hub
+
+Takes what the filter kept, in the order of the annotation files; --all takes every caption.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.export.account import Account
+from MetaCaptioner.export.captions import Captions, all_captions, kept_captions, scratch_file
+from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, Comparison, find_place, read_summary, score_folder
+from MetaCaptioner.export.job import Job
+from MetaCaptioner.export.registry import FORMATS
+from MetaCaptioner.records.reader import read_records, result_files
+from MetaCaptioner.records.record import Record, is_error
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.locks import add_single_launch_argument
+from MetaCaptioner.utils.safe_open import add_outside_argument
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    kinds = "\n".join(f"  {name:<14} {kind.about}" for name, kind in FORMATS.items())
+    parser = argparse.ArgumentParser(
+        description=f"Turn captions into training data. Formats, and what --output is:\n{kinds}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
+    parser.add_argument("--format", choices=tuple(FORMATS), required=True)
+    parser.add_argument("--output", type=Path, help="folder or file to write")
+    parser.add_argument("--all", action="store_true", help="every caption, not only those that the filter kept")
+    parser.add_argument("--filtered", type=Path, help="what the filter wrote (default: what it wrote last)")
+    parser.add_argument("--stale", action="store_true", help="take what the filter kept even if it is out of date")
+    parser.add_argument("--overwrite", action="store_true", help="an earlier export, and nothing else")
+    parser.add_argument("--beside", action="store_true", help="txt: write each caption beside its picture or clip")
+    parser.add_argument("--one-line", action="store_true", help="txt: join the lines of a caption")
+    parser.add_argument(
+        "--own-texts", choices=("keep", "replace"), help="txt --beside: .txt files that are there and no export's"
+    )
+    parser.add_argument("--instruction", help="conversations, jsonl: what the human turn asks")
+    parser.add_argument("--shard-megabytes", type=int, help="webdataset, huggingface: size of a shard (1000)")
+    parser.add_argument("--without-media", action="store_true", help="huggingface: the captions alone")
+    add_outside_argument(parser)
+    add_single_launch_argument(parser)
+    options = parser.parse_args(arguments)
+    _check(options)
+    return options
+
+
+def _check(options: argparse.Namespace) -> None:
+    own = set[str]().union(*(kind.flags for kind in FORMATS.values()))
+    for flag in sorted(own - FORMATS[options.format].flags):
+        if getattr(options, flag):
+            names = ", ".join(name for name, kind in FORMATS.items() if flag in kind.flags)
+            raise BadArguments(f"--{flag.replace('_', '-')} goes with --format {names}")
+    if (options.output is None) != options.beside:
+        raise BadArguments("name either --output or (with txt) --beside")
+    if options.own_texts and not options.beside:
+        raise BadArguments("--own-texts goes with --beside")
+    if options.all and (options.filtered or options.stale):
+        raise BadArguments("--all takes what was not filtered; --filtered and --stale do not go with it")
+    if options.shard_megabytes is not None and options.shard_megabytes < 1:
+        raise BadArguments("--shard-megabytes must be at least 1")
+
+
+def _filtered(options: argparse.Namespace, account: Account) -> tuple[Captions, Path]:
+    """What the filter kept, and its folder, once it is known to be what the results hold now.
+
+    Raises:
+        UserError: it is not, or there is nothing.
+    """
+    data_folder, folder = options.data_folder, options.filtered or find_place(options.data_folder)
+    kept, summary = folder / KEPT, read_summary(folder)
+    if not kept.is_file():
+        raise UserError(f"{kept}: is missing; filter first (dataprocess/filterd_by_score.py), or use --all")
+    if summary is None and not options.stale:
+        raise UserError(f"{folder / SUMMARY}: is missing, so the filter was cut off: filter again (or --stale)")
+    summary = summary or {}
+    thresholds = summary.get("thresholds")
+    account.thresholds = thresholds if isinstance(thresholds, dict) else None
+    if folder.absolute() != (data_folder / "filtered").absolute():
+        say(f"takes {kept}")
+    compared = Comparison(folder, data_folder, score_folder(summary, data_folder))
+    captions = kept_captions(kept, account, compared.look, options.allow_outside_root)
+    if not compared.possible():
+        say(f"note: {data_folder} holds no results: whether {kept} is up to date is not known")
+        return captions, folder
+    stale = compared.stale()
+    if stale.kept and not options.stale:
+        raise UserError(
+            f"{kept}: {stale.kept} of its captions are not what {data_folder} holds now (first: {stale.first_kept}): "
+            "filter again, or --stale exports them as they are there"
+        )
+    for what, count, first in (
+        ("captions or their marks have changed since they were filtered", stale.kept, stale.first_kept),
+        ("captions that the filter has not seen as they are now are not among them", stale.others, stale.first_other),
+    ):
+        if count:
+            account.note(what, first, count)
+    return captions, folder
+
+
+def _others(options: argparse.Namespace, filtered: Path | None) -> Iterator[Record]:
+    """What these results have records of that is not exported."""
+    if filtered is None:
+        files = [path for path, _ in result_files(options.data_folder)]
+        wanted: Iterator[Record] = (record for path in files for record in read_records(path) if is_error(record))
+    else:
+        wanted = read_records(filtered / REJECTED) if (filtered / REJECTED).is_file() else iter(())
+    return (record for record in wanted if record.get(str(record.get("modality"))) and "root" in record)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Export and tell how many captions went where; status 1 where some had to be left out."""
+    options = _parse(arguments)
+    account, filtered = Account(), None
+    with ExitStack() as stack:
+        if options.all:
+            scratch = stack.enter_context(scratch_file())
+            captions = all_captions(options.data_folder, account, scratch, options.allow_outside_root)
+        else:
+            captions, filtered = _filtered(options, account)
+        stack.enter_context(captions)
+        own = {name: getattr(options, name) for name in ("instruction", "shard_megabytes") if getattr(options, name)}
+        job = Job(
+            captions,
+            account,
+            options.data_folder.resolve(),
+            lambda: _others(options, filtered),
+            options.output,
+            options.overwrite,
+            not options.without_media,
+            one_line=options.one_line,
+            own_texts=options.own_texts,
+            allow_outside_root=options.allow_outside_root,
+            single_launch=options.single_launch,
+            **own,
+        )
+        kind = FORMATS[options.format]
+        write = kind.beside if options.beside and kind.beside else kind.write
+        write(job)
+    for line in account.lines():
+        say(line)
+    place = "beside their media" if options.beside else f"to {options.output}"
+    say(f"{account.written} captions written {place}{_source(account)}")
+    return 1 if account.left_out else 0
+
+
+def _source(account: Account) -> str:
+    told = ", ".join(f"{name} {value}" for name, value in (account.thresholds or {}).items())
+    return f", which the filter kept ({told})" if told else ""
+
+
+if __name__ == "__main__":
+    run_main(main)

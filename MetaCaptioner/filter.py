@@ -1,0 +1,67 @@
+"""Keep the captions that the judge marked well.
+
+    python dataprocess/filterd_by_score.py --data-folder ./Output/Caption --min-overall 3 --min-dim-score 3
+
+Writes filtered/kept.jsonl, filtered/rejected.jsonl (each record says why) and filtered/summary.json under the data
+folder, or into --output-dir; export.py finds either. Every caption record ends in exactly one of the two; of one that
+was sampled again, the best caption does. The summary tells as well what the captions have cost, from the run logs
+beside the results.
+"""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from MetaCaptioner.agents.thresholds import add_threshold_arguments, thresholds_from
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.stages.filtering import describe_cost, describe_resampled, filter_captions
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.locks import add_single_launch_argument, held_alone
+
+_LOCK = ".filter.lock"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Filter and tell what was kept."""
+    parser = argparse.ArgumentParser(description="Keep the captions that the judge marked well.")
+    parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
+    parser.add_argument("--score-folder", type=Path, help="folder of score results (default: DATA_FOLDER/score)")
+    parser.add_argument(
+        "--domain-folder", type=Path, help="route results, whose cost counts too (default: Domain beside DATA_FOLDER)"
+    )
+    parser.add_argument("--output-dir", type=Path, help="default: DATA_FOLDER/filtered")
+    add_threshold_arguments(parser)
+    add_single_launch_argument(parser)
+    options = parser.parse_args(arguments)
+    thresholds = thresholds_from(options)
+    output = options.output_dir or options.data_folder / "filtered"
+    with ExitStack() as stack:
+        try:  # two at once would leave what one has kept beside what the other has rejected
+            stack.enter_context(held_alone(output / _LOCK, f"output {output}", not options.single_launch))
+        except OSError as error:
+            raise UserError(f"output {output}: cannot be written: {error.strerror or error}") from error
+        content = filter_captions(
+            options.data_folder,
+            options.score_folder or options.data_folder / "score",
+            options.domain_folder or options.data_folder.absolute().parent / "Domain",
+            output,
+            thresholds,
+        )
+    say(f"{output}: kept {content['kept']} of {content['total']} captions")
+    if content["without_media"]:
+        say(f"{content['without_media']} rows without media are left out")
+    if content["duplicates"]:
+        say(
+            f"note: {content['duplicates']} records of samples that have another one are passed over "
+            "(verify.py names them, --mend moves them aside)"
+        )
+    for reason, count in content["reasons"].items():
+        say(f"  {count:>7}  {reason}")
+    for line in (*describe_resampled(content), *describe_cost(content)):
+        say(line)
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

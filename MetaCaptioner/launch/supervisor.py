@@ -1,0 +1,269 @@
+"""The small process that stands before a rank: it keeps a worker going, whatever becomes of one.
+
+    python -m MetaCaptioner.launch.supervisor [--status-folder FOLDER] MODULE FLAGS...
+
+The worker is MODULE with its engine. If it dies (killed, out of memory, its engine dead) or hangs (requests wait and no
+token comes), another one is started, which goes on from the result files. Stop signals are handed on. What the worker
+exits with in good order is the rank's exit status.
+
+torchrun ends all ranks as soon as one of its processes fails. With --status-folder this process therefore always ends
+well, and leaves its process id in `pid<rank>` and the exit status in `rank<rank>`; `script/common.sh` reads them.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from MetaCaptioner.errors import ENGINE_CRASH, EngineDead, StoppedEarly, UserError, WorkerFailed
+from MetaCaptioner.runtime import rank as rank_variables
+from MetaCaptioner.runtime import signals as signals
+from MetaCaptioner.runtime.heartbeat import Vitals, is_worker, shared_vitals, tell_worker
+from MetaCaptioner.utils import processes
+from MetaCaptioner.utils.cli import run_main, say
+
+_IN_GOOD_ORDER = (0, 1, 2, 3)
+"""What a worker exits with that knows what it says; it has cleaned up, and another one would say the same.
+
+1 is also what Python ends with where a stage cannot even be imported; of what happens later see `WorkerFailed`.
+"""
+_MOST_IN_VAIN = 4
+"""So many times the deaths that end a rank end it where each was of another sample, and none ended well meanwhile."""
+_AWAITED = {*signals.STOP_SIGNALS, signal.SIGCHLD}
+_LOOK_SECONDS = 1.0
+_DUMP_SECONDS = 0.5
+_LEFTOVER_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 60.0
+
+
+class Pulse:
+    """How long requests have waited without a sign of progress."""
+
+    def __init__(self, vitals: Vitals) -> None:
+        self._vitals = vitals
+        self._seen = (0, 0)
+        self._looked = time.monotonic()
+        self.silent_seconds = 0.0
+
+    def look(self) -> bool:
+        """Whether the worker hangs; to be asked about once a second.
+
+        A long time between two looks counts as a short one: then this process was itself stopped, and the worker too.
+        """
+        now, seen = time.monotonic(), (self._vitals.records, self._vitals.progress)
+        if self._vitals.requests == 0 or seen != self._seen:
+            self.silent_seconds = 0.0
+        else:
+            self.silent_seconds += min(now - self._looked, 2 * _LOOK_SECONDS)
+        self._looked, self._seen = now, seen
+        return 0 < self._vitals.stall_seconds < self.silent_seconds
+
+
+class Supervisor:
+    """Runs `command` as the worker of this rank, as often as it takes."""
+
+    def __init__(self, command: Sequence[str], rank: int) -> None:
+        self._command = command
+        self._rank = rank
+        self._descriptor, self._vitals = shared_vitals()
+        self._vitals.max_deaths = 5  # until a worker has read its flags
+        self._stopped = False
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signals.DUMP_SIGNAL, signal.SIG_IGN)  # inherited by all that do not know what it means
+        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+        processes.adopt_orphans()
+
+    def run(self) -> int:
+        """Returns the exit status of the rank: that of the last worker, 1 after too many deaths, 3 if stopped."""
+        deaths: list[str] = []
+        in_vain = finished = poisoned = 0
+        while True:
+            status, death = self._run_worker()
+            if status in _IN_GOOD_ORDER:
+                return status
+            if self._stopped:
+                return StoppedEarly.exit_status
+            if (self._vitals.finished, self._vitals.poisoned) != (finished, poisoned):
+                in_vain = in_vain if self._vitals.finished == finished else 0
+                finished, poisoned = self._vitals.finished, self._vitals.poisoned
+                deaths.clear()
+            deaths.append(death)
+            in_vain += 1
+            if in_vain >= _MOST_IN_VAIN * self._vitals.max_deaths:
+                self._say(f"error: given up: {_gave_up_in_vain(in_vain)}")
+                return UserError.exit_status
+            if len(deaths) >= self._vitals.max_deaths:
+                self._say(f"error: given up: {_gave_up(deaths)}")
+                return UserError.exit_status
+            self._vitals.deaths += 1
+            self._say(f"the worker {death}; another one goes on ({len(deaths)} since a sample was settled)")
+            if not self._pause(min(2.0 ** (len(deaths) - 1) - 1, _LONGEST_PAUSE_SECONDS)):
+                return StoppedEarly.exit_status
+
+    def _run_worker(self) -> tuple[int, str]:
+        """(exit status, how it died) of one worker; the status is negative for a signal, as in `subprocess`."""
+        self._vitals.requests = 0
+        supervisor = os.getpid()
+        worker = subprocess.Popen(
+            self._command,
+            env=tell_worker(os.environ, self._descriptor),
+            stdin=subprocess.DEVNULL,  # a library that asks the terminal a question would wait for ever
+            pass_fds=[self._descriptor],
+            process_group=0,  # a Ctrl-C reaches it through us alone, and its engine not at all
+            preexec_fn=lambda: _begin_worker(supervisor),
+        )
+        pulse = Pulse(self._vitals)
+        hangs = ""
+        while worker.poll() is None:
+            received = signal.sigtimedwait(_AWAITED, _LOOK_SECONDS)
+            if received is not None and received.si_signo != signal.SIGCHLD:
+                self._stopped = True
+                worker.send_signal(received.si_signo)
+            if not hangs and pulse.look():
+                hangs = (
+                    f"was taken for hung: {self._vitals.requests} requests, no token for {pulse.silent_seconds:.0f} s"
+                )
+                self._end_hung(worker)
+        if worker.returncode not in _IN_GOOD_ORDER:
+            _end_leftovers(worker.pid)
+        return worker.returncode, hangs or _how_it_died(worker.returncode)
+
+    def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
+        """Have the worker and its engine write to the log what they are at, one after another, then kill the worker."""
+        self._say(f"no token for {self._vitals.stall_seconds:g} s; what worker and engine are at:")
+        for process, name in _members(worker.pid):
+            self._say(f"process {process} ({name}):")
+            with suppress(ProcessLookupError):
+                os.kill(process, signals.DUMP_SIGNAL)
+            time.sleep(_DUMP_SECONDS)
+        worker.kill()
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait, for what killed the worker may need time to pass; False if a signal to stop came."""
+        return signal.sigtimedwait(signals.STOP_SIGNALS, seconds) is None
+
+    def _say(self, message: str) -> None:
+        say(f"rank {self._rank}: {message}")
+
+
+def _begin_worker(supervisor: int) -> None:
+    """In the new process. Signals to stop wait until it can take them (`StopSignal.install`)."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    processes.kill_when_parent_ends(supervisor)
+
+
+def _members(group: int) -> list[tuple[int, str]]:
+    """(process id, name) of every process in a process group, oldest first. Source: proc(5), /proc/[pid]/stat."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = entry.read_text().partition("(")[2].rpartition(")")
+            if int(rest.split()[2]) == group:
+                found.append((int(entry.parent.name), name))
+    return sorted(found)
+
+
+def _end_leftovers(group: int) -> None:
+    """Wait until a dead worker's engine is gone too, which the kernel kills; kill it if that takes long.
+
+    Its helpers that tidy shared memory up after it need that moment; the next engine needs the GPU's memory. All of
+    them are children of this process by now.
+    """
+    with suppress(ChildProcessError, ProcessLookupError):  # there are none (any more)
+        for _ in range(2):
+            deadline = time.monotonic() + _LEFTOVER_SECONDS
+            while time.monotonic() < deadline:
+                if os.waitpid(-group, os.WNOHANG) == (0, 0):
+                    time.sleep(0.05)
+            os.killpg(group, signal.SIGKILL)
+
+
+def _how_it_died(status: int) -> str:
+    if status == EngineDead.exit_status:
+        return "ended with its engine"
+    if status == WorkerFailed.exit_status:
+        return "ended with an error that nobody foresaw"
+    if status >= 0:
+        return f"ended with status {status}"
+    names = {number.value: number.name for number in signal.Signals}
+    hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+    return f"was killed by {names.get(-status, f'signal {-status}')}{hint}"
+
+
+def _gave_up(deaths: Sequence[str]) -> str:
+    counted = "; ".join(f"{_times(count)} it {death}" for death, count in Counter(deaths).most_common())
+    return (
+        f"{len(deaths)} workers died without settling a sample between them ({counted}). What they said is above. "
+        "Mend the cause and run the same command again, or allow more with --max-deaths"
+    )
+
+
+def _gave_up_in_vain(deaths: int) -> str:
+    return (
+        f"{deaths} workers died, and all samples between them ended as {ENGINE_CRASH}: it may be the engine, the "
+        "driver or the machine, and not the samples. What the workers said is above. Mend the cause and run the same "
+        "command again with --retry-errors, or allow more with --max-deaths"
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Supervise one rank; the exit status is the rank's, or 0 where it goes to a folder."""
+    parser = argparse.ArgumentParser(
+        prog="python -m MetaCaptioner.launch.supervisor", description="Keep a rank's worker going."
+    )
+    parser.add_argument("--status-folder", type=Path, help="where to leave process id and exit status; ends with 0")
+    parser.add_argument("module", help="the stage, such as MetaCaptioner.captionpipeline")
+    parser.add_argument("flags", nargs=argparse.REMAINDER, help="its flags")
+    options = parser.parse_args(arguments)
+    number = rank_variables.who_am_i(dict(os.environ)).rank
+    supervisor = Supervisor([sys.executable, "-m", options.module, *options.flags], number)
+    if options.status_folder is not None:
+        (options.status_folder / f"pid{number}").write_text(f"{os.getpid()}\n")
+    status = supervisor.run()
+    if options.status_folder is None:
+        return status
+    (options.status_folder / f"rank{number}").write_text(f"{status}\n")
+    return 0
+
+
+def _as_worker(main: Callable[[], int]) -> int:
+    """Run `main`; an exception that nobody foresaw is a death of this worker, not the end of its rank.
+
+    Raises:
+        WorkerFailed: there was one; it is written to the log.
+    """
+    try:
+        return main()
+    except UserError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise WorkerFailed(f"nobody foresaw this: {type(error).__name__}: {error}") from error
+
+
+def run_supervised(main: Callable[[], int]) -> NoReturn:
+    """Run a stage's `main` as the worker of a supervisor; started by anyone else, become that supervisor first."""
+    specification = sys.modules["__main__"].__spec__
+    if specification is None or is_worker(os.environ):
+        signals.dump_stacks_on_request()
+        run_main(partial(_as_worker, main))
+    os.execv(
+        sys.executable, [sys.executable, "-m", "MetaCaptioner.launch.supervisor", specification.name, *sys.argv[1:]]
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""A source -> a decoded picture or frames, right or refused."""

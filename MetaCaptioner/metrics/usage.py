@@ -1,0 +1,302 @@
+"""What runs have done and what they took: counted by the rank loop, kept in the run log, added up by the filter."""
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from MetaCaptioner.engine.base import Completion
+from MetaCaptioner.errors import NO_MEDIA, StoppedEarly, UserError
+from MetaCaptioner.metrics.run_log import RunLog, read_runs
+from MetaCaptioner.records.record import Record
+
+_KEPT_EVERY_SECONDS = 30.0
+_KEPT_EVERY_SHARE = 0.01
+_RATES = ("images_an_hour", "videos_an_hour", "tokens_a_second", "gpu_hours")
+"""What the lines of the run log tell of the figures that follow from the others."""
+
+
+@dataclass
+class Usage:
+    """Tokens of the answers that were given, whatever became of them.
+
+    `input_tokens` are those of the prompts, media included; `cached_tokens` are the part of them that the engine still
+    had; `output_tokens` are those of the answers.
+    """
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+    def count(self, completion: Completion) -> None:
+        self.input_tokens += completion.input_tokens
+        self.cached_tokens += completion.cached_tokens
+        self.output_tokens += completion.output_tokens
+
+
+@dataclass
+class Tally(Usage):
+    """What a rank has done in this run. `images` and `videos` are those that ended well."""
+
+    images: int = 0
+    videos: int = 0
+    truncated: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def ok(self) -> int:
+        return self.images + self.videos
+
+    @property
+    def failed(self) -> int:
+        return self.errors.total()
+
+    def note(self, record: Record) -> None:
+        """Count a sample by its record."""
+        if record["status"] != "ok":
+            self.errors[record["error"]["kind"]] += 1
+            return
+        self.images += record["modality"] == "image"
+        self.videos += record["modality"] == "video"
+        self.truncated += bool(record.get("truncated"))
+
+
+State = Literal["loading", "working", "done", "stopped", "failed"]
+
+
+class Run(BaseModel):
+    """The account of one run of a rank: a line of the run log.
+
+    `state` is "loading" or "working" while the run goes on and ever after if it was killed; a run that ended by itself
+    is "done", "stopped" (by a signal) or "failed". `loading_seconds` begin when the rank has its GPUs and end when the
+    engine is ready; `working_seconds` begin there. `images` and `videos` ended well, `errors` are the others by kind.
+    `rank` is that of the process among the `world_size` of its launch.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str = Field(default_factory=lambda: uuid.uuid4().hex[:12])
+    started: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    state: State = "loading"
+    stage: str
+    rank: int
+    node: int
+    world_size: int | None = None
+    model: str
+    prompts: str
+    gpus: int
+    device: str | None
+    loading_seconds: float = 0.0
+    working_seconds: float = 0.0
+    images: int = 0
+    videos: int = 0
+    truncated: int = 0
+    errors: Mapping[str, int] = {}
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def gpu_seconds(self) -> float:
+        return self.gpus * (self.loading_seconds + self.working_seconds)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What some runs did and took, together.
+
+    The rates are those of one rank while it worked: GPU hours count loading as well. `gpu_hours` is None where no GPU
+    was used. `cut_off` counts the runs that were killed, or go on: their accounts stop a little early.
+    """
+
+    runs: int
+    cut_off: int
+    without_gpu: int
+    images: int
+    videos: int
+    failed: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    images_an_hour: float
+    videos_an_hour: float
+    tokens_a_second: float
+    gpu_hours: float | None
+
+
+def figures(runs: Sequence[Run]) -> Figures:
+    """Add up runs, of one rank or of many."""
+    tokens = Usage(
+        sum(run.input_tokens for run in runs),
+        sum(run.cached_tokens for run in runs),
+        sum(run.output_tokens for run in runs),
+    )
+    images, videos = sum(run.images for run in runs), sum(run.videos for run in runs)
+    seconds = sum(run.working_seconds for run in runs) or float("inf")
+    without_gpu = sum(run.gpus == 0 for run in runs)
+    gpu_hours = sum(run.gpu_seconds for run in runs) / 3600
+    return Figures(
+        runs=len(runs),
+        cut_off=sum(run.state in ("loading", "working") for run in runs),
+        without_gpu=without_gpu,
+        images=images,
+        videos=videos,
+        failed=sum(sum(run.errors.values()) for run in runs),
+        **asdict(tokens),
+        images_an_hour=round(3600 * images / seconds, 1),
+        videos_an_hour=round(3600 * videos / seconds, 1),
+        tokens_a_second=round((tokens.input_tokens + tokens.output_tokens) / seconds, 1),
+        gpu_hours=None if without_gpu == len(runs) else round(gpu_hours, 4),
+    )
+
+
+def kept_again_after(elapsed: float) -> float:
+    """Seconds until the account of a run that has taken `elapsed` seconds is written again.
+
+    So much can be missing from it if the run is killed: half a minute, or a hundredth of the run. A week gives some
+    seven hundred lines.
+    """
+    return max(_KEPT_EVERY_SECONDS, _KEPT_EVERY_SHARE * elapsed)
+
+
+class RunAccount:
+    """Keeps the account of this run in the run log, from before the engine is loaded.
+
+    A thread writes it again and again, so that a run that is killed, or hangs until it is killed, leaves one too.
+
+    Raises:
+        ResultError: the run log cannot be written.
+    """
+
+    def __init__(self, log: RunLog, begun: Run) -> None:
+        self._log = log
+        self._begun = begun
+        self._state: State = begun.state
+        self._tally = Tally()
+        self._began_at = time.monotonic()
+        self._loaded_at: float | None = None
+        self._ended_at: float | None = None
+        self._over = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="account", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._write()
+        self._keeper.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._keeper.join()
+        self._ended_at = time.monotonic()
+        stopped = self._tally.stopped or isinstance(value, StoppedEarly)
+        self._state = "stopped" if stopped else "done" if value is None else "failed"
+        try:
+            self._write()
+        except UserError:
+            if value is None:  # else that is what the user must hear of
+                raise
+        finally:
+            self._log.close()
+
+    def begin_work(self, tally: Tally) -> None:
+        """The engine is ready; what is done from now on is counted in `tally`."""
+        self._tally = tally
+        self._loaded_at = time.monotonic()
+        self._state = "working"
+        self._write()
+
+    def run(self) -> Run:
+        """The account as it stands, or as it was at the end."""
+        tally, now = self._tally, self._ended_at or time.monotonic()
+        loaded_at = self._loaded_at or now
+        counts = {
+            "state": self._state,
+            "loading_seconds": round(loaded_at - self._began_at, 3),
+            "working_seconds": round(tally.seconds or now - loaded_at, 3),
+            "images": tally.images,
+            "videos": tally.videos,
+            "truncated": tally.truncated,
+            "errors": dict(tally.errors),
+            "input_tokens": tally.input_tokens,
+            "cached_tokens": tally.cached_tokens,
+            "output_tokens": tally.output_tokens,
+        }
+        return self._begun.model_copy(update=counts)
+
+    def _write(self) -> None:
+        run = self.run()
+        sums = asdict(figures([run]))
+        self._log.append(run.model_dump() | {name: sums[name] for name in _RATES})
+
+    def _keep(self) -> None:
+        while not self._over.wait(kept_again_after(time.monotonic() - self._began_at)):
+            with suppress(UserError):  # that the disk is full is told when the next record is written
+                self._write()
+
+
+def runs_of(folders: Iterable[Path]) -> list[Run]:
+    """The runs whose results are in these folders, each as it was last accounted for; absent folders have none."""
+    found: dict[str, Run] = {}
+    for folder in folders:
+        for line in read_runs(folder):
+            with suppress(ValidationError):  # torn, or changed by hand
+                run = Run.model_validate(line)
+                found[run.run] = run
+    return list(found.values())
+
+
+def cost_of(runs: Sequence[Run], kept: int) -> Record:
+    """What runs took: in all, for a thousand of the captions that were kept, and stage by stage."""
+    stages = {
+        stage: figures([run for run in runs if run.stage == stage]) for stage in dict.fromkeys(r.stage for r in runs)
+    }
+    gpu_hours = figures(runs).gpu_hours
+    return {
+        "gpu_hours": gpu_hours,
+        "gpu_hours_per_thousand_kept": None if gpu_hours is None or kept == 0 else round(1000 * gpu_hours / kept, 4),
+        "stages": {name: asdict(sums) for name, sums in stages.items()},
+    }
+
+
+def describe(run: Run) -> str:
+    """A rank's run in one line."""
+    sums = figures([run])
+    without_media = run.errors.get(NO_MEDIA, 0)
+    ok, failed = run.images + run.videos, sums.failed - without_media
+    parts = [f"{ok + failed} samples: {ok} ok, {failed} errors"]
+    if failed:
+        by_kind = Counter({kind: count for kind, count in run.errors.items() if kind != NO_MEDIA}).most_common()
+        parts[0] += f" ({', '.join(f'{kind} {count}' for kind, count in by_kind)})"
+    if without_media:
+        parts.append(f"{without_media} rows without media left out")
+    if run.truncated:
+        parts.append(f"{run.truncated} cut at their token budget")
+    parts.append(f"{run.working_seconds:.1f} s after {run.loading_seconds:.1f} s of loading")
+    parts.append(describe_rates(sums))
+    cached = f" ({100 * run.cached_tokens / run.input_tokens:.0f}% cached)" if run.input_tokens else ""
+    parts.append(f"{run.input_tokens:,} input tokens{cached}, {run.output_tokens:,} output tokens")
+    used = "no GPU was used"
+    if sums.gpu_hours is not None:
+        used = f"{sums.gpu_hours:.2f} GPU hours on {run.gpus} x {run.device or 'GPU'}"
+    parts.append(used)
+    return "; ".join(parts)
+
+
+def describe_rates(sums: Figures) -> str:
+    """What one rank did an hour, in the kinds of media that there were, and tokens a second."""
+    rates = [f"{sums.images_an_hour:,.0f} images"] if sums.images or not sums.videos else []
+    rates += [f"{sums.videos_an_hour:,.0f} videos"] if sums.videos else []
+    return f"{' and '.join(rates)} an hour, {sums.tokens_a_second:,.0f} tokens a second"

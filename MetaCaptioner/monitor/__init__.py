@@ -1,0 +1,1 @@
+"""How far all ranks are, and whether all is there."""

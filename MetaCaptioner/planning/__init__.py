@@ -1,0 +1,1 @@
+"""Cost, survey, shards, leases, and what remains to be done."""

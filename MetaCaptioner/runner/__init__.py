@@ -1,0 +1,1 @@
+"""The rank loop that every stage shares; a stage; its options."""

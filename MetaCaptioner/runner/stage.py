@@ -1,0 +1,321 @@
+"""What a stage is, and how one is run from the command line."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from MetaCaptioner.agents.prompts import Part, Prompts, limit_output, load_prompts
+from MetaCaptioner.engine.base import Engine
+from MetaCaptioner.engine.registry import open_engine
+from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
+from MetaCaptioner.metrics.run_log import RunLog
+from MetaCaptioner.metrics.usage import Run, RunAccount, describe
+from MetaCaptioner.planning import cost
+from MetaCaptioner.planning.folder_plan import ThisPlan
+from MetaCaptioner.planning.leases import Claims
+from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlaps
+from MetaCaptioner.planning.provenance import Expected, Provenance
+from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
+from MetaCaptioner.records.reader import result_files
+from MetaCaptioner.runner.loop import LoopSettings, RankLoop, RunSample
+from MetaCaptioner.runner.options import StageOptions, add_arguments, from_arguments
+from MetaCaptioner.runtime import rank as rank_variables
+from MetaCaptioner.runtime import signals as signals
+from MetaCaptioner.runtime.gpus import claim_gpus, device_name
+from MetaCaptioner.runtime.heartbeat import Vitals, inherited_vitals
+from MetaCaptioner.runtime.rank import Rank, assigned_ranks
+from MetaCaptioner.runtime.signals import StopSignal
+from MetaCaptioner.utils.cli import as_typed, say
+from MetaCaptioner.worklist.base import Item, Work, open_results
+from MetaCaptioner.worklist.plan import PlanWork, failures_left_out, left_by_earlier_plans, planned, redo_left
+
+# The engine's processes are spawned, and so import this module before they do anything else.
+signals.begin_helper()
+
+# With more there are more sequences (one and a half a sample) than CUDA graphs reach, and more media in memory.
+_UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 448
+_BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A workflow run over samples: its name, what it does for a sample, and where its samples come from.
+
+    `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `open_work` is told what
+    the results that it opens should be like. `conclude` makes the lines to say at its end, `then` the stages that
+    follow.
+    """
+
+    name: str
+    asks: tuple[Part, ...]
+    run_sample: Callable[[Prompts], RunSample]
+    add_work_arguments: Callable[[argparse.ArgumentParser], None]
+    open_work: Callable[[Expected, argparse.Namespace, StageOptions, Rank, Prompts, ExitStack], Work]
+    adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
+    conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
+    then: Callable[[argparse.Namespace], "Sequence[Stage]"] = lambda arguments: ()
+
+    def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
+        """What its records should be like."""
+        asked = self.adapt(prompts)
+        made = Provenance(self.name, options.engine.made_by, asked.digest(self.asks), asked.digest())
+        return Expected(made, options.others)
+
+
+def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """The work flags of the stages that follow a plan."""
+    parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
+    add_output_argument(parser)
+
+
+def add_output_argument(parser: argparse.ArgumentParser) -> None:
+    """Where results go that have no place of their own."""
+    parser.add_argument("--output-dir", type=Path, required=True, help="where the result files go")
+
+
+def open_plan_work(
+    expected: Expected,
+    arguments: argparse.Namespace,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stack: ExitStack,
+) -> Work:
+    """The rows of the plan that fall to this process of a stage, and what it may take over from others.
+
+    Claims that were made are honoured, even where the user wants no more of them.
+    """
+    rows, problems = read_plan(arguments.plan)
+    rows = without_overlaps(rows)
+    plan = ThisPlan(arguments.plan, rows, options.adopt_plan)
+    plan.check(arguments.output_dir)  # before anything is taken out of it
+    mine = assigned_ranks(rank, [row.assign_rank for row in rows])
+    own = [row for row in rows if row.assign_rank in mine]
+    claims = Claims(arguments.output_dir, rows)
+    held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
+    annotations = Annotations()
+    retried = planned(held, annotations) if options.retry_errors else None
+    left = left_by_earlier_plans(arguments.output_dir, rows, mine)
+    if options.retry_errors:
+        _tell_of_failures_left_out(arguments.output_dir, rows, [*mine, *left])
+    left = left if options.others == "redo" else []
+    paths = [path for number in [*mine, *left] for path, _ in result_files(arguments.output_dir, number)]
+    expected = replace(expected, rows=PlannedMedia(rows, annotations, paths), plan=plan)
+    redo_left(arguments.output_dir, mine, left, expected, retried, rank.single_launch)
+    files = {number: open_results(stack, arguments.output_dir, rank, number, expected, retried) for number in mine}
+    # A run of some samples only is a trial: what it leaves is not for the others to take over.
+    takes_over = bool(files and options.takeover_chunk) and options.max_samples is None
+    if takes_over:
+        claims.agree_on(options.takeover_chunk)
+        if not claims.size:
+            say(f"note: {arguments.output_dir}: the file system has no symbolic links: each rank keeps to the plan")
+    folder, anywhere = arguments.output_dir, options.allow_outside_root
+    return PlanWork(own, prompts.domains, files, folder, problems, claims, takes_over, annotations, anywhere)
+
+
+def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Iterable[int]) -> None:
+    """Say so where failures are not tried again because the plan was made with results that have their records."""
+    paths = [path for number in ranks for path, _ in result_files(folder, number)]
+    if count := failures_left_out(rows, paths):
+        say(
+            f"note: {folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
+            f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors (run_plan.sh: "
+            "RESULTS) for that"
+        )
+
+
+def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
+    """Run this process's rank of a stage and of those that follow it; the exit status as DESIGN has it."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m MetaCaptioner.{stage.name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    stage.add_work_arguments(parser)
+    add_arguments(parser)
+    parsed = parser.parse_args(arguments)
+    rank = replace(rank_variables.who_am_i(os.environ), single_launch=parsed.single_launch)
+    options = from_arguments(parsed, rank.ranks_on_node or 1)
+    stages = (stage, *stage.then(parsed))
+    vitals = inherited_vitals(os.environ)
+    vitals.stall_seconds, vitals.max_deaths = options.stall_seconds, options.max_deaths
+    try:
+        return asyncio.run(_RankRun(parsed, options, rank, vitals).run(stages))
+    except BadArguments:
+        raise
+    except UserError as error:
+        expected = isinstance(error, StoppedEarly | EngineDead)
+        say(f"rank {rank.rank}: {error}" if expected else f"rank {rank.rank}: error: {error}")
+        return error.exit_status
+
+
+class _RankRun:
+    """One rank's run of a stage and of those that follow it, with one engine for all, loaded when it is needed."""
+
+    def __init__(self, parsed: argparse.Namespace, options: StageOptions, rank: Rank, vitals: Vitals) -> None:
+        self._parsed = parsed
+        self._options = options
+        self._rank = rank
+        self._vitals = vitals
+        self._stop = StopSignal()
+        self._gpus: list[str] | None = None
+        self._engine: Engine | None = None
+
+    async def run(self, stages: Sequence[Stage]) -> int:
+        """Returns the exit status.
+
+        Raises:
+            UserError: the run cannot be done, or was stopped.
+        """
+        self._stop.install()
+        prompts = load_prompts(self._options.prompts_dir)
+        if self._options.max_output_tokens is not None:
+            prompts = limit_output(prompts, self._options.max_output_tokens)
+        try:
+            problems = [await self._run_stage(stage, number, prompts) for number, stage in enumerate(stages)]
+        finally:
+            if self._engine is not None:
+                self._engine.close()
+        return 1 if any(problems) else 0
+
+    async def _run_stage(self, stage: Stage, number: int, prompts: Prompts) -> list[str]:
+        """Do what is pending of one stage; returns what cannot be worked on."""
+        vitals, say = self._vitals, self._say
+        self._rank = replace(self._rank, restarts=vitals.deaths if vitals.begun > number else 0)
+        with ExitStack() as stack:
+            expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts)
+            work = stage.open_work(expected, self._parsed, self._options, self._rank, prompts, stack)
+            vitals.begin_stage(number)
+            for problem in work.problems:
+                say(f"error: {problem}")
+            total, pending = work.total(), work.pending()
+            say(f"{stage.name}: {total - pending} of {total} samples are done, {pending} to do")
+            if self._options.max_samples is not None:  # a bound for each stage of this run, whatever workers it takes
+                pending = min(
+                    pending, rank_variables.share(self._options.max_samples, self._rank) - vitals.records_of(number)
+                )
+            if pending > 0 or work.help_wanted():
+                run = await self._work_through(stage, work, pending, asked, expected.made)
+                say(describe(run))
+                if work.taken_over:
+                    say(f"took over {work.taken_over} samples of slower ranks")
+                if run.state == "stopped":
+                    raise StoppedEarly(f"stopped by {self._stop.received}; run the same command again to go on")
+            for line in stage.conclude(work.folder, self._rank):
+                say(line)
+        return work.problems
+
+    def _say(self, message: str) -> None:
+        say(f"rank {self._rank.rank}: {message}")
+
+    async def _work_through(self, stage: Stage, work: Work, pending: int, prompts: Prompts, made: Provenance) -> Run:
+        """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
+        begun = _begun(made, self._rank, self._claimed_gpus())
+        with RunAccount(RunLog(work.folder, self._rank.rank, self._rank.node), begun) as account:
+            engine = self._loaded_engine()
+            settings = loop_settings(engine, self._options, prompts)
+            loaded = f"loaded in {account.run().loading_seconds:.0f} s"
+            self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
+            if engine.chosen_for_speed:
+                self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
+            self._stop.interruptible = False
+            with _bar(stage, self._rank, pending) as bar:
+                run_sample = stage.run_sample(prompts)
+                loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._vitals)
+                account.begin_work(loop.tally)
+                if self._options.max_samples is None:
+                    await loop.run(work.items(), lambda: _added(work.take_over(), bar))
+                else:
+                    await loop.run(islice(work.items(), pending))
+        return account.run()
+
+    def _claimed_gpus(self) -> list[str]:
+        if self._gpus is None:
+            model_runs = self._options.engine.kind == "vllm"
+            group_size = self._options.engine.tensor_parallel_size
+            self._gpus = claim_gpus(self._rank, group_size, os.environ) if model_runs else []
+        return self._gpus
+
+    def _loaded_engine(self) -> Engine:
+        if self._engine is None:
+            options, gpus = self._options.engine, self._claimed_gpus()
+            what = options.model if options.kind == "vllm" else f"the {options.kind} engine"
+            self._say(f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
+            self._engine = _open_engine(self._options, self._rank, on_gpu=bool(gpus))
+        return self._engine
+
+
+def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
+    """The account of this run before there is anything to count."""
+    return Run(
+        stage=made.stage,
+        rank=rank.rank,
+        node=rank.node,
+        world_size=rank.world_size,
+        model=made.model,
+        prompts=made.prompts,
+        gpus=len(gpus),
+        device=device_name(gpus),
+    )
+
+
+def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts) -> LoopSettings:
+    """The rank loop's settings. Unless the user says so, as many samples are in flight as the engine's cache holds."""
+    budget = replace(options.budget, pixel_multiple=engine.pixel_multiple)
+    fitting = _UNLIMITED_IN_FLIGHT
+    if engine.cache_tokens is not None:
+        fitting = min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget)), 1), _MOST_IN_FLIGHT)
+    return LoopSettings(
+        budget=budget,
+        in_flight=options.in_flight or fitting,
+        decode_threads=options.decode_threads,
+        grace_seconds=options.grace_seconds,
+        max_error_rate=options.max_error_rate,
+        seed=options.engine.seed,
+    )
+
+
+def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool) -> Engine:
+    """The engine. Where an earlier worker has loaded it, that it fails now may pass, such as memory not yet given back.
+
+    Raises:
+        UserError: it cannot be loaded, and another worker would not load it either.
+        EngineDead: it cannot be loaded now.
+    """
+    try:
+        return open_engine(options.engine, on_gpu)
+    except UserError as error:
+        if rank.restarts and error.exit_status == UserError.exit_status:
+            raise EngineDead(str(error)) from error
+        raise
+
+
+def _added(taken: Iterator[Item] | None, bar: "tqdm[NoReturn]") -> Iterator[Item] | None:
+    """The items, if there are any, each on top of the bar's total."""
+
+    def add(item: Item) -> Item:
+        bar.total = (bar.total or 0) + 1
+        return item
+
+    return None if taken is None else map(add, taken)
+
+
+def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
+    """One bar a rank; in a log file a line every half minute."""
+    return tqdm(
+        total=total,
+        desc=f"rank {rank.rank} {stage.name}",
+        unit="sample",
+        position=rank.local_rank or 0 if sys.stderr.isatty() else None,
+        mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        delay=0 if sys.stderr.isatty() else 1,
+        dynamic_ncols=True,
+        bar_format=_BAR_FORMAT,
+    )

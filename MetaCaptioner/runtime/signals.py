@@ -1,0 +1,62 @@
+"""The signals to stop, and the one that asks what every thread is at."""
+
+import faulthandler
+import signal
+import sys
+import time
+from types import FrameType
+
+from MetaCaptioner.errors import StoppedEarly
+from MetaCaptioner.utils.processes import kill_when_parent_ends
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+DUMP_SIGNAL = signal.SIGUSR2
+
+
+_SAME_SIGNAL_SECONDS = 2.0
+
+
+class StopSignal:
+    """Notes that SIGTERM, SIGINT or SIGUSR1 came. A second one, some time later, ends the process at once.
+
+    Not one right after the first: Ctrl-C reaches a rank both from the terminal and from its launcher.
+    """
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._received_at = 0.0
+        self.interruptible = True
+        """While True (set-up, loading the model) the first signal already ends the process: nothing is in flight."""
+
+    def install(self) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # one may have waited for this
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        again = self.received is not None and time.monotonic() - self._received_at > _SAME_SIGNAL_SECONDS
+        if self.received is None:
+            self.received = signal.Signals(number).name
+            self._received_at = time.monotonic()
+        if again or self.interruptible:
+            raise StoppedEarly(f"stopped by {self.received}; run the same command again to go on")
+
+
+def dump_stacks_on_request() -> None:
+    """On SIGUSR2, write to stderr what every thread is at, even where Python itself is stuck; on a crash too."""
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=True)
+
+
+def begin_helper() -> None:
+    """If this is a process that multiprocessing spawned: end with the parent, show stacks when asked, ignore SIGUSR1.
+
+    A rank killed with -9 cannot end its engine processes, which would keep the GPU's memory from the next run. A
+    spawned process imports its parent's main module under the name `__mp_main__` before it does anything else.
+
+    SLURM sends SIGUSR1 to all processes of a job step, but what is in flight needs the engine.
+    """
+    if "__mp_main__" in sys.modules:
+        kill_when_parent_ends()
+        dump_stacks_on_request()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -1,0 +1,173 @@
+"""The filter: which captions are kept, why others are not, and what they have cost."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from MetaCaptioner.agents.thresholds import Thresholds
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
+from MetaCaptioner.metrics.usage import Figures, Run, cost_of, describe_rates, figures, runs_of
+from MetaCaptioner.records.captions import resample_folders
+from MetaCaptioner.records.reader import result_files
+from MetaCaptioner.records.record import Record, is_without_media
+from MetaCaptioner.utils.atomic_io import atomic_write
+from MetaCaptioner.utils.json_text import to_json
+from MetaCaptioner.utils.temporary import remove_left
+from MetaCaptioner.worklist.candidates import Candidate, all_candidates, best, check_are_scores, once_in
+
+
+@dataclass
+class Summary:
+    """The counts of summary.json."""
+
+    kept: Counter[str] = field(default_factory=Counter)
+    total: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    marks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    resampled: Counter[str] = field(default_factory=Counter)
+    without_media: int = 0
+    """Rows that no stage can use: neither kept nor rejected."""
+    duplicates: int = 0
+    """Further records of samples that have another one: neither kept nor rejected."""
+
+    def add(self, record: Record, reasons: Sequence[str]) -> None:
+        """Count one caption."""
+        for group in ("all", f"domain: {record.get('task') or 'none'}", f"dataset: {record['data_name']}"):
+            self.total[group] += 1
+            self.kept[group] += not reasons
+        self.reasons.update(reason.split(" (")[0] for reason in reasons)
+        scores: Record = record.get("scores") or {}
+        marks = {**scores, "overall": record.get("overall")}
+        for name, mark in marks.items():
+            if mark is not None:
+                self.marks[name][str(mark)] += 1
+
+    def add_resampled(self, candidates: Sequence[Candidate], chosen: Candidate, thresholds: Thresholds) -> None:
+        """Count a caption that was sampled again: rescued if only a new one is good enough."""
+        first = candidates[0]
+        self.resampled["captions"] += 1
+        self.resampled["replaced"] += chosen is not first
+        self.resampled["rescued"] += bool(first.against(thresholds)) and not chosen.against(thresholds)
+
+    def content(self, thresholds: Thresholds, runs: Sequence[Run], resampling: Sequence[Run]) -> Record:
+        """What is written; `resampling` are those of the runs that sampled captions again."""
+
+        def group(prefix: str) -> Record:
+            names = sorted(name for name in self.total if name.startswith(prefix))
+            return {n.removeprefix(prefix): {"total": self.total[n], "kept": self.kept[n]} for n in names}
+
+        return {
+            "thresholds": {
+                "min_overall": thresholds.overall,
+                "min_dim_score": thresholds.dimension,
+                "drop_truncated": thresholds.whole,
+            },
+            "total": self.total["all"],
+            "kept": self.kept["all"],
+            "rejected": self.total["all"] - self.kept["all"],
+            "without_media": self.without_media,
+            "duplicates": self.duplicates,
+            "reasons": dict(self.reasons.most_common()),
+            "domains": group("domain: "),
+            "datasets": group("dataset: "),
+            "scores": {name: dict(sorted(counts.items())) for name, counts in sorted(self.marks.items())},
+            "cost": cost_of(runs, self.kept["all"]),
+            "resampled": self._resampled(resampling) if resampling or self.resampled else None,
+        }
+
+    def _resampled(self, runs: Sequence[Run]) -> Record:
+        """What came of sampling again, and what it took."""
+        sums = figures(runs)
+        counts = {name: self.resampled[name] for name in ("captions", "rescued", "replaced")}
+        tokens = {name: getattr(sums, name) for name in ("input_tokens", "cached_tokens", "output_tokens")}
+        return {**counts, **tokens, "gpu_hours": sums.gpu_hours if runs else None}
+
+
+def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, thresholds: Thresholds) -> Record:
+    """Write the three files. The routes, which need not be there, only add to what the captions have cost.
+
+    Returns:
+        The content of summary.json.
+
+    Raises:
+        UserError: there are no captions, the scores are none, or a file cannot be written.
+    """
+    if not result_files(captions):
+        raise UserError(f"data folder {captions}: holds no caption results (Rank*_node*_*.jsonl)")
+    if not result_files(scores):
+        raise UserError(f"score folder {scores}: holds no scores; score first (script/run_filter.sh)")
+    check_are_scores(scores)
+    summary = Summary()
+    kept_path, rejected_path = output / KEPT, output / REJECTED
+    try:
+        (output / SUMMARY).unlink(missing_ok=True)  # written last, it tells that the other two belong together
+    except OSError as error:
+        raise UserError(f"output {output}: cannot be written: {error.strerror or error}") from error
+    for path in (kept_path, rejected_path):
+        remove_left(path)
+    with atomic_write(kept_path, "output") as kept, atomic_write(rejected_path, "output") as rejected:
+        once = once_in(captions)
+        for candidates in all_candidates(captions, scores, once):
+            if is_without_media(candidates[0].record):
+                summary.without_media += 1
+                continue
+            chosen = best(candidates, thresholds)
+            reasons = chosen.against(thresholds)
+            record = {**chosen.record, **marks_of(chosen)}
+            if len(candidates) > 1:
+                summary.add_resampled(candidates, chosen, thresholds)
+            if reasons:
+                record["rejected"] = reasons
+            (rejected if reasons else kept).write(to_json(record) + b"\n")
+            summary.add(record, reasons)
+        summary.duplicates = once.passed_over
+    again = list(resample_folders(scores).values())
+    told = summary.content(thresholds, runs_of((routes, captions, scores, *again)), runs_of(again))
+    content = {**told, "score_folder": str(scores.absolute())}
+    with atomic_write(output / SUMMARY, "output") as file:
+        file.write(to_json(content, indent=2) + b"\n")
+    remember_place(captions, output)
+    return content
+
+
+def describe_cost(content: Record) -> list[str]:
+    """What the captions have cost, in lines, from the content of summary.json."""
+    costs, stages = content["cost"], content["cost"]["stages"]
+    if not stages:
+        return ["cost: not known, since there are no run logs beside the results"]
+    if costs["gpu_hours"] is None:
+        head = "cost: no GPU was used"
+    elif costs["gpu_hours_per_thousand_kept"] is None:
+        head = f"cost: {costs['gpu_hours']:,.2f} GPU hours, and no caption was kept"
+    else:
+        per_thousand = costs["gpu_hours_per_thousand_kept"]
+        head = f"cost: {per_thousand:,.2f} GPU hours per thousand kept captions ({costs['gpu_hours']:,.2f} in all)"
+    lines = [head]
+    for name, fields in stages.items():
+        sums = Figures(**fields)
+        parts = [f"{sums.runs} runs, {describe_rates(sums)} a rank"]
+        parts += [f"{sums.gpu_hours:,.2f} GPU hours"] if sums.gpu_hours is not None else []
+        parts += [f"{sums.without_gpu} without a GPU"] if 0 < sums.without_gpu < sums.runs else []
+        parts += [f"{sums.cut_off} killed or going on"] if sums.cut_off else []
+        lines.append(f"  {name}: {'; '.join(parts)}")
+    told = stages.get("captionpipeline", {"images": 0, "videos": 0, "failed": 0})
+    count = told["images"] + told["videos"] + told["failed"]
+    if count < content["total"]:
+        lines.append(f"  the run logs tell of {count} of the {content['total']} captions; the rest cost more than this")
+    return lines
+
+
+def describe_resampled(content: Record) -> list[str]:
+    """What came of sampling rejected captions again, in a line, from the content of summary.json."""
+    told = content["resampled"]
+    if told is None:
+        return []
+    cost = f"{told['input_tokens']:,} input and {told['output_tokens']:,} output tokens"
+    if told["gpu_hours"] is not None:
+        cost = f"{told['gpu_hours']:,.2f} GPU hours, {cost}"
+    return [
+        f"sampled again: {told['captions']} captions, of which {told['rescued']} were rescued and "
+        f"{told['replaced']} replaced by a better one; {cost}"
+    ]

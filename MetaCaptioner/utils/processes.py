@@ -1,0 +1,32 @@
+"""What a process asks of the kernel about its parent and its children."""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def kill_when_parent_ends(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent dies, however that happens.
+
+    `parent` is the parent's process id, from who knows it; without, a parent that is process 1 counts as dead already,
+    which is wrong for the first process of a container.
+
+    Source: prctl(2), PR_SET_PDEATHSIG. Linux only; elsewhere nothing is done.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() == 1 if parent is None else os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies, so that it can be waited for.
+
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER. Linux only; elsewhere nothing is done.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)

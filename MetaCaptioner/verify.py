@@ -1,0 +1,116 @@
+"""Prove that every sample of a plan has exactly one record.
+
+    python dataprocess/verify.py --plan data/split_plan.jsonl --data-folder Output/Caption
+
+Exit status 0 if complete, 1 if not. Error records count as records (that is what they are for); --fail-on-errors
+makes them count as missing, but for those of rows without media, of which nothing can be made. --scores asks for one
+score of every caption as well. Records that were not all made with the same model and prompts, or are of other media
+than their rows name now, are a mixture: not complete, unless that was wanted (--keep). --check-media N looks at N
+records drawn by chance: whether the file that the annotation row names is still the one that the caption was made from.
+--mend first leaves one record of each sample, one that is ok before one that failed, then that of its rank, then the
+first, and moves the others, and lines that are no records, to `mended.jsonl` in the folder.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.monitor.mending import describe, mend, ranks_by_captions, ranks_by_plan
+from MetaCaptioner.monitor.verification import (
+    ELSEWHERE,
+    EXAMPLES,
+    FAILED,
+    MENDED,
+    MIXTURES,
+    MOVED,
+    NOT_COMPARED,
+    OTHER_PLAN,
+    UNUSABLE,
+    Findings,
+    MediaCanary,
+    check_records,
+    check_scores,
+)
+from MetaCaptioner.planning.expected import expected_rows
+from MetaCaptioner.planning.folder_plan import told_of_another
+from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlaps
+from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
+from MetaCaptioner.records.captions import resample_folders
+from MetaCaptioner.records.reader import result_files
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.locks import add_single_launch_argument
+from MetaCaptioner.utils.safe_open import add_outside_argument
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Prove that every sample of a plan has exactly one record.")
+    parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
+    parser.add_argument("--data-folder", type=Path, required=True, help="folder of route or caption results")
+    parser.add_argument("--scores", action="store_true", help="ask for a score of every caption too")
+    parser.add_argument("--fail-on-errors", action="store_true", help="error records are not enough")
+    parser.add_argument("--keep", action="store_true", help="a mixture is wanted, as of a run with --keep")
+    parser.add_argument("--check-media", type=int, default=0, metavar="N", help="compare N records with their media")
+    parser.add_argument("--seed", type=int, default=0, help="which records --check-media draws")
+    add_outside_argument(parser)
+    parser.add_argument(
+        "--mend", action="store_true", help="first move further records of a sample, and lines that are none, aside"
+    )
+    add_single_launch_argument(parser)
+    options = parser.parse_args(arguments)
+    if options.check_media < 0:
+        raise BadArguments("--check-media must not be negative")
+    if not options.data_folder.is_dir():
+        raise UserError(f"data folder {options.data_folder}: there is no such folder")
+    return options
+
+
+def _mend(options: argparse.Namespace, rows: Sequence[PlanRow]) -> None:
+    """Leave one record of each sample in the result folders that are looked at, and tell what was moved aside."""
+    captions, score = options.data_folder, options.data_folder / "score"
+    say(describe(captions, mend(captions, ranks_by_plan(captions, rows), options.single_launch)))
+    further = [score, *resample_folders(score).values()] if options.scores else []
+    for folder in (folder for folder in further if folder.is_dir()):
+        say(describe(folder, mend(folder, ranks_by_captions(captions), options.single_launch)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Say what was found; status 1 unless complete."""
+    options = _parse(arguments)
+    rows, problems = read_plan(options.plan)
+    if options.mend:
+        _mend(options, rows)
+    findings = Findings()
+    for problem in problems:
+        findings.add("broken plan lines", problem)
+    if told := told_of_another(options.data_folder, options.plan, rows):
+        findings.add(OTHER_PLAN, told)
+    expected = expected_rows(without_overlaps(rows))
+    drawn = (options.check_media, options.seed, options.allow_outside_root)
+    canary = MediaCanary(*drawn) if options.check_media else None
+    media = PlannedMedia(rows, Annotations(), [path for path, _ in result_files(options.data_folder)])
+    for problem in media.unreadable():
+        findings.add(NOT_COMPARED, problem)
+    sound = check_records(options.data_folder, expected, media, findings, canary)
+    if options.scores:
+        check_scores(options.data_folder, findings)
+    if canary is not None:
+        canary.check(rows, findings)
+    total = sum(of.count for of in expected.values())
+    tolerated = {ELSEWHERE, MOVED, UNUSABLE, NOT_COMPARED, OTHER_PLAN}
+    tolerated |= set() if options.fail_on_errors else {FAILED}
+    tolerated |= MIXTURES if options.keep else set()
+    complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)
+    verdict = "complete" if complete else "NOT complete"
+    looked_at = f", the media of {len(canary.lines)} looked at" if canary is not None else ""
+    say(f"{options.data_folder}: {verdict}: {total} samples expected, {sound} ok{looked_at}")
+    for kind, count in findings.counts.items():
+        if count:
+            say(f"  {count:>7}  {kind}: {'; '.join(findings.examples[kind])}{' …' if count > EXAMPLES else ''}")
+    if any(findings.counts[kind] for kind in MENDED):
+        say("--mend moves further records of a sample, and broken lines, aside")
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,1 +1,0 @@
-"""What `export.py` writes: a module for each format, all listed in `formats.py`."""

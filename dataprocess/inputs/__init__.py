@@ -1,1 +1,0 @@
-"""What `build_metafile.py` reads: a module for each kind of input, all listed in `formats.py`."""

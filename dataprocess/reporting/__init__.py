@@ -1,1 +1,0 @@
-"""What `report.py` is made of: results -> summaries and a bounded gallery -> one page."""

@@ -1,0 +1,49 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.utils import parallel as module
+from MetaCaptioner.utils.parallel import side_by_side
+
+
+def work(task: str) -> tuple[str, int]:
+    if task == "wrong":
+        raise ValueError(task)
+    if task == "die":
+        os._exit(9)
+    return task.upper(), os.getpid()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / name for name in ("small", "large", "none")]
+    paths[0].write_bytes(b"x")
+    paths[1].write_bytes(b"x" * 1000)
+    return paths
+
+
+@pytest.mark.parametrize("from_bytes", [10**9, 0])
+def test_results_come_in_the_order_of_the_tasks(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, from_bytes: int
+) -> None:
+    monkeypatch.setattr(module, "_FROM_BYTES", from_bytes)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    found = list(side_by_side(work, ["a", "b", "c"], files))
+    assert [text for text, _ in found] == ["A", "B", "C"]
+    assert (os.getpid() in {process for _, process in found}) == (from_bytes > 0)
+
+
+def test_no_tasks_are_no_results() -> None:
+    assert list(side_by_side(work, [], [])) == []
+
+
+@pytest.mark.parametrize(("task", "error"), [("wrong", ValueError), ("die", UserError)])
+def test_what_goes_wrong_in_a_helper_is_raised(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, task: str, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(module, "_FROM_BYTES", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    with pytest.raises(error, match="wrong" if task == "wrong" else "a helper process was killed"):
+        list(side_by_side(work, ["a", task, "c"], files))
