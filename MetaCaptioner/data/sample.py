@@ -123,52 +123,66 @@ def sample_from_row(
     allow_outside_root: bool = False,
 ) -> Sample:
     """Make the `Sample` of one parsed row; whatever is wrong with the row ends up in `problem`."""
-    kind = BAD_ROW
     try:
-        if not isinstance(row, dict):
-            raise ValueError(_no_object(row))
-        if not names_media(row):
-            kind = NO_MEDIA
-            raise ValueError(without_media(row))
-        parsed = AnnotationRow.model_validate(row)
-        task_source: TaskSource = "row" if parsed.task is not None else "metafile"
+        parsed = _checked(row)
         wanted = task if parsed.task is None else parsed.task
         domain = None if wanted.strip().casefold() in ROUTED_TASKS else find_domain(wanted, domains).name
-    except ValidationError as error:
-        problem = first_problem(error)
-    except ValueError as error:
-        problem = str(error)
-    else:
-        outside = None if allow_outside_root else name_outside(root, parsed.media_name, parsed.tar)
+    except (_BadRowError, ValueError) as error:
+        named = row if isinstance(row, dict) else {}
         return Sample(
             data_name=data_name,
             index=index,
             root=root,
-            media_name=parsed.media_name,
-            modality=parsed.modality,
-            task=domain,
-            task_source=task_source if domain else "router",
-            row_id=parsed.id,
-            width=parsed.width,
-            height=parsed.height,
-            tar=parsed.tar,
-            problem=None
-            if outside is None
-            else f"row {index}: {outside:.200} leads out of the root {root}; {WHAT_TO_DO}",
-            problem_kind=BAD_ROW if outside is None else MEDIA_OUTSIDE_ROOT,
-            allow_outside_root=allow_outside_root,
+            media_name=_name_of_bad(named),
+            modality=modality,
+            row_id=sound_id(named.get("id")),
+            problem=f"row {index}: {error}",
+            problem_kind=error.kind if isinstance(error, _BadRowError) else BAD_ROW,
         )
-    named = row if isinstance(row, dict) else {}
+    task_source: TaskSource = "row" if parsed.task is not None else "metafile"
+    outside = None if allow_outside_root else name_outside(root, parsed.media_name, parsed.tar)
     return Sample(
         data_name=data_name,
         index=index,
         root=root,
-        media_name=_name_of_bad(named),
-        modality=modality,
-        row_id=sound_id(named.get("id")),
-        problem=f"row {index}: {problem}",
-        problem_kind=kind,
+        media_name=parsed.media_name,
+        modality=parsed.modality,
+        task=domain,
+        task_source=task_source if domain else "router",
+        row_id=parsed.id,
+        width=parsed.width,
+        height=parsed.height,
+        tar=parsed.tar,
+        problem=None if outside is None else f"row {index}: {outside:.200} leads out of the root {root}; {WHAT_TO_DO}",
+        problem_kind=BAD_ROW if outside is None else MEDIA_OUTSIDE_ROOT,
+        allow_outside_root=allow_outside_root,
     )
+
+
+class _BadRowError(Exception):
+    """What is wrong with a row, with the kind of the record that it ends in."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def _checked(row: object) -> AnnotationRow:
+    """The row, if it is one that names a medium.
+
+    Raises:
+        _BadRowError: it is not.
+    """
+    if not isinstance(row, dict):
+        raise _BadRowError(BAD_ROW, _no_object(row))
+    try:
+        if not names_media(row):
+            raise _BadRowError(NO_MEDIA, without_media(row))
+        return AnnotationRow.model_validate(row)
+    except ValidationError as error:
+        raise _BadRowError(BAD_ROW, first_problem(error)) from error
+    except ValueError as error:
+        raise _BadRowError(BAD_ROW, str(error)) from error
 
 
 def _name_of_bad(row: Mapping[str, object]) -> str:
