@@ -205,8 +205,8 @@ def commands(data: Data) -> dict[str, list[str | Path]]:
     }
 
 
-def measure(command: Sequence[str | Path]) -> Measured:
-    """Run a tool and look at it and all it starts, fifty times a second.
+def measure(name: str, command: Sequence[str | Path]) -> Measured:
+    """Run a tool and look at it and all it starts, fifty times a second; say what it took.
 
     Memory is what is resident, shared libraries included; no tool maps files, so none of it is the page cache.
 
@@ -228,7 +228,9 @@ def measure(command: Sequence[str | Path]) -> Measured:
     said = process.stdout.read() if process.stdout else b""
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, process.args, said)
-    return Measured(seconds, usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss * 1024))
+    measured = Measured(seconds, usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss * 1024))
+    say(f"{name}: {seconds:.1f} s, processors {measured.processor_seconds:.1f} s, {measured.peak / _MIB:.0f} MiB")
+    return measured
 
 
 def _resident_bytes(process_id: int) -> int:
@@ -249,7 +251,7 @@ def _measure_all(commands: Mapping[str, Sequence[str | Path]], at_once: bool) ->
     measured: dict[str, Measured] = {}
     for group in names:
         with ThreadPoolExecutor(len(group)) as threads:
-            measured |= zip(group, threads.map(measure, [commands[name] for name in group]), strict=True)
+            measured |= zip(group, threads.map(measure, group, [commands[name] for name in group]), strict=True)
     return {name: measured[name] for name in commands}
 
 
@@ -264,7 +266,6 @@ def measure_tools(work: Path, sizes: Sequence[int], at_once: bool) -> list[str]:
         say(f"{records:,} records of {size / records:.0f} bytes, made in {time.perf_counter() - begin:.0f} s")
         for name, last in _measure_all(commands(data), at_once).items():
             measured.setdefault(name, []).append(last)
-            say(f"{name}: {last.seconds:.1f} s, processors {last.processor_seconds:.1f} s, {last.peak / _MIB:.0f} MiB")
         shutil.rmtree(data.folder)
     return [
         "| tool | " + " | ".join(f"{records:,} records" for records in sizes) + " | time | memory |",

@@ -318,7 +318,7 @@ def test_wrong_folders_and_values_are_told_in_one_line(tmp_path: Path, write_lin
 
 
 def test_the_vendored_library_is_what_its_readme_says() -> None:
-    vendor = ROOT / "dataprocess" / "reporting" / "vendor"
+    vendor = ROOT / "MetaCaptioner" / "report" / "vendor"
     rows = re.findall(
         r"^\| `([^`]+)` \|.* `([0-9a-f]{64})` \|$", (vendor / "README.md").read_text(), flags=re.MULTILINE
     )
