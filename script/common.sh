@@ -43,43 +43,12 @@ run_stage() {
   launched=$("$PYTHON" -m MetaCaptioner.runtime.rank) || exit
   read -r launcher ranks <<<"$launched"
   if [ "$launcher" = slurm ] && [ "$ranks" = 1 ]; then launcher=alone NNODES=1; fi
-  if [ "$launcher" != alone ] || { [ "$NPROC" = 1 ] && [ "$NNODES" = 1 ]; }; then
-    exec "$PYTHON" -m MetaCaptioner.launch.supervisor "$@"
-  fi
-  run_torchrun "$@"
-}
-
-# torchrun ends all ranks when one fails, so their supervisors always end well and leave the ranks' statuses in a
-# folder. The worst becomes ours: 1 or 2 before 3 before 0; a supervisor that left none has died. Signals go to the
-# supervisors, which hand them on; torchrun itself would give the ranks no more than 30 s.
-run_torchrun() {
-  local launcher=(--nproc-per-node "$NPROC" --nnodes "$NNODES") statuses worst=0 stopped=no status left cores
-  if [ "$NNODES" = 1 ]; then
-    launcher+=(--standalone)
-  else
+  [ "$launcher" = alone ] || exec "$PYTHON" -m MetaCaptioner.launch.supervisor "$@"
+  if [ "$NNODES" -gt 1 ]; then
     whole NODE_RANK 0
     [ "$NODE_RANK" -lt "$NNODES" ] || refuse "NODE_RANK=$NODE_RANK: the nodes are numbered from 0 to $((NNODES - 1))"
-    launcher+=(--node-rank "$NODE_RANK"
-      --master-addr "${MASTER_ADDR:?MASTER_ADDR: the name of node 0}" --master-port "${MASTER_PORT:-29500}")
+  else
+    NODE_RANK=0
   fi
-  statuses=$(mktemp -d)
-  cores=$(nproc)
-  trap 'stopped=yes; cat "$statuses"/pid* 2>/dev/null | xargs -r kill -TERM 2>/dev/null || true' TERM INT USR1
-  OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > NPROC ? cores / NPROC : 1))} \
-    setsid "$PYTHON" -m torch.distributed.run "${launcher[@]}" -m MetaCaptioner.launch.supervisor \
-    --status-folder "$statuses" "$@" &
-  local torchrun=$!
-  while kill -0 "$torchrun" 2>/dev/null; do
-    wait "$torchrun" || true
-    # A signal that came before the supervisors were there has reached nobody but us.
-    if [ $stopped = yes ] && [ -z "$(ls "$statuses")" ]; then kill -TERM "$torchrun" 2>/dev/null || true; fi
-  done
-  trap - TERM INT USR1
-  left=("$statuses"/rank*) # each a file with its status; in a job array they are not numbered from 0
-  for ((number = 0; number < NPROC; number++)); do
-    status=$(cat "${left[number]:-}" 2>/dev/null) || status=$([ $stopped = yes ] && echo 3 || echo 1)
-    case $worst,$status in *,0 | 1,*) ;; *,1 | 0,* | 3,*) worst=$status ;; esac
-  done
-  rm -rf "$statuses"
-  return "$worst"
+  exec "$PYTHON" -m MetaCaptioner.launch.local --ranks "$NPROC" --nodes "$NNODES" --node "$NODE_RANK" "$@"
 }

@@ -1,13 +1,10 @@
 """The small process that stands before a rank: it keeps a worker going, whatever becomes of one.
 
-    python -m MetaCaptioner.launch.supervisor [--status-folder FOLDER] MODULE FLAGS...
+    python -m MetaCaptioner.launch.supervisor MODULE FLAGS...
 
 The worker is MODULE with its engine. If it dies (killed, out of memory, its engine dead) or hangs (requests wait and no
 token comes), another one is started, which goes on from the result files. Stop signals are handed on. What the worker
 exits with in good order is the rank's exit status.
-
-torchrun ends all ranks as soon as one of its processes fails. With --status-folder this process therefore always ends
-well, and leaves its process id in `pid<rank>` and the exit status in `rank<rank>`; `script/common.sh` reads them.
 """
 
 import argparse
@@ -220,23 +217,15 @@ def _times(count: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Supervise one rank; the exit status is the rank's, or 0 where it goes to a folder."""
+    """Supervise one rank; the exit status is the rank's."""
     parser = argparse.ArgumentParser(
         prog="python -m MetaCaptioner.launch.supervisor", description="Keep a rank's worker going."
     )
-    parser.add_argument("--status-folder", type=Path, help="where to leave process id and exit status; ends with 0")
     parser.add_argument("module", help="the stage, such as MetaCaptioner.captionpipeline")
     parser.add_argument("flags", nargs=argparse.REMAINDER, help="its flags")
     options = parser.parse_args(arguments)
     number = rank_variables.who_am_i(dict(os.environ)).rank
-    supervisor = Supervisor([sys.executable, "-m", options.module, *options.flags], number)
-    if options.status_folder is not None:
-        (options.status_folder / f"pid{number}").write_text(f"{os.getpid()}\n")
-    status = supervisor.run()
-    if options.status_folder is None:
-        return status
-    (options.status_folder / f"rank{number}").write_text(f"{status}\n")
-    return 0
+    return Supervisor([sys.executable, "-m", options.module, *options.flags], number).run()
 
 
 def _as_worker(main: Callable[[], int]) -> int:

@@ -199,6 +199,18 @@ def _in_array(rank: Rank, environment: MutableMapping[str, str]) -> Rank:
     )
 
 
+def launch_variables(local_rank: int, ranks_on_node: int, node: int, nodes: int) -> dict[str, str]:
+    """What tells a process which rank it is, in the words of torchrun, where all nodes have as many ranks."""
+    return {
+        "RANK": str(node * ranks_on_node + local_rank),
+        "WORLD_SIZE": str(nodes * ranks_on_node),
+        "LOCAL_RANK": str(local_rank),
+        "LOCAL_WORLD_SIZE": str(ranks_on_node),
+        "GROUP_RANK": str(node),
+        "GROUP_WORLD_SIZE": str(nodes),
+    }
+
+
 def assigned_ranks(rank: Rank, plan_ranks: Sequence[int]) -> list[int]:
     """The ranks of the plan that this process works on, one after another.
 

@@ -17,8 +17,13 @@ def kill_when_parent_ends(parent: int | None = None) -> None:
 
     Source: prctl(2), PR_SET_PDEATHSIG. Linux only; elsewhere nothing is done.
     """
+    signal_when_parent_ends(signal.SIGKILL, parent)
+
+
+def signal_when_parent_ends(number: signal.Signals, parent: int | None = None) -> None:
+    """The same by another signal, on which this process may tidy up; if the parent is gone already, it just ends."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
         if os.getppid() == 1 if parent is None else os.getppid() != parent:  # it died before we asked
             os._exit(1)
 

@@ -83,16 +83,6 @@ def test_a_worker_that_ends_in_good_order_is_not_started_again(tmp_path: Path, p
     assert len(lives(tmp_path)) == 1
 
 
-@pytest.mark.parametrize(("program", "status"), IN_GOOD_ORDER)
-def test_under_torchrun_the_supervisor_ends_well_and_leaves_the_status(
-    tmp_path: Path, program: str, status: int
-) -> None:
-    process = start(tmp_path, program, "--status-folder", str(tmp_path), rank=3)
-    assert process.wait(timeout=30) == 0
-    assert (tmp_path / "pid3").read_text() == f"{process.pid}\n"
-    assert (tmp_path / "rank3").read_text() == f"{status}\n"
-
-
 @pytest.mark.parametrize(
     ("death", "told"),
     [

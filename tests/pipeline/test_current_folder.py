@@ -99,7 +99,7 @@ def open_to_it(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_scripts(tmp_path: Path, data: Path, processes: str) -> None:
-    """From plan to report, by torchrun as well."""
+    """From plan to report, on several ranks as well."""
     here = hostile(tmp_path / "-here now")
     plan, out, domain = (data.parent / f"{name}{processes}" for name in ("plan", "out", "domain"))
     variables = open_to_it(here) | {"METAFILE": str(data), "PLAN": str(plan), "NPROC": processes, "OUTPUT": str(out)}

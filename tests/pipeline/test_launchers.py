@@ -1,9 +1,10 @@
-"""The same plan, started by torchrun, srun or alone, yields the same samples."""
+"""The same plan, started by the scripts, torchrun, srun or alone, yields the same samples."""
 
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -40,17 +41,23 @@ def srun_variables(rank: int, tasks: int, node: int) -> dict[str, str]:
     }
 
 
-def test_torchrun_on_two_ranks_and_srun_on_one_yield_the_same_samples(tmp_path: Path, plan: Path) -> None:
-    torchrun, srun, alone = tmp_path / "torchrun", tmp_path / "srun", tmp_path / "alone"
-    variables = {"PLAN": str(plan), "OUTPUT": str(torchrun), "MODEL": "none", "NPROC": "2", "CUDA_VISIBLE_DEVICES": ""}
+def test_the_script_on_two_ranks_torchrun_on_two_and_srun_on_one_yield_the_same_samples(
+    tmp_path: Path, plan: Path
+) -> None:
+    local, torchrun, srun, alone = (tmp_path / name for name in ("local", "torchrun", "srun", "alone"))
+    variables = {"PLAN": str(plan), "OUTPUT": str(local), "MODEL": "none", "NPROC": "2", "CUDA_VISIBLE_DEVICES": ""}
     # Each keeps to the plan: else the first to be ready may do it all.
     succeed(["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED, "--takeover-chunk", "0"], variables)
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    _, *stage = caption(plan, torchrun, "--takeover-chunk", "0")
+    succeed([*program, *stage], {"CUDA_VISIBLE_DEVICES": ""})
     succeed(caption(plan, srun), srun_variables(0, 1, 0))
     succeed(caption(plan, alone))
-    assert len(sample_ids(torchrun)) == 36
-    assert sample_ids(torchrun) == sample_ids(srun) == sample_ids(alone)
-    assert {path.name[:5] for path in torchrun.glob("Rank*")} == {"Rank0", "Rank1"}
-    for folder in (torchrun, srun, alone):
+    assert len(sample_ids(local)) == 36
+    assert sample_ids(local) == sample_ids(torchrun) == sample_ids(srun) == sample_ids(alone)
+    for folder in (local, torchrun):
+        assert {path.name[:5] for path in folder.glob("Rank*")} == {"Rank0", "Rank1"}
+    for folder in (local, torchrun, srun, alone):
         assert "complete" in succeed(script("verify", "--plan", plan, "--data-folder", folder))
 
 
@@ -76,7 +83,7 @@ def test_each_process_of_mpirun_is_one_rank_and_makes_no_others(tmp_path: Path, 
     assert len(sample_ids(tmp_path / "out")) == 36
 
 
-def test_torchruns_in_the_jobs_of_an_array_share_the_plan(tmp_path: Path, plan: Path) -> None:
+def test_the_ranks_of_the_jobs_of_an_array_share_the_plan(tmp_path: Path, plan: Path) -> None:
     array = {f"SLURM_ARRAY_TASK_{name}": value for name, value in {"COUNT": "2", "MIN": "0", "MAX": "1"}.items()}
     four = tmp_path / "four.jsonl"
     metafile = ROOT / "data" / "demo" / "Metafile.json"
@@ -139,8 +146,8 @@ def test_the_node_is_in_the_file_name_and_another_node_goes_on_where_one_stopped
     assert len(sample_ids(output)) == len(set(sample_ids(output))) == 36
 
 
-def test_a_rank_that_fails_under_torchrun_leaves_the_other_working(tmp_path: Path, plan: Path) -> None:
-    """Rank 0's shards are for a missing file; torchrun would end rank 1 if rank 0 exited with 1."""
+def test_a_rank_that_fails_leaves_the_other_working(tmp_path: Path, plan: Path) -> None:
+    """Rank 0's shards are for a missing file."""
     lines = plan.read_text().splitlines()
     broken = [line.replace("/data/demo/", "/data/nowhere/") if '"assign_rank": 0' in line else line for line in lines]
     plan.write_text("\n".join(broken) + "\n")
@@ -164,7 +171,7 @@ def two_ranks(plan: Path, output: Path) -> dict[str, str]:
 
 
 def slow_run(plan: Path, output: Path) -> "subprocess.Popen[str]":
-    """Two scripted ranks under torchrun that take some ten seconds."""
+    """Two scripted ranks that take some ten seconds."""
     command = [
         "bash",
         str(ROOT / "script" / "run_caption.sh"),
@@ -232,7 +239,7 @@ def test_a_signal_before_the_ranks_are_up_is_not_lost(tmp_path: Path, plan: Path
     assert process.returncode == 3, log
 
 
-def test_bad_arguments_end_with_status_2_under_torchrun_too(tmp_path: Path, plan: Path) -> None:
+def test_bad_arguments_end_with_status_2_on_several_ranks_too(tmp_path: Path, plan: Path) -> None:
     done = run(["bash", ROOT / "script" / "run_caption.sh", "--video-frames", "1"], two_ranks(plan, tmp_path))
     assert done.returncode == 2
     assert "--video-frames must be at least 2" in done.stdout
