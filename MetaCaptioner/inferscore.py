@@ -14,7 +14,7 @@ from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.thresholds import add_threshold_arguments
 from MetaCaptioner.agents.workflow import Generate, base_texts
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
@@ -32,9 +32,6 @@ from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.candidates import read_first
 from MetaCaptioner.worklist.captions import Earlier, check_are_captions
 
-MEDIA_CHANGED = "media_changed"
-"""The kind of error of a caption whose picture or clip is another by now: marks of that would tell nothing of it."""
-
 
 def run_sample(prompts: Prompts) -> RunSample:
     """The score stage: one agent that is given the caption."""
@@ -42,7 +39,7 @@ def run_sample(prompts: Prompts) -> RunSample:
 
     async def run(sample: Sample, media: Media, generate: Generate) -> Record:
         if sample.carried.get("media_hash") not in (None, media.content_hash):
-            raise SampleError(MEDIA_CHANGED, f"{sample.source}: is another than the caption was made from")
+            raise SampleError(ErrorKind.MEDIA_CHANGED, f"{sample.source}: is another than the caption was made from")
         return await judge.mark(base_texts(sample, media, None), generate)
 
     return run

@@ -20,7 +20,7 @@ from MetaCaptioner.agents.thresholds import Thresholds, thresholds_from, why_unm
 from MetaCaptioner.agents.workflow import Agent, Generate, base_texts
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Completion
-from MetaCaptioner.errors import BadArguments, SampleError, UserError
+from MetaCaptioner.errors import BadArguments, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.captions import is_caption, resample_folder, resample_folders, sample_from_record
@@ -65,7 +65,7 @@ def run_sample(rounds: int, thresholds: Thresholds) -> Callable[[Prompts], RunSa
             texts = base_texts(sample, media, None)
             made: list[Candidate] = []
             told: list[Record] = []
-            failure = SampleError("unexpected", "there is no round left")
+            failure = SampleError(ErrorKind.UNEXPECTED, "there is no round left")
             for number in range(int(texts[_ROUND]), rounds + 1):
                 again = of_round(generate, number)
                 try:
@@ -73,7 +73,7 @@ def run_sample(rounds: int, thresholds: Thresholds) -> Callable[[Prompts], RunSa
                     marks = await judge.mark({**texts, "caption": record["caption"]}, again)
                 except SampleError as error:
                     failure = error
-                    told.append({"round": number, "error": {"kind": error.kind, "message": error.message}})
+                    told.append({"round": number, "error": {"kind": error.kind.value, "message": error.message}})
                     continue
                 made.append(Candidate({**record, **marks, "status": "ok"}, {**marks, "status": "ok"}, number))
                 tried = {"caption": record["caption"], "reason": marks["reason"]}

@@ -14,7 +14,7 @@ from pathlib import Path
 from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Workflow, earlier_texts, is_earlier_text
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.errors import NO_MEDIA, UserError
+from MetaCaptioner.errors import ErrorKind, UserError
 from MetaCaptioner.planning.leases import show_those_of
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.captions import is_caption, sample_from_record
@@ -25,7 +25,7 @@ from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.candidates import read_best
-from MetaCaptioner.worklist.captions import BAD_SOURCE, Earlier, SampleOf, lineage, some_records, with_source
+from MetaCaptioner.worklist.captions import Earlier, SampleOf, lineage, some_records, with_source
 
 
 def open_second_pass(
@@ -99,10 +99,11 @@ def to_caption(prompts: Prompts) -> SampleOf:
     def sample_of(rank: int, record: Record) -> Sample:
         sample = with_source(sample_from_record(record), lineage(record), **_texts(record))
         if is_without_media(record):
-            return replace(sample, problem=str(told_error(record).get("message") or NO_MEDIA), problem_kind=NO_MEDIA)
+            kind = ErrorKind.NO_MEDIA
+            return replace(sample, problem=str(told_error(record).get("message") or kind), problem_kind=kind)
         problem = _problem(record, prompts)
         if problem is not None:
-            return replace(sample, problem=problem, problem_kind=BAD_SOURCE)
+            return replace(sample, problem=problem, problem_kind=ErrorKind.BAD_SOURCE)
         if prompts.workflows[str(sample.task)].looks():
             return sample
         return replace(sample, unseen=record.get("media_hash"))
