@@ -3,15 +3,12 @@
 python -m MetaCaptioner.inferscore --data-folder Output/Caption --model M [--resample N]
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from MetaCaptioner.agents.judge import Judge
 from MetaCaptioner.agents.prompts import Prompts
-from MetaCaptioner.agents.thresholds import add_threshold_arguments
 from MetaCaptioner.agents.workflow import Generate, base_texts
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.errors import ErrorKind, SampleError
@@ -45,15 +42,6 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
-def add_work_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is scored, and whether what is rejected is made again."""
-    parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
-    parser.add_argument("--output-dir", type=Path, help="where the scores go (default: DATA_FOLDER/score)")
-    again = "then caption what the thresholds reject again, with the judge's reason, in up to N rounds"
-    parser.add_argument("--resample", type=int, default=0, metavar="N", help=again)
-    add_threshold_arguments(parser)
-
-
 def to_score(rank: int, record: Record) -> Sample | None:
     """The sample of a caption; there is nothing to score where that failed."""
     if not is_caption(record):
@@ -64,26 +52,26 @@ def to_score(rank: int, record: Record) -> Sample | None:
 
 def open_work(
     expected: Expected,
-    arguments: argparse.Namespace,
+    given: resample.ScoreOptions,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
     stack: ExitStack,
 ) -> Work:
     """The captions that fall to this process."""
-    resample.check(arguments, prompts)
-    captions = arguments.data_folder
+    resample.check(given, prompts)
+    captions = given.captions
     read = read_first(captions)
     check_are_captions(captions, read)
 
     def to_do(number: int) -> Iterator[tuple[str, Rows]]:
         return recorded_rows(captions, number, only_ok=True)
 
-    work = Earlier(captions, read, expected, resample.score_folder(arguments), options.allow_outside_root, to_do)
+    work = Earlier(captions, read, expected, given.scores, options.allow_outside_root, to_do)
     return work.open(rank, options.retry_errors, stack, to_score)
 
 
-STAGE = Stage("inferscore", ("judge",), run_sample, add_work_arguments, open_work, then=resample.stages)
+STAGE = Stage("inferscore", ("judge",), run_sample, resample.ScoreOptions, open_work, then=resample.stages)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,11 +4,10 @@ A sample whose earlier record is of no use, since that failed or lacks a text th
 the kind `bad_source`. It is done again once the earlier caption has been made, or made anew.
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MetaCaptioner.agents.prompts import Prompts
@@ -28,9 +27,17 @@ from MetaCaptioner.worklist.candidates import read_best
 from MetaCaptioner.worklist.captions import Earlier, SampleOf, lineage, some_records, with_source
 
 
+@dataclass(frozen=True)
+class SecondPassOptions:
+    """The folder of the earlier captions, and where the new ones go."""
+
+    input: Path
+    output_dir: Path
+
+
 def open_second_pass(
     expected: Expected,
-    arguments: argparse.Namespace,
+    given: SecondPassOptions,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
@@ -41,7 +48,7 @@ def open_second_pass(
     Raises:
         UserError: there are none, or they have not what the prompts use.
     """
-    folder = arguments.input
+    folder = given.input
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
     check_uses_earlier(prompts, options.prompts_dir)
@@ -49,9 +56,9 @@ def open_second_pass(
     def to_do(number: int) -> Iterator[tuple[str, Rows]]:
         return recorded_rows(folder, number, only_ok=False)
 
-    earlier = Earlier(folder, read, expected, arguments.output_dir, options.allow_outside_root, to_do)
+    earlier = Earlier(folder, read, expected, given.output_dir, options.allow_outside_root, to_do)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
-    show_those_of(folder, arguments.output_dir)
+    show_those_of(folder, given.output_dir)
     return work
 
 
