@@ -9,7 +9,9 @@ The second form is a second pass: over the captions of earlier results, whose te
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
 from MetaCaptioner.agents.prompts import Prompts
@@ -22,9 +24,9 @@ from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
-from MetaCaptioner.runner.stage import Stage, add_output_argument, open_plan_work, run_stage
+from MetaCaptioner.runner.stage import PlanOptions, Stage, add_output_argument, open_plan_work, run_stage
 from MetaCaptioner.runtime.rank import Rank
-from MetaCaptioner.stages.second_pass import open_second_pass
+from MetaCaptioner.stages.second_pass import SecondPassOptions, open_second_pass
 from MetaCaptioner.worklist.base import Work
 
 
@@ -43,30 +45,44 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
-def add_work_arguments(parser: argparse.ArgumentParser) -> None:
+@dataclass(frozen=True)
+class CaptionOptions:
     """What is captioned: a plan, or the captions of earlier results."""
-    work = parser.add_mutually_exclusive_group(required=True)
-    work.add_argument("--plan", type=Path, help="split_plan.jsonl")
-    work.add_argument("--input", type=Path, metavar="FOLDER", help="earlier captions, for a second pass over them")
-    add_output_argument(parser)
+
+    work: PlanOptions | SecondPassOptions
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """One of the two, and where results go."""
+        work = parser.add_mutually_exclusive_group(required=True)
+        work.add_argument("--plan", type=Path, help="split_plan.jsonl")
+        work.add_argument("--input", type=Path, metavar="FOLDER", help="earlier captions, for a second pass over them")
+        add_output_argument(parser)
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
+        """What the flags say."""
+        if arguments.input is not None:
+            return cls(SecondPassOptions(arguments.input, arguments.output_dir))
+        return cls(PlanOptions(arguments.plan, arguments.output_dir))
 
 
 def open_work(
     expected: Expected,
-    arguments: argparse.Namespace,
+    given: CaptionOptions,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
     stack: ExitStack,
 ) -> Work:
     """What of the plan, or of the earlier captions, falls to this process."""
-    if arguments.input is not None:
-        return open_second_pass(expected, arguments, options, rank, prompts, stack)
+    if isinstance(given.work, SecondPassOptions):
+        return open_second_pass(expected, given.work, options, rank, prompts, stack)
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it (--input)")
-    return open_plan_work(expected, arguments, options, rank, prompts, stack)
+    return open_plan_work(expected, given.work, options, rank, prompts, stack)
 
 
-STAGE = Stage("captionpipeline", ("router", "agents"), run_sample, add_work_arguments, open_work)
+STAGE = Stage("captionpipeline", ("router", "agents"), run_sample, CaptionOptions, open_work)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,17 +1,8 @@
 """The errors that are meant for the user, each with the exit status or the record that it ends in."""
 
 import errno
+from enum import StrEnum
 
-BAD_ROW = "bad_row"
-"""The kind of error of a row that is wrong."""
-NO_MEDIA = "no_media"
-"""The kind of error of a row with neither picture nor clip, such as one of text alone: there is nothing to be done."""
-MEDIA_OUTSIDE_ROOT = "media_outside_root"
-"""The kind of error of media that a name, or a link, finds outside the dataset's root: nothing of them is read."""
-MEDIA_MISSING = "media_missing"
-"""The kind of error of media that are not there."""
-MEDIA_UNREADABLE = "media_unreadable"
-"""The kind of error of media that are there, as far as is known, and cannot be read: the disk, server or rights."""
 _THERE_IS_NONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR})
 _NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _PASSING = frozenset(
@@ -23,10 +14,126 @@ _PASSING = frozenset(
     )
 )
 """As file systems on networks, and failing disks, answer for a while. Source: errno(3), nfs(5)."""
-ENGINE_CRASH = "engine_crash"
-"""The kind of error of a sample that was in flight at several deaths of a worker, at the last one alone."""
-KNOWN_BEFOREHAND = frozenset({BAD_ROW, NO_MEDIA})
-"""What is known of a row before any of its media are opened; it says nothing of how a run goes."""
+
+
+class ErrorKind(StrEnum):
+    """Every way in which a sample can fail: the `kind` of an error record, with what it means and what to do about it.
+
+    README's table of them is made from this by `python -m script.error_table`. Records of other versions may have kinds
+    that are none of these; those are counted and shown as they are.
+    """
+
+    _value_: str
+    meaning: str
+    advice: str
+
+    def __new__(cls, kind: str, meaning: str, advice: str) -> "ErrorKind":
+        """A text to all that reads or writes it."""
+        member = str.__new__(cls, kind)
+        member._value_, member.meaning, member.advice = kind, meaning, advice
+        return member
+
+    MEDIA_MISSING = "media_missing", "no such file", "check `root` and the row"
+    MEDIA_UNREADABLE = (
+        "media_unreadable",
+        "it cannot be read: the disk or file server fails (tried again for some seconds), or rights are missing",
+        "mend that, then `--retry-errors`",
+    )
+    MEDIA_CORRUPT = (
+        "media_corrupt",
+        "empty, cut off, damaged, not what its name says (a web page saved as .jpg, a video without frames, one that "
+        "ends clearly before its header says), or with nothing to see (all values missing, every pixel transparent)",
+        "fetch it again; a format that is not read is named: write it as PNG",
+    )
+    MEDIA_OUTSIDE_ROOT = (
+        "media_outside_root",
+        "the row's name, or a link, leads out of `root`, so nothing was read",
+        "name a root that it is below, or say `--allow-outside-root` (with `--retry-errors` for what has failed)",
+    )
+    MEDIA_TOO_LARGE = (
+        "media_too_large",
+        "over `--max-source-pixels`, or it would take more memory to decode than `--decode-memory`, or took more than "
+        "its header promises: it may be a decompression bomb",
+        "shrink it, or raise the limit that the message names",
+    )
+    MEDIA_TOO_SLOW = (
+        "media_too_slow",
+        "took over `--decode-seconds`, or far more processor time than a file of its size should",
+        "look at the file; if it is sound, write it anew",
+    )
+    MEDIA_BAD_SHAPE = "media_bad_shape", "one side is over 200 times the other", "crop it"
+    BAD_ROW = (
+        "bad_row",
+        "the row names several media, both kinds, or what is no file name (such as base64 text), or its `task` is no "
+        "domain",
+        "mend the field that the message names",
+    )
+    NO_MEDIA = (
+        "no_media",
+        "the row names neither image nor video, such as one of text alone: no fault",
+        "nothing",
+    )
+    PROMPT_TOO_LONG = (
+        "prompt_too_long",
+        "prompt and media are more than the model may be given",
+        "raise `--max-model-len`, or lower `--max-pixels` or `--video-frames`",
+    )
+    EMPTY_OUTPUT = (
+        "empty_output",
+        "an agent answered nothing, twice",
+        "try `--retry-errors`, or another temperature",
+    )
+    DEGENERATE_OUTPUT = (
+        "degenerate_output",
+        "an agent repeated itself (the same words or signs again and again), twice",
+        "try `--retry-errors`, or another temperature",
+    )
+    BAD_ROUTE = (
+        "bad_route",
+        "the router's answer could not be used",
+        "say the row's `task`, or take another model",
+    )
+    BAD_VERDICT = (
+        "bad_verdict",
+        "the judge's answer could not be used",
+        "raise `max_tokens` in `judge.yaml` where it was cut, or take another model",
+    )
+    BAD_SOURCE = (
+        "bad_source",
+        "of a second pass: the earlier caption failed, or lacks a text that the prompts use",
+        "mend the first pass, run again",
+    )
+    MEDIA_CHANGED = (
+        "media_changed",
+        "of a score: the file is another by now than the caption was made from",
+        "put it back, or caption it under another name",
+    )
+    UNSUPPORTED_MEDIA = (
+        "unsupported_media",
+        "the model takes no videos (or no images)",
+        "take one that does",
+    )
+    ENGINE_CRASH = (
+        "engine_crash",
+        "the engine or its worker died, or hung, three times with this sample in flight, at last alone",
+        "look at the media",
+    )
+    ENGINE_ERROR = (
+        "engine_error",
+        "the engine refused this one request, or ended it early",
+        "see the message",
+    )
+    UNEXPECTED = "unexpected", "something unforeseen", "see the message"
+
+    @property
+    def is_known_beforehand(self) -> bool:
+        """Whether it is known before any media are opened; it says nothing of how a run goes."""
+        return self in (ErrorKind.BAD_ROW, ErrorKind.NO_MEDIA, ErrorKind.BAD_SOURCE)
+
+    @property
+    def is_worth_another_try(self) -> bool:
+        """Whether the model may do better at once, if it is asked the same again."""
+        return self in (ErrorKind.EMPTY_OUTPUT, ErrorKind.DEGENERATE_OUTPUT)
 
 
 class UserError(Exception):
@@ -76,12 +183,12 @@ class OutOfFiles(UserError):
 class SampleError(Exception):
     """One sample cannot be done. It ends as an error record `{"kind": …, "message": …}`."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: ErrorKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
 
-    def __reduce__(self) -> "tuple[type[SampleError], tuple[str, str]]":
+    def __reduce__(self) -> "tuple[type[SampleError], tuple[ErrorKind, str]]":
         """It must reach the rank from helper processes."""
         return type(self), (self.kind, self.message)
 
@@ -89,7 +196,7 @@ class SampleError(Exception):
 class DecodeError(Exception):
     """There is nothing to see, and why, without the file's name; `kind` is that of the error record."""
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: ErrorKind, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
 
@@ -108,5 +215,5 @@ def cannot_be_read(error: OSError, what: str) -> Exception:
     if error.errno in _NO_MORE_FILES:
         return OutOfFiles(f"{reason}; allow this process more of them (ulimit -n), or give it fewer --decode-threads")
     if error.errno in _THERE_IS_NONE:
-        return SampleError(MEDIA_MISSING, reason)
-    return (PassingError if error.errno in _PASSING else SampleError)(MEDIA_UNREADABLE, reason)
+        return SampleError(ErrorKind.MEDIA_MISSING, reason)
+    return (PassingError if error.errno in _PASSING else SampleError)(ErrorKind.MEDIA_UNREADABLE, reason)

@@ -13,7 +13,7 @@ from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
-from MetaCaptioner.runner.stage import Stage, add_plan_arguments, open_plan_work, run_stage
+from MetaCaptioner.runner.stage import PlanOptions, Stage, open_plan_work, run_stage
 
 
 def run_sample(prompts: Prompts) -> RunSample:
@@ -26,7 +26,7 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
-STAGE = Stage("inferdomain", ("router",), run_sample, add_plan_arguments, open_plan_work)
+STAGE = Stage("inferdomain", ("router",), run_sample, PlanOptions, open_plan_work)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,18 +3,15 @@
 python -m MetaCaptioner.inferscore --data-folder Output/Caption --model M [--resample N]
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from MetaCaptioner.agents.judge import Judge
 from MetaCaptioner.agents.prompts import Prompts
-from MetaCaptioner.agents.thresholds import add_threshold_arguments
 from MetaCaptioner.agents.workflow import Generate, base_texts
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
@@ -32,9 +29,6 @@ from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.candidates import read_first
 from MetaCaptioner.worklist.captions import Earlier, check_are_captions
 
-MEDIA_CHANGED = "media_changed"
-"""The kind of error of a caption whose picture or clip is another by now: marks of that would tell nothing of it."""
-
 
 def run_sample(prompts: Prompts) -> RunSample:
     """The score stage: one agent that is given the caption."""
@@ -42,19 +36,10 @@ def run_sample(prompts: Prompts) -> RunSample:
 
     async def run(sample: Sample, media: Media, generate: Generate) -> Record:
         if sample.carried.get("media_hash") not in (None, media.content_hash):
-            raise SampleError(MEDIA_CHANGED, f"{sample.source}: is another than the caption was made from")
+            raise SampleError(ErrorKind.MEDIA_CHANGED, f"{sample.source}: is another than the caption was made from")
         return await judge.mark(base_texts(sample, media, None), generate)
 
     return run
-
-
-def add_work_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is scored, and whether what is rejected is made again."""
-    parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
-    parser.add_argument("--output-dir", type=Path, help="where the scores go (default: DATA_FOLDER/score)")
-    again = "then caption what the thresholds reject again, with the judge's reason, in up to N rounds"
-    parser.add_argument("--resample", type=int, default=0, metavar="N", help=again)
-    add_threshold_arguments(parser)
 
 
 def to_score(rank: int, record: Record) -> Sample | None:
@@ -67,26 +52,26 @@ def to_score(rank: int, record: Record) -> Sample | None:
 
 def open_work(
     expected: Expected,
-    arguments: argparse.Namespace,
+    given: resample.ScoreOptions,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
     stack: ExitStack,
 ) -> Work:
     """The captions that fall to this process."""
-    resample.check(arguments, prompts)
-    captions = arguments.data_folder
+    resample.check(given, prompts)
+    captions = given.captions
     read = read_first(captions)
     check_are_captions(captions, read)
 
     def to_do(number: int) -> Iterator[tuple[str, Rows]]:
         return recorded_rows(captions, number, only_ok=True)
 
-    work = Earlier(captions, read, expected, resample.score_folder(arguments), options.allow_outside_root, to_do)
+    work = Earlier(captions, read, expected, given.scores, options.allow_outside_root, to_do)
     return work.open(rank, options.retry_errors, stack, to_score)
 
 
-STAGE = Stage("inferscore", ("judge",), run_sample, add_work_arguments, open_work, then=resample.stages)
+STAGE = Stage("inferscore", ("judge",), run_sample, resample.ScoreOptions, open_work, then=resample.stages)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,5 @@
 """The ways of captioning that benchmarks/throughput.py compares, all on one engine and one set of samples."""
 
-import argparse
 import asyncio
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from MetaCaptioner.media.loader import Media, load_media
 from MetaCaptioner.records.record import identity
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop
 from MetaCaptioner.runner.options import StageOptions
-from MetaCaptioner.runner.stage import loop_settings, open_plan_work
+from MetaCaptioner.runner.stage import PlanOptions, loop_settings, open_plan_work
 from MetaCaptioner.runtime.heartbeat import Vitals
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.runtime.signals import StopSignal
@@ -99,9 +98,9 @@ class Bench:
 
     def items(self, stack: ExitStack, column: str, count: int) -> Iterator[Item]:
         """The first `count` samples of the plan, their records going to a folder of the column's own."""
-        arguments = argparse.Namespace(plan=self.plan, output_dir=self.output / column)
+        given = PlanOptions(self.plan, self.output / column)
         expected = captionpipeline.STAGE.expects(self.options, self.prompts)
-        work = open_plan_work(expected, arguments, self.options, Rank(), self.prompts, stack)
+        work = open_plan_work(expected, given, self.options, Rank(), self.prompts, stack)
         return islice(work.items(), count)
 
     def request(self, item: Item, agent: Agent, texts: Mapping[str, str], media: Media, number: int) -> Request:

@@ -29,7 +29,7 @@ from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.planning.plan_file import read_plan
 from MetaCaptioner.runner.options import add_arguments, from_arguments
-from MetaCaptioner.runner.stage import add_plan_arguments, open_plan_work
+from MetaCaptioner.runner.stage import PlanOptions, open_plan_work
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.utils.cli import run_main, say
 
@@ -100,14 +100,13 @@ def start_rank(plan: Path, rank: int, ranks: int, output: Path) -> Start:
 
 def _start_rank(plan: Path, rank: int, ranks: int, output: Path) -> Start:
     parser = argparse.ArgumentParser()
-    add_plan_arguments(parser)
     add_arguments(parser)
-    parsed = parser.parse_args(["--plan", str(plan), "--output-dir", str(output), "--model", "none"])
-    options, prompts = from_arguments(parsed), load_prompts()
+    parsed = parser.parse_args(["--model", "none"])
+    given, options, prompts = PlanOptions(plan, output), from_arguments(parsed), load_prompts()
     begin = time.perf_counter()
     with ExitStack() as stack:
         expected = captionpipeline.STAGE.expects(options, prompts)
-        work = open_plan_work(expected, parsed, options, Rank(rank, ranks), prompts, stack)
+        work = open_plan_work(expected, given, options, Rank(rank, ranks), prompts, stack)
         samples = work.pending()
         next(work.items(), None)
         seconds = time.perf_counter() - begin

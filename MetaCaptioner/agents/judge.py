@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Generate, ask
 from MetaCaptioner.engine.base import Constraint
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.utils.json_text import from_json
@@ -55,9 +55,11 @@ def parse_verdict(text: str) -> Verdict:
     try:
         return Verdict.model_validate(from_json(text, strict=False))
     except ValidationError as error:
-        raise SampleError("bad_verdict", f"the judge's answer cannot be used: {first_problem(error)}") from error
+        raise SampleError(
+            ErrorKind.BAD_VERDICT, f"the judge's answer cannot be used: {first_problem(error)}"
+        ) from error
     except ValueError as error:
-        raise SampleError("bad_verdict", f"the judge's answer is no JSON: {error}") from error
+        raise SampleError(ErrorKind.BAD_VERDICT, f"the judge's answer is no JSON: {error}") from error
 
 
 def overall(scores: dict[str, int]) -> float:
@@ -79,7 +81,7 @@ class Judge:
         """
         completion = await ask(self._agent, texts, generate)
         if completion.finish_reason == "length":
-            raise SampleError("bad_verdict", f"the judge's answer was cut at {completion.output_tokens} tokens")
+            raise SampleError(ErrorKind.BAD_VERDICT, f"the judge's answer was cut at {completion.output_tokens} tokens")
         verdict = parse_verdict(completion.text)
         scores = {name: int(getattr(verdict, name)) for name in DIMENSIONS}
         return {

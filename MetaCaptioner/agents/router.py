@@ -10,7 +10,7 @@ from MetaCaptioner.agents.workflow import Generate, ask, base_texts
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.data.taxonomy import Domain, Modality
 from MetaCaptioner.engine.base import Constraint
-from MetaCaptioner.errors import SampleError, UserError
+from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.records.record import Record
 
@@ -68,7 +68,7 @@ class Router:
         completion = await ask(agent, texts, generate)
         answer = completion.text.strip()
         if answer not in codes:
-            raise SampleError("bad_route", f"the router answered '{answer[:40]}', which is no code of a domain")
+            raise SampleError(ErrorKind.BAD_ROUTE, f"the router answered '{answer[:40]}', which is no code of a domain")
         domain, subdomain = codes[answer]
         shares = self._shares(completion.first_token_probabilities, candidates, domain)
         others = sorted(((share, name) for name, share in shares.items() if name != domain.name), reverse=True)
@@ -113,5 +113,5 @@ class Router:
                     mass[domain.name] += probability
         whole = sum(mass.values())
         if not (mass[chosen.name] > 0 and math.isfinite(whole)):  # a NaN is not greater than anything
-            raise SampleError("bad_route", f"no probability was reported for the chosen domain '{chosen.name}'")
+            raise SampleError(ErrorKind.BAD_ROUTE, f"no probability was reported for the chosen domain '{chosen.name}'")
         return {name: round(share / whole, 4) for name, share in mass.items()}

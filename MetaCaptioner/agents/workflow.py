@@ -12,7 +12,7 @@ from typing import Literal
 from MetaCaptioner.agents.repetition import is_loop
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Completion, Constraint, Sampling
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.utils.text import whole
 
@@ -116,9 +116,9 @@ def check_completion(agent: Agent, completion: Completion) -> None:
     """
     text = completion.text.strip()
     if not text:
-        raise SampleError("empty_output", f"agent '{agent.name}' answered nothing ({completion.finish_reason})")
+        raise SampleError(ErrorKind.EMPTY_OUTPUT, f"agent '{agent.name}' answered nothing ({completion.finish_reason})")
     if agent.constraint is None and is_loop(text, completion.finish_reason == "length"):
-        raise SampleError("degenerate_output", f"agent '{agent.name}' repeats itself: …{text[-80:]!r}")
+        raise SampleError(ErrorKind.DEGENERATE_OUTPUT, f"agent '{agent.name}' repeats itself: …{text[-80:]!r}")
 
 
 async def ask(agent: Agent, texts: Mapping[str, str], generate: Generate) -> Completion:

@@ -14,7 +14,7 @@ from MetaCaptioner.data.metafile import TaskSource
 from MetaCaptioner.data.row import MOST_PIXELS_A_SIDE, AnnotationRow, named_medium, names_media, sound_id, without_media
 from MetaCaptioner.data.source import WHAT_TO_DO, MediaSource, TarPlace, is_content, media_source, name_outside
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, Domain, Modality, find_domain
-from MetaCaptioner.errors import BAD_ROW, MEDIA_OUTSIDE_ROOT, NO_MEDIA
+from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON, from_json
 from MetaCaptioner.utils.safe_open import leads_out
 from MetaCaptioner.utils.validation import first_problem
@@ -45,7 +45,7 @@ class Sample:
     height: int | None = None
     tar: TarPlace | None = None
     problem: str | None = None
-    problem_kind: str = BAD_ROW
+    problem_kind: ErrorKind = ErrorKind.BAD_ROW
     fields: Mapping[str, str] = field(default_factory=dict)
     carried: Mapping[str, object] = field(default_factory=dict)
     unseen: str | None = None
@@ -137,7 +137,7 @@ def sample_from_row(
             modality=modality,
             row_id=sound_id(named.get("id")),
             problem=f"row {index}: {error}",
-            problem_kind=error.kind if isinstance(error, _BadRowError) else BAD_ROW,
+            problem_kind=error.kind if isinstance(error, _BadRowError) else ErrorKind.BAD_ROW,
         )
     task_source: TaskSource = "row" if parsed.task is not None else "metafile"
     outside = None if allow_outside_root else name_outside(root, parsed.media_name, parsed.tar)
@@ -154,7 +154,7 @@ def sample_from_row(
         height=parsed.height,
         tar=parsed.tar,
         problem=None if outside is None else f"row {index}: {outside:.200} leads out of the root {root}; {WHAT_TO_DO}",
-        problem_kind=BAD_ROW if outside is None else MEDIA_OUTSIDE_ROOT,
+        problem_kind=ErrorKind.BAD_ROW if outside is None else ErrorKind.MEDIA_OUTSIDE_ROOT,
         allow_outside_root=allow_outside_root,
     )
 
@@ -162,7 +162,7 @@ def sample_from_row(
 class _BadRowError(Exception):
     """What is wrong with a row, with the kind of the record that it ends in."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: ErrorKind, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -174,15 +174,15 @@ def _checked(row: object) -> AnnotationRow:
         _BadRowError: it is not.
     """
     if not isinstance(row, dict):
-        raise _BadRowError(BAD_ROW, _no_object(row))
+        raise _BadRowError(ErrorKind.BAD_ROW, _no_object(row))
     try:
         if not names_media(row):
-            raise _BadRowError(NO_MEDIA, without_media(row))
+            raise _BadRowError(ErrorKind.NO_MEDIA, without_media(row))
         return AnnotationRow.model_validate(row)
     except ValidationError as error:
-        raise _BadRowError(BAD_ROW, first_problem(error)) from error
+        raise _BadRowError(ErrorKind.BAD_ROW, first_problem(error)) from error
     except ValueError as error:
-        raise _BadRowError(BAD_ROW, str(error)) from error
+        raise _BadRowError(ErrorKind.BAD_ROW, str(error)) from error
 
 
 def _name_of_bad(row: Mapping[str, object]) -> str:

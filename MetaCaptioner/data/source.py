@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 import msgspec
 
-from MetaCaptioner.errors import MEDIA_OUTSIDE_ROOT, SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.utils.path_spelling import find, hint, local_name
 from MetaCaptioner.utils.safe_open import NotAFile, OutsideRoot, is_below, leads_out, open_file
 
@@ -123,11 +123,11 @@ class MediaSource:
                     size = self.tar.size
         except (*_IS_NOT_THERE, ValueError) as error:
             reason = "is a folder" if isinstance(error, IsADirectoryError) else "there is no such file"
-            raise SampleError("media_missing", f"{self.path}: {reason}{self.hint()}") from error
+            raise SampleError(ErrorKind.MEDIA_MISSING, f"{self.path}: {reason}{self.hint()}") from error
         except NotAFile as error:
-            raise SampleError("media_missing", f"{self.path}: {error.strerror}") from error
+            raise SampleError(ErrorKind.MEDIA_MISSING, f"{self.path}: {error.strerror}") from error
         if size == 0:
-            raise SampleError("media_corrupt", f"{self}: the file is empty")
+            raise SampleError(ErrorKind.MEDIA_CORRUPT, f"{self}: the file is empty")
         return size
 
     def leaves_root(self) -> bool:
@@ -189,7 +189,7 @@ class MediaSource:
         try:
             return open_file(self.path, self._root)
         except OutsideRoot as error:
-            raise SampleError(MEDIA_OUTSIDE_ROOT, f"{self.path}: {error.strerror}; {WHAT_TO_DO}") from error
+            raise SampleError(ErrorKind.MEDIA_OUTSIDE_ROOT, f"{self.path}: {error.strerror}; {WHAT_TO_DO}") from error
 
     def _check_member(self, file: BinaryIO, place: TarPlace, whole: int) -> None:
         """Refuse bytes that are not the member of this name: the tar file was cut off, or packed anew since.
@@ -197,7 +197,7 @@ class MediaSource:
         The header before the content tells. It holds the whole name only if that is plain and short.
         """
         if place.offset + place.size > whole:
-            raise SampleError("media_corrupt", f"{self}: the tar file ends before the end of this member")
+            raise SampleError(ErrorKind.MEDIA_CORRUPT, f"{self}: the tar file ends before the end of this member")
         file.seek(place.offset - _BLOCK)
         header = file.read(_BLOCK)
         try:
@@ -207,7 +207,7 @@ class MediaSource:
         is_plain = self.name.isascii() and len(self.name) <= _LONGEST_PLAIN_NAME
         if told is None or not told.isreg() or told.size != place.size or (is_plain and told.name != self.name):
             raise SampleError(
-                "media_corrupt",
+                ErrorKind.MEDIA_CORRUPT,
                 f"{self}: is not at byte {place.offset} (was the tar file packed anew?)",
             )
 

@@ -28,7 +28,7 @@ from MetaCaptioner.engine.vllm_arguments import (
     model_config,
     necessary,
 )
-from MetaCaptioner.errors import BadArguments, EngineDead, SampleError, UserError
+from MetaCaptioner.errors import BadArguments, EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.utils.import_path import keep_search_paths_absolute
 from MetaCaptioner.utils.json_text import from_json
@@ -128,7 +128,7 @@ class VllmEngine:
         length = len(rendered["prompt_token_ids"])
         if length >= self.max_model_len:
             raise SampleError(
-                "prompt_too_long",
+                ErrorKind.PROMPT_TOO_LONG,
                 f"{request.request_id}: the prompt has {length} tokens, the context holds {self.max_model_len} "
                 "(--max-model-len) and an answer needs some; lower --max-pixels, --video-frames or the prompt",
             )
@@ -146,7 +146,7 @@ class VllmEngine:
             seen = self._tokens_in_flight.pop(name)
             self._finished_tokens += len(output.outputs[0].token_ids) if output else seen
         if output is None or not output.finished:
-            raise SampleError("engine_error", f"{request.request_id}: the engine gave no answer")
+            raise SampleError(ErrorKind.ENGINE_ERROR, f"{request.request_id}: the engine gave no answer")
         return output
 
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
@@ -190,7 +190,7 @@ class VllmEngine:
         try:
             _, prompt = self._engine.renderer.render_messages(cast(Any, messages), parameters)
         except ValueError as error:
-            raise SampleError("unsupported_media", f"{self.model} takes no {modality}: {error}") from error
+            raise SampleError(ErrorKind.UNSUPPORTED_MEDIA, f"{self.model} takes no {modality}: {error}") from error
         text = cast(Mapping[str, object], prompt).get("prompt")
         if not isinstance(text, str) or text.count(_INSTRUCTION) != 1:
             raise EngineLoadError(f"model {self.model}: its chat template cannot be used to build prompts")
@@ -293,7 +293,9 @@ def _completion(output: "RequestOutput", constraint: Constraint | None) -> Compl
     """
     answer = output.outputs[0]
     if answer.finish_reason not in ("stop", "length"):
-        raise SampleError("engine_error", f"{output.request_id}: the engine ended it early ({answer.finish_reason})")
+        raise SampleError(
+            ErrorKind.ENGINE_ERROR, f"{output.request_id}: the engine ended it early ({answer.finish_reason})"
+        )
     reason: Literal["stop", "length"] = "length" if answer.finish_reason == "length" else "stop"
     probabilities: dict[str, float] = {}
     if constraint is not None and constraint.choices and answer.logprobs:

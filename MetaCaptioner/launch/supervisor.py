@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from MetaCaptioner.errors import ENGINE_CRASH, EngineDead, StoppedEarly, UserError, WorkerFailed
+from MetaCaptioner.errors import EngineDead, ErrorKind, StoppedEarly, UserError, WorkerFailed
 from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals as signals
 from MetaCaptioner.runtime.heartbeat import Vitals, is_worker, shared_vitals, tell_worker
@@ -206,9 +206,9 @@ def _gave_up(deaths: Sequence[str]) -> str:
 
 def _gave_up_in_vain(deaths: int) -> str:
     return (
-        f"{deaths} workers died, and all samples between them ended as {ENGINE_CRASH}: it may be the engine, the "
-        "driver or the machine, and not the samples. What the workers said is above. Mend the cause and run the same "
-        "command again with --retry-errors, or allow more with --max-deaths"
+        f"{deaths} workers died, and all samples between them ended as {ErrorKind.ENGINE_CRASH}: it may be the engine, "
+        "the driver or the machine, and not the samples. What the workers said is above. Mend the cause and run the "
+        "same command again with --retry-errors, or allow more with --max-deaths"
     )
 
 

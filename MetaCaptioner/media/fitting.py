@@ -4,7 +4,7 @@ import math
 
 import msgspec
 
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 
 _MAX_SIDE_RATIO = 200  # the limit of the Qwen-VL processors (qwen_vl_utils.vision_process.MAX_RATIO)
 
@@ -28,7 +28,7 @@ class Multiples(msgspec.Struct, frozen=True, tag=True):
         """
         if max(width, height) > _MAX_SIDE_RATIO * min(width, height):
             raise SampleError(
-                "media_bad_shape",
+                ErrorKind.MEDIA_BAD_SHAPE,
                 f"{width}x{height} pixels: one side is over {_MAX_SIDE_RATIO} times the other, no model takes it",
             )
         unit = self.unit

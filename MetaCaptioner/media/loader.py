@@ -11,7 +11,7 @@ from PIL import Image
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.data.source import MediaSource
 from MetaCaptioner.data.taxonomy import Modality
-from MetaCaptioner.errors import DecodeError, SampleError, cannot_be_read
+from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError, cannot_be_read
 from MetaCaptioner.media.clip import Clip, VideoFacts, Wanted
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.fitting import Multiples
@@ -93,7 +93,7 @@ def load_media(sample: Sample, budget: MediaBudget) -> Media:
         size = source.look()
         if sample.modality == "image" and size > _MAX_IMAGE_BYTES:
             raise SampleError(
-                "media_too_large", f"{source}: {size:,} bytes, a picture is read up to {_MAX_IMAGE_BYTES:,}"
+                ErrorKind.MEDIA_TOO_LARGE, f"{source}: {size:,} bytes, a picture is read up to {_MAX_IMAGE_BYTES:,}"
             )
         return _load_image(source, budget) if sample.modality == "image" else _load_video(source, budget)
     except DecodeError as error:

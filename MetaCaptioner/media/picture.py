@@ -16,6 +16,7 @@ import pillow_heif
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from MetaCaptioner.data.picture_formats import IMAGE_FORMATS, PILLOW_FORMATS
+from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.media import deep_formats, picture_bytes
 from MetaCaptioner.media.deep_formats import Layers, NotShownError
 from MetaCaptioner.media.tone_mapping import NothingToSeeError, to_eight_bit
@@ -58,7 +59,7 @@ It may wait until there is memory for that, or raise."""
 class PictureError(Exception):
     """Why there is no picture, in one line without the file's name; `kind` is that of the error record."""
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: ErrorKind, reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
 
@@ -88,23 +89,25 @@ def decode(content: bytes, most_pixels: int, fit: Fit, admit: Admit = _admit_all
             warnings.simplefilter("ignore")  # damaged EXIF and the like: the pixels decide
             return _decoded(content, most_pixels, fit, admit)
     except UnidentifiedImageError as error:
-        raise PictureError("media_corrupt", picture_bytes.what_it_is(content, ", ".join(IMAGE_FORMATS))) from error
+        raise PictureError(
+            ErrorKind.MEDIA_CORRUPT, picture_bytes.what_it_is(content, ", ".join(IMAGE_FORMATS))
+        ) from error
     except (picture_bytes.CutOffError, NothingToSeeError, NotShownError) as error:
-        raise PictureError("media_corrupt", str(error)) from error
+        raise PictureError(ErrorKind.MEDIA_CORRUPT, str(error)) from error
     except PermissionError:  # not of these bytes
         raise
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError("media_corrupt", f"cannot be decoded: {reason:.300}") from error
+        raise PictureError(ErrorKind.MEDIA_CORRUPT, f"cannot be decoded: {reason:.300}") from error
 
 
 def _decoded(content: bytes, most_pixels: int, fit: Fit, admit: Admit) -> Picture:
     def check(kind: str, width: int, height: int, stored: int = 0) -> None:
         if width * height > most_pixels:
             reason = f"{width}x{height} is over {most_pixels:,} pixels, left undecoded (a bomb?)"
-            raise PictureError("media_too_large", reason)
+            raise PictureError(ErrorKind.MEDIA_TOO_LARGE, reason)
         if not width * height:
-            raise PictureError("media_corrupt", f"its header says {width}x{height}: there is nothing to see")
+            raise PictureError(ErrorKind.MEDIA_CORRUPT, f"its header says {width}x{height}: there is nothing to see")
         admit(kind, width, height, stored)
 
     if picture_bytes.is_jxl(content):

@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.engine.base import Completion
-from MetaCaptioner.errors import NO_MEDIA, StoppedEarly, UserError
+from MetaCaptioner.errors import ErrorKind, StoppedEarly, UserError
 from MetaCaptioner.metrics.run_log import RunLog, read_runs
 from MetaCaptioner.records.record import Record
 
@@ -274,11 +274,12 @@ def cost_of(runs: Sequence[Run], kept: int) -> Record:
 def describe(run: Run) -> str:
     """A rank's run in one line."""
     sums = figures([run])
-    without_media = run.errors.get(NO_MEDIA, 0)
+    without_media = run.errors.get(ErrorKind.NO_MEDIA, 0)
     ok, failed = run.images + run.videos, sums.failed - without_media
     parts = [f"{ok + failed} samples: {ok} ok, {failed} errors"]
     if failed:
-        by_kind = Counter({kind: count for kind, count in run.errors.items() if kind != NO_MEDIA}).most_common()
+        faults = {kind: count for kind, count in run.errors.items() if kind != ErrorKind.NO_MEDIA}
+        by_kind = Counter(faults).most_common()
         parts[0] += f" ({', '.join(f'{kind} {count}' for kind, count in by_kind)})"
     if without_media:
         parts.append(f"{without_media} rows without media left out")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.errors import NO_MEDIA
+from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.planning.expected import expected_rows
 from MetaCaptioner.planning.leases import Claims
 from MetaCaptioner.planning.plan_file import PlanRow, without_overlaps
@@ -42,7 +42,7 @@ class Count:
 
     @property
     def without_media(self) -> int:
-        return self.errors.get(NO_MEDIA, 0)
+        return self.errors.get(ErrorKind.NO_MEDIA, 0)
 
     @property
     def failed(self) -> int:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from MetaCaptioner.errors import NO_MEDIA
+from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.monitor.coverage import Count
 from MetaCaptioner.monitor.progress import Progress
 from MetaCaptioner.records.record import Record
@@ -67,7 +67,7 @@ def as_prometheus(progress: Progress) -> bytes:
         ok.labels(name).set(count.ok)
         without_media.labels(name).set(count.without_media)
         for kind, errors in count.errors.items():
-            if kind != NO_MEDIA:
+            if kind != ErrorKind.NO_MEDIA:
                 failed.labels(name, shown(kind)).set(errors)
     assigned = gauge("rank_samples", "Samples that the plan gives to a rank.", "rank")
     done = gauge("rank_samples_done", "Samples of a rank that have a record, failed ones included.", "rank")

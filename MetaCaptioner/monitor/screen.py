@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from MetaCaptioner.errors import NO_MEDIA
+from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.monitor.coverage import Count
 from MetaCaptioner.monitor.progress import STANDING_STILL, Progress, RankProgress
 from MetaCaptioner.utils.text import shown
@@ -102,7 +102,7 @@ def _errors(progress: Progress, room: int) -> Table | None:
         return None
     table = _table("error", "samples", "of all done")
     for kind, count in list(errors.items())[: _most(len(errors), room // 3)]:
-        style = "dim" if kind == NO_MEDIA else "red"
+        style = "dim" if kind == ErrorKind.NO_MEDIA else "red"
         table.add_row(Text(shown(kind), style=style), f"{count:,}", f"{100 * count / progress.all.done:.2f}%")
     return _with_rest(table, len(errors))
 

@@ -14,7 +14,7 @@ from MetaCaptioner.data.annotation import AnnotationFile
 from MetaCaptioner.data.annotation_blocks import BrokenAnnotation
 from MetaCaptioner.data.row import as_it_was, named_medium
 from MetaCaptioner.data.source import media_source, tar_place
-from MetaCaptioner.errors import NO_MEDIA, SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.planning.expected import NOBODY, Expected
 from MetaCaptioner.planning.plan_file import PlanRow
 from MetaCaptioner.planning.provenance import Provenance
@@ -126,7 +126,7 @@ def check_records(
                 findings.add(ELSEWHERE, where)
             if told.status != "ok":
                 kind = _error_kind(line)
-                findings.add(UNUSABLE if kind == NO_MEDIA else FAILED, f"{told.sample_id}: {kind}")
+                findings.add(UNUSABLE if kind == ErrorKind.NO_MEDIA else FAILED, f"{told.sample_id}: {kind}")
                 continue
             sound += 1
             if media.is_below_another_root(told):

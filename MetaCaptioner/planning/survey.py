@@ -14,8 +14,7 @@ from MetaCaptioner.data.annotation_blocks import BrokenAnnotation
 from MetaCaptioner.data.metafile import Dataset, is_folder
 from MetaCaptioner.data.sample import PlainRow, Sample, glance, sample_from_row
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, find_domain
-from MetaCaptioner.errors import BAD_ROW as BAD_ROW_KIND
-from MetaCaptioner.errors import MEDIA_OUTSIDE_ROOT, NO_MEDIA, UserError
+from MetaCaptioner.errors import ErrorKind, UserError
 from MetaCaptioner.media.loader import MediaBudget
 from MetaCaptioner.planning.cost import BAD_ROW, NO_MEDIA_ROW, OUTSIDE_ROW, Estimator
 from MetaCaptioner.records.media_identity import mark, of_plain, of_rows
@@ -175,10 +174,10 @@ class _Rows:
         """The row as a thorough look finds it, put plainly."""
         sample = self._sample(index, text)
         row_id = sample.row_id if isinstance(sample.row_id, str | int | float) else None
-        if sample.problem_kind == NO_MEDIA:
+        if sample.problem_kind == ErrorKind.NO_MEDIA:
             return PlainRow(row_id)
         if sample.problem is not None:
-            task = _OUTSIDE_TASK if sample.problem_kind == MEDIA_OUTSIDE_ROOT else _BAD_TASK
+            task = _OUTSIDE_TASK if sample.problem_kind == ErrorKind.MEDIA_OUTSIDE_ROOT else _BAD_TASK
             return PlainRow(row_id, image=sample.media_name or None, task=task)
         image, video = (sample.media_name if sample.modality == kind else None for kind in ("image", "video"))
         return PlainRow(row_id, image, video, sample.task or "auto", sample.width, sample.height, sample.tar)
@@ -209,7 +208,7 @@ class _Rows:
                 f"{without.count:,} rows have neither image nor video and are left out: no stage can use them "
                 f"(first: {without.problem})"
             )
-        for row, kind in ((BAD_ROW, BAD_ROW_KIND), (OUTSIDE_ROW, MEDIA_OUTSIDE_ROOT)):
+        for row, kind in ((BAD_ROW, ErrorKind.BAD_ROW), (OUTSIDE_ROW, ErrorKind.MEDIA_OUTSIDE_ROOT)):
             if (bad := self._unusable.get(row)) is not None:
                 yield f"{bad.count} rows will end as {kind} records (first: {bad.problem})"
         ids = np.sort(self._ids[self._has_id])

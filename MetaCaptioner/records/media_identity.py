@@ -8,10 +8,10 @@ from pathlib import Path
 from MetaCaptioner.data.annotation import AnnotationFile, parse_row
 from MetaCaptioner.data.row import as_it_was
 from MetaCaptioner.data.sample import PlainRow, Sample, glance, sample_from_row
-from MetaCaptioner.errors import NO_MEDIA
+from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.records.record import Record, Told, told_of
 
-_OF_NO_MEDIA = ("bad_row", NO_MEDIA)
+_OF_NO_MEDIA = (ErrorKind.BAD_ROW, ErrorKind.NO_MEDIA)
 """Errors of rows that name no media, or none that could be made out."""
 _ROWS = 2048
 """Kept of a file, in blocks: records lie in the order in which samples ended, so that those of some are mixed."""

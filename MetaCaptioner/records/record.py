@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.errors import NO_MEDIA
+from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.records.row_map import HIGHEST_ROW, Row
 from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON, from_json
 
@@ -100,7 +100,7 @@ def glance(line: bytes) -> Told | None:
 
 def has_failed(told: Told) -> bool:
     """Whether a glance tells of a failure that another try may mend."""
-    return told.status != "ok" and (told.error is None or told.error.kind != NO_MEDIA)
+    return told.status != "ok" and (told.error is None or told.error.kind != ErrorKind.NO_MEDIA)
 
 
 def is_error(record: Record) -> bool:
@@ -122,7 +122,7 @@ def attempts_of(record: Record) -> int:
 
 def is_without_media(record: Record) -> bool:
     """Whether a record tells of a row with neither picture nor clip: no stage can use it, and that is no fault."""
-    return is_error(record) and told_error(record).get("kind") == NO_MEDIA
+    return is_error(record) and told_error(record).get("kind") == ErrorKind.NO_MEDIA
 
 
 def may_yet_succeed(record: Record) -> bool:

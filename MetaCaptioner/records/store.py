@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from MetaCaptioner.errors import ENGINE_CRASH, ResultError
+from MetaCaptioner.errors import ErrorKind, ResultError
 from MetaCaptioner.records.done import DoneSamples, done_samples
 from MetaCaptioner.records.journal import CRASHES_BEFORE_ALONE, Journal, Past
 from MetaCaptioner.records.rank_lock import RankLock
@@ -243,4 +243,4 @@ class RankResults:
 def _past(record: Record) -> Past:
     """What a failed sample has behind it. One that killed its workers goes alone at once when it is tried again."""
     kind = told_error(record).get("kind")
-    return Past(attempts_of(record), CRASHES_BEFORE_ALONE if kind == ENGINE_CRASH else 0)
+    return Past(attempts_of(record), CRASHES_BEFORE_ALONE if kind == ErrorKind.ENGINE_CRASH else 0)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from MetaCaptioner.agents.workflow import Agent, Generate
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Completion, Engine, Request
-from MetaCaptioner.errors import ENGINE_CRASH, KNOWN_BEFOREHAND, EngineDead, PassingError, SampleError, UserError
+from MetaCaptioner.errors import EngineDead, ErrorKind, PassingError, SampleError, UserError
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.loader import Media, MediaBudget, load_media, unseen_media
 from MetaCaptioner.metrics.usage import Tally, Usage
@@ -25,14 +25,12 @@ from MetaCaptioner.runtime.heartbeat import Vitals
 from MetaCaptioner.runtime.signals import StopSignal
 from MetaCaptioner.utils.json_text import NotJson, to_json
 from MetaCaptioner.worklist.base import Item
-from MetaCaptioner.worklist.captions import BAD_SOURCE
 
 RunSample = Callable[[Sample, Media, Generate], Awaitable[Record]]
 """A stage's part in the loop: what it adds to the record of a sample."""
 TakeOver = Callable[[], Iterable[Item] | None]
 """Takes over some samples of other ranks, None if there are no more. It is called in a thread, for it may take long."""
 
-_WORTH_ANOTHER_TRY = ("empty_output", "degenerate_output")
 _TRIES = 2
 _PAUSES_SECONDS = (0.2, 1.0, 3.0)
 """Before media are looked for again, of which it may pass that they cannot be read."""
@@ -201,6 +199,7 @@ class RankLoop:
         That a record cannot be written as JSON is such a thing too; that the disk does not take it is not.
         """
         took = _Took()
+        kind = None
         try:
             record = identity(item.sample) | await self._done(item, number, took)
             record |= {**self._constant, "attempts": item.past.attempts + took.tries, **took.fields()}
@@ -208,9 +207,10 @@ class RankLoop:
         except UserError:  # ends the run: the disk is full, the engine has died
             raise
         except Exception as error:  # noqa: BLE001 the sample boundary: one bad sample costs one record, never the rank
-            record = self._failure(item, took, error)
+            kind = error.kind if isinstance(error, SampleError) else ErrorKind.UNEXPECTED
+            record = self._failure(item, took, kind, error)
             item.write(record)
-        self._note(record, retried=item.past.attempts > 0)
+        self._note(record, kind, retried=item.past.attempts > 0)
 
     async def _done(self, item: Item, number: int, took: _Took) -> Record:
         """What the record of a sample says of it, beside which sample it is, if it ends well.
@@ -230,17 +230,15 @@ class RankLoop:
                 fields = await self._try(item.sample, media, number, item.past.attempts, took)
         return {**took.media, "status": "ok", **fields}
 
-    def _failure(self, item: Item, took: _Took, error: Exception) -> Record:
+    def _failure(self, item: Item, took: _Took, kind: ErrorKind, error: Exception) -> Record:
         """The record of a sample that has failed; what no file can hold is left out of it."""
-        known = isinstance(error, SampleError)
-        kind = error.kind if isinstance(error, SampleError) else "unexpected"
         message = error.message if isinstance(error, SampleError) else f"{type(error).__name__}: {error}"
-        tries = item.past.crashes if known and kind == ENGINE_CRASH else max(1, took.tries)
+        tries = item.past.crashes if kind is ErrorKind.ENGINE_CRASH else max(1, took.tries)
         return {
             **{name: value for name, value in identity(item.sample).items() if _can_be_written(value)},
             **took.media,
             "status": "error",
-            "error": {"kind": kind, "message": message[:2000]},
+            "error": {"kind": kind.value, "message": message[:2000]},
             **self._constant,
             "attempts": item.past.attempts + tries,
             **took.fields(),
@@ -268,7 +266,7 @@ class RankLoop:
             try:
                 return await self._run_sample(sample, media, generate)
             except SampleError as error:
-                if error.kind not in _WORTH_ANOTHER_TRY or took.tries == _TRIES:
+                if not error.kind.is_worth_another_try or took.tries == _TRIES:
                     raise
 
     def _generate_for(self, sample: Sample, media: Media, number: int, attempt: int, usage: Usage) -> Generate:
@@ -298,7 +296,7 @@ class RankLoop:
 
         return generate
 
-    def _note(self, record: Record, retried: bool) -> None:
+    def _note(self, record: Record, kind: ErrorKind | None, retried: bool) -> None:
         """Count a record. What failed in an earlier run or pass says nothing of this one if it fails again.
 
         Nor does a row that was known to be of no use before: no sample is opened for it.
@@ -306,15 +304,14 @@ class RankLoop:
         Raises:
             TooManyErrors: too many samples have failed of late.
         """
-        error_kind = None if record["status"] == "ok" else record["error"]["kind"]
         self.tally.note(record)
         self._vitals.records += 1
-        self._vitals.finished += error_kind is None
-        self._vitals.poisoned += error_kind == ENGINE_CRASH
+        self._vitals.finished += kind is None
+        self._vitals.poisoned += kind is ErrorKind.ENGINE_CRASH
         self._bar.set_postfix(errors=self.tally.failed, refresh=False)
         self._bar.update()
-        if not retried and error_kind not in (BAD_SOURCE, *KNOWN_BEFOREHAND):
-            self._error_rate.note(error_kind)
+        if not retried and (kind is None or not kind.is_known_beforehand):
+            self._error_rate.note(kind)
 
 
 def _can_be_written(value: object) -> bool:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
+from typing import Generic, NoReturn, Protocol, Self, TypeVar
 
 from tqdm import tqdm
 
@@ -46,23 +46,45 @@ _UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 448
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
+class WorkOptions(Protocol):
+    """A stage's own part of the command line, as a frozen value: where its work comes from and where results go."""
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """Add its flags to the stage's parser."""
+        ...
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
+        """What the flags say.
+
+        Raises:
+            BadArguments: a value is out of its range.
+        """
+        ...
+
+
+Given = TypeVar("Given", bound=WorkOptions)
+"""The options of one stage."""
+
+
 @dataclass(frozen=True)
-class Stage:
+class Stage(Generic[Given]):
     """A workflow run over samples: its name, what it does for a sample, and where its samples come from.
 
-    `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `open_work` is told what
-    the results that it opens should be like. `conclude` makes the lines to say at its end, `then` the stages that
-    follow.
+    `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are its own
+    flags, and what `open_work` is given, which is also told what the results that it opens should be like. `conclude`
+    makes the lines to say at its end, `then` the stages that follow, which have the same options.
     """
 
     name: str
     asks: tuple[Part, ...]
     run_sample: Callable[[Prompts], RunSample]
-    add_work_arguments: Callable[[argparse.ArgumentParser], None]
-    open_work: Callable[[Expected, argparse.Namespace, StageOptions, Rank, Prompts, ExitStack], Work]
+    options: type[Given]
+    open_work: Callable[[Expected, Given, StageOptions, Rank, Prompts, ExitStack], Work]
     adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
     conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
-    then: Callable[[argparse.Namespace], "Sequence[Stage]"] = lambda arguments: ()
+    then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
@@ -71,10 +93,23 @@ class Stage:
         return Expected(made, options.others)
 
 
-def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
-    """The work flags of the stages that follow a plan."""
-    parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
-    add_output_argument(parser)
+@dataclass(frozen=True)
+class PlanOptions:
+    """The own options of a stage that follows a plan."""
+
+    plan: Path
+    output_dir: Path
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """The plan, and where results go."""
+        parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
+        add_output_argument(parser)
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
+        """What the flags say."""
+        return cls(arguments.plan, arguments.output_dir)
 
 
 def add_output_argument(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +119,7 @@ def add_output_argument(parser: argparse.ArgumentParser) -> None:
 
 def open_plan_work(
     expected: Expected,
-    arguments: argparse.Namespace,
+    given: PlanOptions,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
@@ -94,31 +129,32 @@ def open_plan_work(
 
     Claims that were made are honoured, even where the user wants no more of them.
     """
-    rows, problems = read_plan(arguments.plan)
+    folder = given.output_dir
+    rows, problems = read_plan(given.plan)
     rows = without_overlaps(rows)
-    plan = ThisPlan(arguments.plan, rows, options.adopt_plan)
-    plan.check(arguments.output_dir)  # before anything is taken out of it
+    plan = ThisPlan(given.plan, rows, options.adopt_plan)
+    plan.check(folder)  # before anything is taken out of it
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
     own = [row for row in rows if row.assign_rank in mine]
-    claims = Claims(arguments.output_dir, rows)
+    claims = Claims(folder, rows)
     held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
     annotations = Annotations()
     retried = planned(held, annotations) if options.retry_errors else None
-    left = left_by_earlier_plans(arguments.output_dir, rows, mine)
+    left = left_by_earlier_plans(folder, rows, mine)
     if options.retry_errors:
-        _tell_of_failures_left_out(arguments.output_dir, rows, [*mine, *left])
+        _tell_of_failures_left_out(folder, rows, [*mine, *left])
     left = left if options.others == "redo" else []
-    paths = [path for number in [*mine, *left] for path, _ in result_files(arguments.output_dir, number)]
+    paths = [path for number in [*mine, *left] for path, _ in result_files(folder, number)]
     expected = replace(expected, rows=PlannedMedia(rows, annotations, paths), plan=plan)
-    redo_left(arguments.output_dir, mine, left, expected, retried, rank.single_launch)
-    files = {number: open_results(stack, arguments.output_dir, rank, number, expected, retried) for number in mine}
+    redo_left(folder, mine, left, expected, retried, rank.single_launch)
+    files = {number: open_results(stack, folder, rank, number, expected, retried) for number in mine}
     # A run of some samples only is a trial: what it leaves is not for the others to take over.
     takes_over = bool(files and options.takeover_chunk) and options.max_samples is None
     if takes_over:
         claims.agree_on(options.takeover_chunk)
         if not claims.size:
-            say(f"note: {arguments.output_dir}: the file system has no symbolic links: each rank keeps to the plan")
-    folder, anywhere = arguments.output_dir, options.allow_outside_root
+            say(f"note: {folder}: the file system has no symbolic links: each rank keeps to the plan")
+    anywhere = options.allow_outside_root
     return PlanWork(own, prompts.domains, files, folder, problems, claims, takes_over, annotations, anywhere)
 
 
@@ -133,21 +169,22 @@ def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Ite
         )
 
 
-def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
+def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> int:
     """Run this process's rank of a stage and of those that follow it; the exit status as DESIGN has it."""
     parser = argparse.ArgumentParser(
         prog=f"python -m MetaCaptioner.{stage.name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    stage.add_work_arguments(parser)
+    stage.options.add_arguments(parser)
     add_arguments(parser)
     parsed = parser.parse_args(arguments)
     rank = replace(rank_variables.who_am_i(os.environ), single_launch=parsed.single_launch)
     options = from_arguments(parsed, rank.ranks_on_node or 1)
-    stages = (stage, *stage.then(parsed))
+    given = stage.options.from_arguments(parsed)
+    stages = (stage, *stage.then(given))
     vitals = inherited_vitals(os.environ)
     vitals.stall_seconds, vitals.max_deaths = options.stall_seconds, options.max_deaths
     try:
-        return asyncio.run(_RankRun(parsed, options, rank, vitals).run(stages))
+        return asyncio.run(_RankRun(given, options, rank, vitals).run(stages))
     except BadArguments:
         raise
     except UserError as error:
@@ -156,11 +193,11 @@ def run_stage(stage: Stage, arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
 
 
-class _RankRun:
+class _RankRun(Generic[Given]):
     """One rank's run of a stage and of those that follow it, with one engine for all, loaded when it is needed."""
 
-    def __init__(self, parsed: argparse.Namespace, options: StageOptions, rank: Rank, vitals: Vitals) -> None:
-        self._parsed = parsed
+    def __init__(self, given: Given, options: StageOptions, rank: Rank, vitals: Vitals) -> None:
+        self._given = given
         self._options = options
         self._rank = rank
         self._vitals = vitals
@@ -168,7 +205,7 @@ class _RankRun:
         self._gpus: list[str] | None = None
         self._engine: Engine | None = None
 
-    async def run(self, stages: Sequence[Stage]) -> int:
+    async def run(self, stages: Sequence[Stage[Given]]) -> int:
         """Returns the exit status.
 
         Raises:
@@ -185,13 +222,13 @@ class _RankRun:
                 self._engine.close()
         return 1 if any(problems) else 0
 
-    async def _run_stage(self, stage: Stage, number: int, prompts: Prompts) -> list[str]:
+    async def _run_stage(self, stage: Stage[Given], number: int, prompts: Prompts) -> list[str]:
         """Do what is pending of one stage; returns what cannot be worked on."""
         vitals, say = self._vitals, self._say
         self._rank = replace(self._rank, restarts=vitals.deaths if vitals.begun > number else 0)
         with ExitStack() as stack:
             expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts)
-            work = stage.open_work(expected, self._parsed, self._options, self._rank, prompts, stack)
+            work = stage.open_work(expected, self._given, self._options, self._rank, prompts, stack)
             vitals.begin_stage(number)
             for problem in work.problems:
                 say(f"error: {problem}")
@@ -215,7 +252,9 @@ class _RankRun:
     def _say(self, message: str) -> None:
         say(f"rank {self._rank.rank}: {message}")
 
-    async def _work_through(self, stage: Stage, work: Work, pending: int, prompts: Prompts, made: Provenance) -> Run:
+    async def _work_through(
+        self, stage: Stage[Given], work: Work, pending: int, prompts: Prompts, made: Provenance
+    ) -> Run:
         """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
         begun = _begun(made, self._rank, self._claimed_gpus())
         with RunAccount(RunLog(work.folder, self._rank.rank, self._rank.node), begun) as account:
@@ -226,7 +265,7 @@ class _RankRun:
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
             self._stop.interruptible = False
-            with _bar(stage, self._rank, pending) as bar:
+            with _bar(stage.name, self._rank, pending) as bar:
                 run_sample = stage.run_sample(prompts)
                 loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._vitals)
                 account.begin_work(loop.tally)
@@ -307,11 +346,11 @@ def _added(taken: Iterator[Item] | None, bar: "tqdm[NoReturn]") -> Iterator[Item
     return None if taken is None else map(add, taken)
 
 
-def _bar(stage: Stage, rank: Rank, total: int) -> "tqdm[NoReturn]":
+def _bar(stage_name: str, rank: Rank, total: int) -> "tqdm[NoReturn]":
     """One bar a rank; in a log file a line every half minute."""
     return tqdm(
         total=total,
-        desc=f"rank {rank.rank} {stage.name}",
+        desc=f"rank {rank.rank} {stage_name}",
         unit="sample",
         position=rank.local_rank or 0 if sys.stderr.isatty() else None,
         mininterval=0.5 if sys.stderr.isatty() else 30.0,

@@ -10,17 +10,18 @@ on after those of earlier runs. The caption record itself stays as it is; which 
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
 from MetaCaptioner.agents.judge import Judge
 from MetaCaptioner.agents.prompts import Prompts, resampling
-from MetaCaptioner.agents.thresholds import Thresholds, thresholds_from, why_unmarked
+from MetaCaptioner.agents.thresholds import Thresholds, add_threshold_arguments, thresholds_from, why_unmarked
 from MetaCaptioner.agents.workflow import Agent, Generate, base_texts
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Completion
-from MetaCaptioner.errors import BadArguments, SampleError, UserError
+from MetaCaptioner.errors import BadArguments, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.captions import is_caption, resample_folder, resample_folders, sample_from_record
@@ -46,6 +47,41 @@ from MetaCaptioner.worklist.captions import (
 _ROUND = "round"
 
 
+@dataclass(frozen=True)
+class ScoreOptions:
+    """The own options of the score stage: folders of captions and scores, and in how many rounds what is made again.
+
+    What is made again is what the `thresholds` reject; with no `rounds`, nothing is.
+    """
+
+    captions: Path
+    scores: Path
+    rounds: int
+    thresholds: Thresholds
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        """What is scored, and whether what is rejected is made again."""
+        parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
+        parser.add_argument("--output-dir", type=Path, help="where the scores go (default: DATA_FOLDER/score)")
+        again = "then caption what the thresholds reject again, with the judge's reason, in up to N rounds"
+        parser.add_argument("--resample", type=int, default=0, metavar="N", help=again)
+        add_threshold_arguments(parser)
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
+        """What the flags say.
+
+        Raises:
+            BadArguments: a flag is out of its range.
+        """
+        thresholds = thresholds_from(arguments)
+        if arguments.resample < 0:
+            raise BadArguments("--resample must be at least 0")
+        folder = arguments.data_folder
+        return cls(folder, arguments.output_dir or folder / "score", arguments.resample, thresholds)
+
+
 def of_round(generate: Generate, number: int) -> Generate:
     """The same `generate` for one round: requests have names of their own, and so other seeds."""
 
@@ -65,7 +101,7 @@ def run_sample(rounds: int, thresholds: Thresholds) -> Callable[[Prompts], RunSa
             texts = base_texts(sample, media, None)
             made: list[Candidate] = []
             told: list[Record] = []
-            failure = SampleError("unexpected", "there is no round left")
+            failure = SampleError(ErrorKind.UNEXPECTED, "there is no round left")
             for number in range(int(texts[_ROUND]), rounds + 1):
                 again = of_round(generate, number)
                 try:
@@ -73,7 +109,7 @@ def run_sample(rounds: int, thresholds: Thresholds) -> Callable[[Prompts], RunSa
                     marks = await judge.mark({**texts, "caption": record["caption"]}, again)
                 except SampleError as error:
                     failure = error
-                    told.append({"round": number, "error": {"kind": error.kind, "message": error.message}})
+                    told.append({"round": number, "error": {"kind": error.kind.value, "message": error.message}})
                     continue
                 made.append(Candidate({**record, **marks, "status": "ok"}, {**marks, "status": "ok"}, number))
                 tried = {"caption": record["caption"], "reason": marks["reason"]}
@@ -129,37 +165,29 @@ def _subdomain(record: Record) -> dict[str, str]:
 
 def open_work(
     expected: Expected,
-    arguments: argparse.Namespace,
+    given: ScoreOptions,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
     stack: ExitStack,
 ) -> Work:
     """The rejected captions that fall to this process."""
-    captions, scores, rounds = arguments.data_folder, score_folder(arguments), arguments.resample
-    earlier = Earlier(
-        captions, read_first(captions), expected, resample_folder(scores, rounds), options.allow_outside_root
-    )
-    sample_of = to_resample(scores, rounds, thresholds_from(arguments))
+    captions, folder = given.captions, resample_folder(given.scores, given.rounds)
+    earlier = Earlier(captions, read_first(captions), expected, folder, options.allow_outside_root)
+    sample_of = to_resample(given.scores, given.rounds, given.thresholds)
     return earlier.open(rank, options.retry_errors, stack, sample_of)
 
 
-def score_folder(arguments: argparse.Namespace) -> Path:
-    """Where the scores are, by the flags of the score stage."""
-    folder: Path = arguments.output_dir or arguments.data_folder / "score"
-    return folder
-
-
-def check(arguments: argparse.Namespace, prompts: Prompts) -> None:
+def check(given: ScoreOptions, prompts: Prompts) -> None:
     """Refuse what cannot be sampled again, before anything is scored.
 
     Raises:
         UserError: the prompts or the captions are those of a second pass, or a domain has no prompts.
     """
-    if not arguments.resample:
+    if not given.rounds:
         return
     refuse_earlier_texts(prompts, "captions cannot be sampled again with the prompts of a second pass")
-    folder = arguments.data_folder
+    folder = given.captions
     some = some_records(folder, read_first(folder))
     if any("source" in record for record in some):
         raise UserError(
@@ -180,22 +208,13 @@ def conclude(folder: Path, captions: Path, rank: Rank) -> list[str]:
     return [f"resample: {rescued} of {made} rejected captions are rescued, {better} have better marks than before"]
 
 
-def stages(arguments: argparse.Namespace) -> list[Stage]:
-    """The stage that follows scoring, if it is asked for.
-
-    Raises:
-        BadArguments: a flag is out of its range.
-    """
-    thresholds = thresholds_from(arguments)
-    if arguments.resample < 0:
-        raise BadArguments("--resample must be at least 0")
-    if arguments.resample == 0:
+def stages(given: ScoreOptions) -> list[Stage[ScoreOptions]]:
+    """The stage that follows scoring, if it is asked for."""
+    if given.rounds == 0:
         return []
-    run = run_sample(arguments.resample, thresholds)
+    run = run_sample(given.rounds, given.thresholds)
 
     def told(folder: Path, rank: Rank) -> list[str]:
-        return conclude(folder, arguments.data_folder, rank)
+        return conclude(folder, given.captions, rank)
 
-    return [
-        Stage("resample", ("agents", "judge"), run, lambda parser: None, open_work, adapt=resampling, conclude=told)
-    ]
+    return [Stage("resample", ("agents", "judge"), run, ScoreOptions, open_work, adapt=resampling, conclude=told)]

@@ -4,17 +4,16 @@ A sample whose earlier record is of no use, since that failed or lacks a text th
 the kind `bad_source`. It is done again once the earlier caption has been made, or made anew.
 """
 
-import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Workflow, earlier_texts, is_earlier_text
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.errors import NO_MEDIA, UserError
+from MetaCaptioner.errors import ErrorKind, UserError
 from MetaCaptioner.planning.leases import show_those_of
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.captions import is_caption, sample_from_record
@@ -25,12 +24,20 @@ from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.candidates import read_best
-from MetaCaptioner.worklist.captions import BAD_SOURCE, Earlier, SampleOf, lineage, some_records, with_source
+from MetaCaptioner.worklist.captions import Earlier, SampleOf, lineage, some_records, with_source
+
+
+@dataclass(frozen=True)
+class SecondPassOptions:
+    """The folder of the earlier captions, and where the new ones go."""
+
+    input: Path
+    output_dir: Path
 
 
 def open_second_pass(
     expected: Expected,
-    arguments: argparse.Namespace,
+    given: SecondPassOptions,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
@@ -41,7 +48,7 @@ def open_second_pass(
     Raises:
         UserError: there are none, or they have not what the prompts use.
     """
-    folder = arguments.input
+    folder = given.input
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
     check_uses_earlier(prompts, options.prompts_dir)
@@ -49,9 +56,9 @@ def open_second_pass(
     def to_do(number: int) -> Iterator[tuple[str, Rows]]:
         return recorded_rows(folder, number, only_ok=False)
 
-    earlier = Earlier(folder, read, expected, arguments.output_dir, options.allow_outside_root, to_do)
+    earlier = Earlier(folder, read, expected, given.output_dir, options.allow_outside_root, to_do)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
-    show_those_of(folder, arguments.output_dir)
+    show_those_of(folder, given.output_dir)
     return work
 
 
@@ -99,10 +106,11 @@ def to_caption(prompts: Prompts) -> SampleOf:
     def sample_of(rank: int, record: Record) -> Sample:
         sample = with_source(sample_from_record(record), lineage(record), **_texts(record))
         if is_without_media(record):
-            return replace(sample, problem=str(told_error(record).get("message") or NO_MEDIA), problem_kind=NO_MEDIA)
+            kind = ErrorKind.NO_MEDIA
+            return replace(sample, problem=str(told_error(record).get("message") or kind), problem_kind=kind)
         problem = _problem(record, prompts)
         if problem is not None:
-            return replace(sample, problem=problem, problem_kind=BAD_SOURCE)
+            return replace(sample, problem=problem, problem_kind=ErrorKind.BAD_SOURCE)
         if prompts.workflows[str(sample.task)].looks():
             return sample
         return replace(sample, unseen=record.get("media_hash"))

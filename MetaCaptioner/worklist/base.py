@@ -9,7 +9,7 @@ from typing import Protocol
 
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.data.source import WHAT_TO_DO
-from MetaCaptioner.errors import ENGINE_CRASH, SampleError, UserError
+from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.journal import CRASHES_BEFORE_ALONE, Past
@@ -40,9 +40,8 @@ class Item:
             SampleError: it has killed a worker alone.
         """
         if self.past.crashes > CRASHES_BEFORE_ALONE:
-            raise SampleError(
-                ENGINE_CRASH, f"was in flight at {self.past.crashes} deaths of the worker, at the last one alone"
-            )
+            deaths = f"{self.past.crashes} deaths of the worker"
+            raise SampleError(ErrorKind.ENGINE_CRASH, f"was in flight at {deaths}, at the last one alone")
         self.results.journal.begin(self.sample.data_name, self.sample.index)
 
     def write(self, record: Record) -> None:

@@ -22,8 +22,6 @@ from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.worklist.base import Item, RankFiles, check_root, open_results
 from MetaCaptioner.worklist.candidates import Read
 
-BAD_SOURCE = "bad_source"
-"""The kind of error of a sample whose earlier record is of no use."""
 _PROBED_CAPTIONS = 1000
 
 

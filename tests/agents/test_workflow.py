@@ -17,7 +17,7 @@ from MetaCaptioner.agents.workflow import (
 )
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Completion, Constraint
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 from tests.helpers import completion, some_media
 
 SAMPLE = Sample("set", 0, Path("/root"), "a.jpg", "image")
@@ -121,7 +121,7 @@ def test_a_failed_agent_cancels_the_others_and_none_is_asked_any_more() -> None:
         async def generate(agent: Agent, _: str) -> Completion:
             asked.append(agent.name)
             if agent.name == "right":
-                raise SampleError("prompt_too_long", "too long")
+                raise SampleError(ErrorKind.PROMPT_TOO_LONG, "too long")
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:

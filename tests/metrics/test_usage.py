@@ -9,7 +9,7 @@ import pytest
 from MetaCaptioner import inferdomain
 from MetaCaptioner.captionpipeline import STAGE
 from MetaCaptioner.engine.base import Completion, Request
-from MetaCaptioner.errors import EngineDead, SampleError, UserError
+from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.metrics import usage
 from MetaCaptioner.metrics.usage import Run, cost_of, describe, figures, runs_of
 from MetaCaptioner.runner import stage
@@ -70,7 +70,7 @@ def test_every_stage_and_failures_tell_tokens_and_seconds(tmp_path: Path, run: R
             await asyncio.sleep(0.02)
             return tokens()
         if sample_of(request) == "set/1" and agent_of(request) == "summary":
-            raise SampleError("prompt_too_long", "too long")
+            raise SampleError(ErrorKind.PROMPT_TOO_LONG, "too long")
         return None
 
     rows = [*picture_rows(tmp_path / "media", 2), {"id": 2, "image": "none.png"}, {"id": 3}]

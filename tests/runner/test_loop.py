@@ -16,7 +16,7 @@ from MetaCaptioner import captionpipeline, verify
 from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.data import source
 from MetaCaptioner.engine.base import Completion, Request
-from MetaCaptioner.errors import EngineDead, SampleError, UserError
+from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media, load_media
 from MetaCaptioner.records.store import RankResults
 from MetaCaptioner.runner import loop
@@ -49,7 +49,7 @@ def fails_for(*samples: str, error: Callable[[], BaseException]) -> Hook:
 
 
 def too_long() -> SampleError:
-    return SampleError("prompt_too_long", "the prompt has 20000 tokens")
+    return SampleError(ErrorKind.PROMPT_TOO_LONG, "the prompt has 20000 tokens")
 
 
 # --- the run

@@ -15,7 +15,7 @@ from MetaCaptioner import verify
 from MetaCaptioner.agents.judge import DIMENSIONS
 from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, load_prompts, resampling
 from MetaCaptioner.engine.base import Completion, Request
-from MetaCaptioner.errors import EngineDead, SampleError
+from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError
 from MetaCaptioner.export import command as export_command
 from MetaCaptioner.metrics.usage import runs_of
 from MetaCaptioner.records.row_map import caption_hash
@@ -181,7 +181,7 @@ def test_a_round_that_fails_is_a_round(tmp_path: Path, run: Runner) -> None:
 
     def hook(request: Request) -> Completion:
         if sample_of(request) == "set/0" and agent_of(request) in ("objects@1", "judge@3"):
-            raise SampleError("prompt_too_long", "too long")
+            raise SampleError(ErrorKind.PROMPT_TOO_LONG, "too long")
         if sample_of(request) == "set/1" and round_of(request):
             return completion("")
         assert engine._hook is not None

@@ -27,7 +27,7 @@ import tifffile
 from PIL import Image
 
 from MetaCaptioner.data.source import Stretch
-from MetaCaptioner.errors import SampleError
+from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.media import picture, video
 from MetaCaptioner.media.clip import VideoError, VideoFacts, Wanted
 from MetaCaptioner.media.decoding import sandbox
@@ -153,8 +153,8 @@ def _be_helper(connection: socket.socket, pixels: PixelWriter, server: int) -> N
 
 def _of_system(error: OSError) -> Unreadable | Refused:
     if error.errno == errno.EACCES:  # not of the file, which is open: a library wanted more than it may have
-        return Refused("unexpected", f"the decoder asked for another file: {error}")
-    return Unreadable(error.errno) if error.errno else Refused("media_corrupt", str(error))
+        return Refused(ErrorKind.UNEXPECTED, f"the decoder asked for another file: {error}")
+    return Unreadable(error.errno) if error.errno else Refused(ErrorKind.MEDIA_CORRUPT, str(error))
 
 
 class _LeftError(Exception):
@@ -198,16 +198,18 @@ class _Helper:
         except (picture.PictureError, SampleError) as error:
             return Refused(error.kind, str(error))
         except VideoError as error:
-            return Refused("media_corrupt", str(error))
+            return Refused(ErrorKind.MEDIA_CORRUPT, str(error))
         except _LeftError:
             raise
         except MemoryError:
             taken = max(self._admitted, SLACK) / 2**30
-            return Refused("media_too_large", f"takes over {taken:.1f} GiB to decode, more than its size lets expect")
+            return Refused(
+                ErrorKind.MEDIA_TOO_LARGE, f"takes over {taken:.1f} GiB to decode, more than its size lets expect"
+            )
         except OSError as error:
             return _of_system(error)
         except Exception as error:  # noqa: BLE001 what no decoder should say costs one sample
-            return Refused("unexpected", f"{type(error).__name__}: {error}")
+            return Refused(ErrorKind.UNEXPECTED, f"{type(error).__name__}: {error}")
 
     def _begin(self, job: Job) -> None:
         self._job = job
@@ -282,7 +284,7 @@ class _Helper:
         def admit(width: int, height: int, frames: int) -> None:
             if width * height > job.most_pixels:
                 reason = f"{width}x{height} is over {job.most_pixels:,} pixels, left undecoded (a bomb?)"
-                raise picture.PictureError("media_too_large", reason)
+                raise picture.PictureError(ErrorKind.MEDIA_TOO_LARGE, reason)
             if frames and not width * height:
                 raise VideoError(f"its frames are of {width}x{height} pixels: there is nothing to see")
             self._admit(memory_of_clip(width, height))

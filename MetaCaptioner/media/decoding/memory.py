@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 
-from MetaCaptioner.errors import DecodeError
+from MetaCaptioner.errors import DecodeError, ErrorKind
 
 _GIB = 2**30
 
@@ -30,7 +30,7 @@ class Memory:
         """
         if wanted > limit:
             takes = f"to decode it takes about {wanted / _GIB:.1f} GiB of memory"
-            raise DecodeError("media_too_large", f"{takes}, over the {limit / _GIB:.1f} GiB of --decode-memory")
+            raise DecodeError(ErrorKind.MEDIA_TOO_LARGE, f"{takes}, over the {limit / _GIB:.1f} GiB of --decode-memory")
         with self._change:
             ends = self._ends
             self._held.pop(job, None)

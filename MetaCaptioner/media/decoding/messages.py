@@ -95,7 +95,7 @@ class Shown(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """From a helper: why there is nothing to see."""
+    """From a helper: why there is nothing to see; `kind` is an `ErrorKind`, if the helper is what it should be."""
 
     kind: str
     reason: str

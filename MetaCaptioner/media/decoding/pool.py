@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from MetaCaptioner.data.source import MediaSource
-from MetaCaptioner.errors import DecodeError, SampleError, UserError
+from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.clip import Clip, Plan, VideoFacts, Wanted
 from MetaCaptioner.media.decoding.memory import EndedError, Memory
 from MetaCaptioner.media.decoding.messages import Facts, Go, Job, Kind, Misfit, NonsenseError, Shown
@@ -172,7 +172,7 @@ class _Helpers:
                     self._memory.give_back(job_number)
         if not has_worked:
             raise UserError("the processes that decode media cannot be started; what they said is above")
-        raise DecodeError("unexpected", "the process that starts decoders was killed, several times")
+        raise DecodeError(ErrorKind.UNEXPECTED, "the process that starts decoders was killed, several times")
 
     @contextmanager
     def _helper(self) -> Iterator[Helper]:

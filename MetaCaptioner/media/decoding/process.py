@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from MetaCaptioner.errors import DecodeError
+from MetaCaptioner.errors import DecodeError, ErrorKind
 from MetaCaptioner.media.decoding.messages import (
     ANSWER,
     END,
@@ -43,7 +43,8 @@ _PACKAGE = Path(__file__).parents[2]
 _PROGRAM = (
     "import sys; sys.path[:] = {path!r}; from {package}.media.decoding.helper import main; main({control}, {rank})"
 )
-_KINDS = frozenset(("media_corrupt", "media_too_large", "unexpected"))
+_KINDS = {kind.value: kind for kind in (ErrorKind.MEDIA_CORRUPT, ErrorKind.MEDIA_TOO_LARGE, ErrorKind.UNEXPECTED)}
+"""What a helper may say of a file. Where it says anything else, it was led astray by the file."""
 _MARGIN_SECONDS = 2.0  # by which a helper should have ended itself
 _LONGEST_REASON = 1000
 _START_SECONDS = 60.0
@@ -163,17 +164,16 @@ class Helper:
         except TimeoutError:
             self.end()
             reason = f"was not decoded within {job.seconds:g} s (--decode-seconds)"
-            raise DecodeError("media_too_slow", reason) from None
+            raise DecodeError(ErrorKind.MEDIA_TOO_SLOW, reason) from None
         except (EOFError, ConnectionError):
             status = self.end()
             raise ServerGoneError(self.server) if status is None else _how_it_died(status) from None
         except (NonsenseError, NotWrittenError):
             self.end()
-            raise DecodeError("media_corrupt", "the decoder was led astray by it, and was ended") from None
+            raise DecodeError(ErrorKind.MEDIA_CORRUPT, "the decoder was led astray by it, and was ended") from None
         self.is_sound = not shown.retires
         if isinstance(shown, Refused):
-            kind = shown.kind if shown.kind in _KINDS else "media_corrupt"
-            raise DecodeError(kind, shown.reason[:_LONGEST_REASON])
+            raise DecodeError(_KINDS.get(shown.kind, ErrorKind.MEDIA_CORRUPT), shown.reason[:_LONGEST_REASON])
         if isinstance(shown, Unreadable):
             raise OSError(shown.number, os.strerror(shown.number))
         return shown
@@ -219,8 +219,8 @@ class Helper:
 def _how_it_died(status: int) -> DecodeError:
     if status == -signal.SIGPROF:
         reason = "took more processor time than --decode-seconds, or far more than a file of its size: is it damaged?"
-        return DecodeError("media_too_slow", reason)
+        return DecodeError(ErrorKind.MEDIA_TOO_SLOW, reason)
     if status == -signal.SIGKILL:
-        return DecodeError("media_too_large", "its decoder was killed: was the machine's memory used up?")
+        return DecodeError(ErrorKind.MEDIA_TOO_LARGE, "its decoder was killed: was the machine's memory used up?")
     name = signal.Signals(-status).name if -status in {*signal.Signals} else f"status {status}"
-    return DecodeError("media_corrupt", f"the file is so damaged that the decoder crashed ({name})")
+    return DecodeError(ErrorKind.MEDIA_CORRUPT, f"the file is so damaged that the decoder crashed ({name})")

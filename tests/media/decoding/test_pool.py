@@ -22,11 +22,11 @@ import pytest
 from PIL import Image
 
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.errors import DecodeError, SampleError
+from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.decoding import process as decoding_process
 from MetaCaptioner.media.decoding.memory import Memory
-from MetaCaptioner.media.decoding.messages import END, ORDER, Facts, FromHelper, Misfit, Need, Ready, Shown
+from MetaCaptioner.media.decoding.messages import END, ORDER, Facts, FromHelper, Misfit, Need, Ready, Refused, Shown
 from MetaCaptioner.media.loader import Media, MediaBudget, load_media
 from tests import hostile
 from tests.helpers import make_clip, small_plan
@@ -397,6 +397,27 @@ def test_a_helper_that_lies_is_ended(picture: Path, monkeypatch: pytest.MonkeyPa
     assert (error.kind, "led astray" in error.message) == ("media_corrupt", True)
     assert not liar.is_running()
     assert is_red(load(picture))
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ("unexpected", ErrorKind.UNEXPECTED),
+        ("media_too_large", ErrorKind.MEDIA_TOO_LARGE),
+        ("media_missing", ErrorKind.MEDIA_CORRUPT),  # of which a helper knows nothing
+        ("no_media", ErrorKind.MEDIA_CORRUPT),
+        ("\x1b[2J", ErrorKind.MEDIA_CORRUPT),
+    ],
+)
+def test_a_helper_may_name_few_kinds_of_errors(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, told: str, kind: ErrorKind
+) -> None:
+    load(picture)
+    with monkeypatch.context() as patched:
+        patched.setattr(decoding_process, "receive", lambda _: Refused(told, "it is", retires=True))
+        error = refused(picture)
+    assert error.kind is kind
+    assert error.message.endswith("it is")
 
 
 # --- what they can reach
