@@ -23,7 +23,7 @@ def test_the_commands_on_slurm(checkout: Path, cluster: Cluster) -> None:  # noq
             commands = commands.replace(large, small)
         commands = re.sub(r"\bsbatch ", f"sbatch --wait --parsable {size} ", commands)
         commands = re.sub(r"(submit\.sh|\.sbatch)$", r"\1 --engine scripted", commands, flags=re.MULTILINE)
-        variables = {"PYTHONPATH": "", "ROUTE": "no", "GPUS_PER_NODE": "1", "CPUS": "1"}
+        variables = {"PYTHONPATH": "", "ROUTE": "no", "GPUS_PER_NODE": "2", "CPUS": "1"}
         return cluster.say("bash", "-c", f'set -e; cd "{checkout}"\n{commands}', variables=variables)
 
     jobs = dict(re.findall(r"^(\w+) +job (\d+)", type_in(chain), flags=re.MULTILINE))
