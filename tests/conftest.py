@@ -1,7 +1,7 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+from MetaCaptioner.media.decoding import pool
+from MetaCaptioner.media.decoding.process import ForkServer
 from MetaCaptioner.records import rank_lock
 from tests import helpers
 from tests.data.inputs.building import Build, builder
 from tests.helpers import Runner
+from tests.lent_server import lending
 from tests.made_records import WriteLines
 from tests.shown_clips import odd_clip, plain_clip  # noqa: F401
 
@@ -36,12 +39,22 @@ def no_waiting_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rank_lock, "_LOCK_SECONDS", 0.0)
 
 
+@pytest.fixture(scope="module")
+def fork_server() -> Iterator[Callable[[], ForkServer]]:
+    """Makes what a run of this process has as its fork server of decoders: a part of one, which all of a file share."""
+    with lending() as lender:
+        yield lender
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Runner]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fork_server: Callable[[], ForkServer]
+) -> Iterator[Runner]:
     """Runs the programs of the project as one process without GPUs; the signal handlers are put back."""
     for name in [name for name in os.environ if name.startswith("SLURM_") or name in ("RANK", "WORLD_SIZE")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(pool, "ForkServer", fork_server)
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     handlers = {number: signal.getsignal(number) for number in numbers}
     yield Runner(monkeypatch, capsys)

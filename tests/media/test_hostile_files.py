@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from MetaCaptioner.media.decoding.process import ForkServer
 from tests import hostile
 from tests.fuzzer import hostile_files, sound_files
 from tests.helpers import Runner, names, plan_row, records, write_annotation, write_plan
@@ -21,6 +22,12 @@ _SLACK = 2**27  # of each helper: what it may take unasked, and what it may keep
 KINDS = ("media_corrupt", "media_too_large", "media_too_slow", "media_bad_shape")
 
 pytestmark = needs_ffmpeg
+
+
+@pytest.fixture
+def fork_server() -> type[ForkServer]:
+    """The program's own: a run must leave no process."""
+    return ForkServer
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.metrics import FactCount, count_facts
 from demo.drawing import STATEMENTS
 from demo.scene import read_caption
-from tests.pipeline.commands import records, run, sample_ids
+from tests.pipeline.commands import records, run, sample_ids, script, succeed
 from tests.random_model import ROOT
 
 DATASETS = ("natural_scenes", "structure_math", "infographic_documents", "medical_bio", "ui_screens", "code_snippets",
@@ -30,6 +30,24 @@ def check_captions(demo: Path) -> None:
     assert summary["kept"] >= 0.75 * len(counts), summary
 
 
+def check_routes(demo: Path, routed: Path) -> None:
+    """Every picture and clip has its place and how sure the router was, and its row can be told."""
+    routes = {record["sample_id"]: record for record in records(demo / "Domain")}
+    for record in routes.values():
+        assert record["task_source"] == "router"
+        assert 0 < record["task_confidence"] <= 1
+        assert record["subdomain"]
+        assert record["runner_up"] is None or record["runner_up"]["task"] != record["task"]
+    assert any(record["runner_up"] for record in routes.values())
+    assert {route["task"] for name, route in routes.items() if "video_clips" in name} == {"Video & Temporal"}
+    metafile = ROOT / "data" / "demo" / "Metafile.json"
+    succeed(script("apply_domains", "--domain-folder", demo / "Domain", "--metafile", metafile, "--output-dir", routed,
+                   "--min-confidence", "0"))  # fmt: skip
+    for name in DATASETS:
+        rows = json.loads((routed / f"{name}.json").read_text())
+        assert [row["task"] for row in rows] == [routes[f"{name}/{number}"]["task"] for number in range(len(rows))]
+
+
 @pytest.mark.engine
 def test_the_demo_runs_and_a_second_time_finds_all_done(tmp_path: Path) -> None:
     demo = tmp_path / "demo"
@@ -45,6 +63,7 @@ def test_the_demo_runs_and_a_second_time_finds_all_done(tmp_path: Path) -> None:
     assert all(record["status"] == "ok" for record in records(demo / "Domain") + records(demo / "Caption"))
     assert first.stdout.count(": complete:") == 2
     check_captions(demo)
+    check_routes(demo, tmp_path / "routed")
     cost = json.loads((demo / "Caption" / "filtered" / "summary.json").read_text())["cost"]
     assert [stage["images"] + stage["videos"] for stage in cost["stages"].values()] == [len(ids)] * 3
     assert all(stage["tokens_a_second"] > 0 and stage["runs"] == 2 for stage in cost["stages"].values())

@@ -78,7 +78,7 @@ def wait_until_gone(pids: list[int], seconds: float = 60) -> None:
 def test_kill_9_in_mid_run_on_real_vllm(tmp_path: Path, plan: Path, random_model: Path) -> None:
     output = tmp_path / "Caption"
     command = module("captionpipeline", "--plan", plan, "--output-dir", output, "--model", random_model,
-                     "--max-output-tokens", "64", "--in-flight", "4")  # fmt: skip
+                     "--max-output-tokens", "24", "--in-flight", "4")  # fmt: skip
     first = start(command, tmp_path / "first.log")
     wait_for_lines(output, 5, first)
     engine_processes = children(first.pid)

@@ -1,6 +1,5 @@
 """Real photographs and a real ffmpeg-made video through all stages, on real vLLM."""
 
-import json
 import subprocess
 from pathlib import Path
 
@@ -45,30 +44,6 @@ def make_datasets(folder: Path) -> Path:
         "clips": {**entry, "annotation": "clips.json", "task": "Video", "length": 1, "modality": "video"},
     }
     return write_json(folder / "Metafile.json", metafile)
-
-
-def test_photographs_and_a_video_are_routed(tmp_path: Path, random_model: Path) -> None:
-    metafile, plan = make_datasets(tmp_path), tmp_path / "split_plan.jsonl"
-    domains = tmp_path / "Domain"
-    model = ("--model", random_model, "--max-output-tokens", "24")
-    succeed(module("plan", "--metafile", metafile, "--num-ranks", "2", "--output", plan))
-
-    succeed(module("inferdomain", "--plan", plan, "--output-dir", domains, *model))
-    routes = {record["sample_id"]: record for record in records(domains)}
-    assert len(routes) == 7
-    for record in routes.values():
-        assert record["status"] == "ok", record
-        assert record["task_source"] == "router"
-        assert 0 < record["task_confidence"] <= 1
-        assert record["subdomain"]
-    assert routes["clips/0"]["task"] == "Video & Temporal"
-    assert routes["photos/0"]["runner_up"]["task"] != routes["photos/0"]["task"]
-
-    routed = tmp_path / "routed"
-    succeed(script("apply_domains", "--domain-folder", domains, "--metafile", metafile, "--output-dir", routed,
-                   "--min-confidence", "0"))  # fmt: skip
-    rows = json.loads((routed / "photos.json").read_text())
-    assert [row["task"] for row in rows] == [routes[f"photos/{number}"]["task"] for number in range(4)]
 
 
 def test_photographs_and_a_video_go_through_all_stages(tmp_path: Path, random_model: Path) -> None:

@@ -217,9 +217,15 @@ def test_a_run_that_cannot_be_done_is_not_requeued(captioning: Captioning, flag:
 
 
 def test_the_jobs_of_an_array_share_the_plan_and_are_requeued_one_by_one(captioning: Captioning) -> None:
-    flags = (*SLOW, "--takeover-chunk", "0")  # so that the second to start has something left to do
+    # So that the second to start has something left to do, and the first is not done before that.
+    flags = (*SLOW, "--takeover-chunk", "0", "--engine-arg", "delay=0.5")
     array = captioning.submit("--array=0-1", flags=flags, size=("--nodes=1", *SIZE[1:]))
-    captioning.wait_for_records(4)
+
+    def all_begun() -> bool:
+        return all(captioning.done_on(f"node{place}") for place in (0, 1))
+
+    # Both in mid run, with most of their work before them: on a busy host a signal is long on its way to the rank.
+    wait_until(all_begun, "records of both jobs")
     listed = captioning.cluster.say("squeue", "--noheader", f"--jobs={array}", "--array", "--format=%A %K")
     places = {f"{array}_{place}": job for job, place in (line.split() for line in listed.splitlines())}
     # The array has the number of one of its jobs: that one must not take the other with it.

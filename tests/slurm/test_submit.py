@@ -115,7 +115,7 @@ def test_where_jobs_are_not_requeued_a_chain_goes_on_with_another_job(tmp_path: 
 def test_a_metafile_that_has_grown_is_captioned_whole_by_the_user_s_word(tmp_path: Path, cluster: Cluster) -> None:
     write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 2))
     metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "auto"})
-    size = {"GPUS_PER_NODE": "0", "NPROC": "2"}
+    size = {"GPUS_PER_NODE": "0", "NPROC": "1"}
     flags = (*SCRIPTED, "--engine-arg", f"log={tmp_path / 'requests'}")
     wait_for_chain(cluster, submit(cluster, tmp_path, *flags, **size))
     add_a_dataset(metafile)
