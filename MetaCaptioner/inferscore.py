@@ -15,7 +15,7 @@ from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
-from MetaCaptioner.records.captions import is_caption, sample_from_record
+from MetaCaptioner.records.caption_records import is_caption, sample_from_record
 from MetaCaptioner.records.counts import recorded_rows
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.records.row_map import caption_hash
@@ -26,8 +26,8 @@ from MetaCaptioner.runner.stage import Stage, run_stage
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages import resample
 from MetaCaptioner.worklist.base import Work
-from MetaCaptioner.worklist.candidates import read_first
-from MetaCaptioner.worklist.captions import Earlier, check_are_captions
+from MetaCaptioner.worklist.best_caption import read_first
+from MetaCaptioner.worklist.earlier_captions import Earlier, check_are_captions
 
 
 def run_sample(prompts: Prompts) -> RunSample:

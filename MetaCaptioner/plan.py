@@ -12,8 +12,8 @@ from MetaCaptioner.agents import prompts as prompt_files
 from MetaCaptioner.data.metafile import metafile_digest, read_metafile
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.media.loader import MediaBudget
-from MetaCaptioner.planning.folder_plan import handed_over, refuse_to_replace, refuse_to_replace_another
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, write_plan
+from MetaCaptioner.planning.plan_of_folder import handed_over, refuse_to_replace, refuse_to_replace_another
 from MetaCaptioner.planning.provenance import add_others_arguments
 from MetaCaptioner.planning.resume import take_off_results
 from MetaCaptioner.planning.shards import cut

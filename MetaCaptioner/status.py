@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.live import Live
 
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.monitor.formats import as_json, as_prometheus
 from MetaCaptioner.monitor.progress import Progress, Watcher
 from MetaCaptioner.monitor.screen import screen, svg
+from MetaCaptioner.monitor.status_formats import as_json, as_prometheus
 from MetaCaptioner.utils.atomic_io import atomic_write
 from MetaCaptioner.utils.cli import run_main
 from MetaCaptioner.utils.json_text import to_json

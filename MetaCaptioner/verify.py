@@ -32,11 +32,11 @@ from MetaCaptioner.monitor.verification import (
     check_records,
     check_scores,
 )
-from MetaCaptioner.planning.expected import expected_rows
-from MetaCaptioner.planning.folder_plan import told_of_another
+from MetaCaptioner.planning.expected_rows import expected_rows
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlaps
+from MetaCaptioner.planning.plan_of_folder import told_of_another
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
-from MetaCaptioner.records.captions import resample_folders
+from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.utils.cli import run_main, say
 from MetaCaptioner.utils.locks import add_single_launch_argument

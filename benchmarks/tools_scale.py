@@ -36,7 +36,7 @@ from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.records.store import RankResults
 from MetaCaptioner.utils.cli import run_main, say
 from MetaCaptioner.worklist.base import RankFiles
-from MetaCaptioner.worklist.plan import PlanWork
+from MetaCaptioner.worklist.plan_rows import PlanWork
 
 ROOT = Path(__file__).resolve().parents[1]
 _DATASETS, _RANKS, _PICTURES, _TEXTS = 8, 16, 64, 512

@@ -13,9 +13,9 @@ from rich.console import Console
 from MetaCaptioner import status
 from MetaCaptioner.monitor import progress
 from MetaCaptioner.monitor.coverage import Count, Oddities
-from MetaCaptioner.monitor.formats import as_json, as_prometheus
 from MetaCaptioner.monitor.progress import Progress, RankProgress
 from MetaCaptioner.monitor.screen import screen, svg
+from MetaCaptioner.monitor.status_formats import as_json, as_prometheus
 from tests.helpers import Runner, make_read_only, picture_rows, plan_row, small_plan, write_annotation, write_plan
 from tests.monitor.test_coverage import oks, write
 from tests.records.test_scan import failed_record

@@ -27,7 +27,7 @@ from MetaCaptioner.data.annotation_blocks import (
     split_lines,
     split_list,
 )
-from MetaCaptioner.data.not_annotation import only_object, other_kind
+from MetaCaptioner.data.wrong_file_hints import only_object, other_kind
 from MetaCaptioner.utils.atomic_io import NotWritten, atomic_write
 from MetaCaptioner.utils.file_pool import PooledFile
 from MetaCaptioner.utils.json_text import from_json

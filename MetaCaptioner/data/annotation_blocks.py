@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from MetaCaptioner.data.not_annotation import large_object
+from MetaCaptioner.data.wrong_file_hints import large_object
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON
 

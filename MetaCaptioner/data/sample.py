@@ -10,8 +10,15 @@ from typing import Annotated, cast
 import msgspec
 from pydantic import ValidationError
 
+from MetaCaptioner.data.annotation_row import (
+    MOST_PIXELS_A_SIDE,
+    AnnotationRow,
+    named_medium,
+    names_media,
+    sound_id,
+    without_media,
+)
 from MetaCaptioner.data.metafile import TaskSource
-from MetaCaptioner.data.row import MOST_PIXELS_A_SIDE, AnnotationRow, named_medium, names_media, sound_id, without_media
 from MetaCaptioner.data.source import WHAT_TO_DO, MediaSource, TarPlace, is_content, media_source, name_outside
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import ErrorKind

@@ -15,14 +15,14 @@ from MetaCaptioner.agents.repetition import repeats_itself
 from MetaCaptioner.data.source import name_outside, tar_place
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.export.account import Account
-from MetaCaptioner.records.captions import is_caption, resample_folders
+from MetaCaptioner.export.totals import Account
+from MetaCaptioner.records.caption_records import is_caption, resample_folders
 from MetaCaptioner.records.reader import PlacedRecords, read_lines, result_files
 from MetaCaptioner.records.record import Record, is_error
 from MetaCaptioner.records.row_map import RowNumbers, row_of
 from MetaCaptioner.utils.json_text import to_json
-from MetaCaptioner.worklist.candidates import Candidates, best
-from MetaCaptioner.worklist.captions import caption_ranks
+from MetaCaptioner.worklist.best_caption import Candidates, best
+from MetaCaptioner.worklist.earlier_captions import caption_ranks
 
 _INT64 = 2**63
 

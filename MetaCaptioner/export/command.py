@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments, UserError
-from MetaCaptioner.export.account import Account
 from MetaCaptioner.export.captions import Captions, all_captions, kept_captions, scratch_file
 from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, Comparison, find_place, read_summary, score_folder
 from MetaCaptioner.export.job import Job
 from MetaCaptioner.export.registry import FORMATS
+from MetaCaptioner.export.totals import Account
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error
 from MetaCaptioner.utils.cli import run_main, say

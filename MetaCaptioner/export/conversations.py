@@ -9,8 +9,8 @@ from typing import BinaryIO
 from MetaCaptioner.data.conversation import as_plain_text, turns
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.export.dataset_names import METAFILE
 from MetaCaptioner.export.job import Job, media_of
-from MetaCaptioner.export.names import METAFILE
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.utils.json_text import to_json
 

@@ -21,7 +21,7 @@ from MetaCaptioner.utils.atomic_io import NotWritten, atomic_write
 from MetaCaptioner.utils.cli import say
 from MetaCaptioner.utils.json_text import from_json, to_json
 from MetaCaptioner.utils.safe_open import read_file
-from MetaCaptioner.worklist.candidates import Candidate, all_candidates
+from MetaCaptioner.worklist.best_caption import Candidate, all_candidates
 
 KEPT, REJECTED, SUMMARY = "kept.jsonl", "rejected.jsonl", "summary.json"
 _POINTER = ".filtered.json"

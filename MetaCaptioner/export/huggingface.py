@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from MetaCaptioner.data.taxonomy import Modality
-from MetaCaptioner.export.card import card
+from MetaCaptioner.export.dataset_card import card
 from MetaCaptioner.export.job import MOST_MEDIA_BYTES, Job, media_of
 from MetaCaptioner.export.tables import FIELDS, table_row
 from MetaCaptioner.records.record import Record

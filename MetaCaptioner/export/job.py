@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 from MetaCaptioner.data.conversation import INSTRUCTION
 from MetaCaptioner.errors import SampleError, UserError
-from MetaCaptioner.export.account import Account
 from MetaCaptioner.export.captions import Captions
-from MetaCaptioner.export.names import ACCOUNT_FILE, file_names
-from MetaCaptioner.records.captions import sample_from_record
+from MetaCaptioner.export.dataset_names import ACCOUNT_FILE, file_names
+from MetaCaptioner.export.totals import Account
+from MetaCaptioner.records.caption_records import sample_from_record
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.utils.atomic_io import atomic_folder, atomic_write
 from MetaCaptioner.utils.json_text import from_json, to_json

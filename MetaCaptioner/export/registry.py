@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from MetaCaptioner.export.beside import export_beside
+from MetaCaptioner.export.beside_media import export_beside
 from MetaCaptioner.export.conversations import export_json, export_jsonl
 from MetaCaptioner.export.huggingface import export_huggingface
 from MetaCaptioner.export.job import Job
 from MetaCaptioner.export.parquet import export_parquet
-from MetaCaptioner.export.texts import export_texts
+from MetaCaptioner.export.text_files import export_texts
 from MetaCaptioner.export.webdataset import export_webdataset
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from MetaCaptioner.data.annotation import AnnotationFile
 from MetaCaptioner.data.metafile import Dataset
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.export.names import file_names
+from MetaCaptioner.export.dataset_names import file_names
 from MetaCaptioner.records.index import RecordIndex
 from MetaCaptioner.records.media_identity import OTHER_MEDIA, RowMedia, of_record
 from MetaCaptioner.records.reader import result_files

@@ -2,8 +2,8 @@
 
 from MetaCaptioner.data.inputs.base import SUFFIXES
 from MetaCaptioner.data.tar_shards import extension, shards
+from MetaCaptioner.export.dataset_names import shard_key
 from MetaCaptioner.export.job import Job, media_of
-from MetaCaptioner.export.names import shard_key
 from MetaCaptioner.export.tables import table_row
 from MetaCaptioner.utils.json_text import to_json
 

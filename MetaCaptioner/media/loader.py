@@ -14,7 +14,7 @@ from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError, cannot_be_read
 from MetaCaptioner.media.clip import Clip, VideoFacts, Wanted
 from MetaCaptioner.media.decoding import pool
-from MetaCaptioner.media.fitting import Multiples
+from MetaCaptioner.media.resize_rule import Multiples
 
 _MAX_IMAGE_BYTES = 2**30
 _MIN_VIDEO_FRAMES = 4

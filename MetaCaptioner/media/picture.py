@@ -17,8 +17,8 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from MetaCaptioner.data.picture_formats import IMAGE_FORMATS, PILLOW_FORMATS
 from MetaCaptioner.errors import ErrorKind
-from MetaCaptioner.media import deep_formats, picture_bytes
-from MetaCaptioner.media.deep_formats import Layers, NotShownError
+from MetaCaptioner.media import high_bit_depth, picture_bytes
+from MetaCaptioner.media.high_bit_depth import Layers, NotShownError
 from MetaCaptioner.media.tone_mapping import NothingToSeeError, to_eight_bit
 
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
@@ -112,7 +112,7 @@ def _decoded(content: bytes, most_pixels: int, fit: Fit, admit: Admit) -> Pictur
 
     if picture_bytes.is_jxl(content):
         check("JXL", *picture_bytes.jxl_size(content))
-        return _of_layers(deep_formats.read_jxl(content))
+        return _of_layers(high_bit_depth.read_jxl(content))
     if (size := picture_bytes.webp_size(content)) is not None:  # Pillow takes the memory as it opens the file
         check("WEBP", *size)
     if content.startswith(picture_bytes.PNG_SIGNATURE):
@@ -128,15 +128,15 @@ def _decoded(content: bytes, most_pixels: int, fit: Fit, admit: Admit) -> Pictur
                 return _of_pillow(image, content, most_pixels, fit)
             if image.format == "PNG":
                 orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-                return _of_layers(replace(deep_formats.read_png(content), orientation=orientation))
+                return _of_layers(replace(high_bit_depth.read_png(content), orientation=orientation))
             if image.format == "JPEG2000":
                 image.load()  # of a file that breaks off Pillow tells, the other reader does not
-                return _of_layers(deep_formats.read_jpeg2000(content))
+                return _of_layers(high_bit_depth.read_jpeg2000(content))
     except UnidentifiedImageError:
         if not picture_bytes.is_tiff(content):
             raise
         page = 0
-    return _of_layers(deep_formats.read_tiff(content, partial(check, "TIFF"), page))
+    return _of_layers(high_bit_depth.read_tiff(content, partial(check, "TIFF"), page))
 
 
 def size_by_header(file: BinaryIO) -> tuple[int, int]:
@@ -171,7 +171,7 @@ def _of_pillow(image: ImageFile.ImageFile, content: bytes, most_pixels: int, fit
     elif image.format in _ANIMATED and getattr(image, "is_animated", False):
         notes.append(_seek_first_to_see(image, most_pixels))
     elif image.format == "TIFF" and getattr(image, "is_animated", False):
-        notes.append(deep_formats.which_page(image.tell()))
+        notes.append(high_bit_depth.which_page(image.tell()))
     elif image.format == "PNG":
         image.load()
         _check_png(image, content)
@@ -254,7 +254,7 @@ def _is_deep(image: Image.Image, content: bytes) -> bool:
     return (
         image.format == "TIFF"
         and has_colours
-        and deep_formats.is_deep(tags.get(_BITS_TAG, (1,)), tags.get(_FORMAT_TAG, (1,)))
+        and high_bit_depth.is_deep(tags.get(_BITS_TAG, (1,)), tags.get(_FORMAT_TAG, (1,)))
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.media.deep_formats import Values
+from MetaCaptioner.media.high_bit_depth import Values
 
 _DEEPEST = 65535
 _HALF = 32768

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from MetaCaptioner.data.source import Content
 from MetaCaptioner.media.clip import Clip, Plan, VideoError, Wanted, rising_times
 from MetaCaptioner.media.orientation import picture_within, upright_picture, upright_size
-from MetaCaptioner.media.packets import PacketFacts, PacketIndex
+from MetaCaptioner.media.packet_times import PacketFacts, PacketIndex
 
 FORMATS = (
     "mov",

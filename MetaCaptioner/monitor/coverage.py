@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.errors import ErrorKind
-from MetaCaptioner.planning.expected import expected_rows
+from MetaCaptioner.planning.expected_rows import expected_rows
 from MetaCaptioner.planning.leases import Claims
 from MetaCaptioner.planning.plan_file import PlanRow, without_overlaps
 from MetaCaptioner.records.counts import Tally

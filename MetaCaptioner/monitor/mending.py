@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from MetaCaptioner.errors import ResultError
-from MetaCaptioner.planning.expected import NOBODY, expected_rows
+from MetaCaptioner.planning.expected_rows import NOBODY, expected_rows
 from MetaCaptioner.planning.leases import Claims
 from MetaCaptioner.planning.plan_file import PlanRow, without_overlaps
-from MetaCaptioner.records.damage import is_torn, what_else
-from MetaCaptioner.records.precedence import Once
+from MetaCaptioner.records.duplicates import Once
 from MetaCaptioner.records.rank_lock import RankLock, ranks_at_work
 from MetaCaptioner.records.reader import read_glances, result_files
 from MetaCaptioner.records.record import Told
 from MetaCaptioner.records.row_map import Row, RowNumbers
+from MetaCaptioner.records.torn_lines import is_torn, what_else
 from MetaCaptioner.utils.atomic_io import atomic_write
 from MetaCaptioner.utils.durable_rename import sync_folder
 from MetaCaptioner.utils.json_text import to_json

@@ -9,8 +9,8 @@ from typing import Literal
 
 from MetaCaptioner.monitor.coverage import Count, Oddities, Standing
 from MetaCaptioner.monitor.rate import ENOUGH_SECONDS, Account, Accounts, Watched, by_plan_rank, launch_of, overall_rate
-from MetaCaptioner.planning.folder_plan import told_of_another
 from MetaCaptioner.planning.plan_file import read_plan
+from MetaCaptioner.planning.plan_of_folder import told_of_another
 
 RankState = Literal["done", "working", "loading", "waiting", "not begun", "silent", "stopped", "failed", "ended"]
 STANDING_STILL: tuple[RankState, ...] = ("silent", "failed", "stopped", "ended", "not begun")

@@ -12,20 +12,20 @@ import numpy as np
 
 from MetaCaptioner.data.annotation import AnnotationFile
 from MetaCaptioner.data.annotation_blocks import BrokenAnnotation
-from MetaCaptioner.data.row import as_it_was, named_medium
+from MetaCaptioner.data.annotation_row import as_it_was, named_medium
 from MetaCaptioner.data.source import media_source, tar_place
 from MetaCaptioner.errors import ErrorKind, SampleError
-from MetaCaptioner.planning.expected import NOBODY, Expected
+from MetaCaptioner.planning.expected_rows import NOBODY, Expected
 from MetaCaptioner.planning.plan_file import PlanRow
 from MetaCaptioner.planning.provenance import Provenance
 from MetaCaptioner.planning.row_media import PlannedMedia
-from MetaCaptioner.records.captions import is_score, resample_folders
-from MetaCaptioner.records.damage import what_else
+from MetaCaptioner.records.caption_records import is_score, resample_folders
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.media_identity import GONE, OTHER_MEDIA, mark, named_in
 from MetaCaptioner.records.reader import read_glances, read_lines, read_records, result_files
 from MetaCaptioner.records.record import Record, Told, is_error, parse_record, told_error, told_of
 from MetaCaptioner.records.row_map import Row, RowNumbers, caption_hash
+from MetaCaptioner.records.torn_lines import what_else
 
 EXAMPLES = 5
 _DIGITS = 19  # of a number that fits into 64 bits

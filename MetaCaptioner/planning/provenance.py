@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from MetaCaptioner.errors import ResultError, UserError
-from MetaCaptioner.planning.folder_plan import ThisPlan
+from MetaCaptioner.planning.plan_of_folder import ThisPlan
 from MetaCaptioner.records.reader import Word, read_glances, result_files
 from MetaCaptioner.records.record import Record, Told, is_error, parse_record, told_of
 from MetaCaptioner.records.store import RankResults

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from MetaCaptioner.data.annotation import AnnotationFile, parse_row
-from MetaCaptioner.data.row import as_it_was
+from MetaCaptioner.data.annotation_row import as_it_was
 from MetaCaptioner.data.sample import PlainRow, Sample, glance, sample_from_row
 from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.records.record import Record, Told, told_of

@@ -9,8 +9,8 @@ from typing import Self
 import msgspec
 
 from MetaCaptioner.errors import ResultError
-from MetaCaptioner.records.damage import is_torn, what_is_wrong
 from MetaCaptioner.records.record import Record, Told, glance, parse_record
+from MetaCaptioner.records.torn_lines import is_torn, what_is_wrong
 from MetaCaptioner.utils.file_names import shortened
 from MetaCaptioner.utils.file_pool import PooledFile
 from MetaCaptioner.utils.safe_open import open_file

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from MetaCaptioner.agents.thresholds import why_unmarked
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.record import Record, is_error
-from MetaCaptioner.worklist.candidates import Candidate, best
+from MetaCaptioner.worklist.best_caption import Candidate, best
 
 State = Literal["marked", "unmarked", "failed"]
 NO_DOMAIN = "Not routed"

@@ -15,9 +15,9 @@ from MetaCaptioner.data.source import MediaSource
 from MetaCaptioner.errors import DecodeError, SampleError
 from MetaCaptioner.media.clip import VideoFacts, Wanted
 from MetaCaptioner.media.decoding import pool
-from MetaCaptioner.media.fitting import Within
 from MetaCaptioner.media.loader import MediaBudget
-from MetaCaptioner.records.captions import sample_from_record
+from MetaCaptioner.media.resize_rule import Within
+from MetaCaptioner.records.caption_records import sample_from_record
 from MetaCaptioner.records.record import Record
 
 # Tried in this order until the picture fits: its longer side in pixels, WebP quality.

@@ -8,12 +8,12 @@ from pathlib import Path
 from MetaCaptioner.agents.judge import DIMENSIONS
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metrics.run_log import read_runs
-from MetaCaptioner.records.captions import resample_folders
+from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import Record, is_error, is_without_media, told_error
 from MetaCaptioner.report.entry import Entry, Route, State, Sums, read_entry, seconds_of, tokens_of
 from MetaCaptioner.report.routes import CONFIDENCE_BINS, Routes, confidence_bin
-from MetaCaptioner.worklist.candidates import all_candidates
+from MetaCaptioner.worklist.best_caption import all_candidates
 
 _ERROR_EXAMPLES = 3
 _MESSAGE_CHARACTERS = 300

@@ -20,9 +20,9 @@ from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserErr
 from MetaCaptioner.metrics.run_log import RunLog
 from MetaCaptioner.metrics.usage import Run, RunAccount, describe
 from MetaCaptioner.planning import cost
-from MetaCaptioner.planning.folder_plan import ThisPlan
 from MetaCaptioner.planning.leases import Claims
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlaps
+from MetaCaptioner.planning.plan_of_folder import ThisPlan
 from MetaCaptioner.planning.provenance import Expected, Provenance
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
 from MetaCaptioner.records.reader import result_files
@@ -36,7 +36,7 @@ from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.runtime.signals import StopSignal
 from MetaCaptioner.utils.cli import as_typed, say
 from MetaCaptioner.worklist.base import Item, Work, open_results
-from MetaCaptioner.worklist.plan import PlanWork, failures_left_out, left_by_earlier_plans, planned, redo_left
+from MetaCaptioner.worklist.plan_rows import PlanWork, failures_left_out, left_by_earlier_plans, planned, redo_left
 
 # The engine's processes are spawned, and so import this module before they do anything else.
 signals.begin_helper()

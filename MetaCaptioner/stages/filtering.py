@@ -9,13 +9,13 @@ from MetaCaptioner.agents.thresholds import Thresholds
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
 from MetaCaptioner.metrics.usage import Figures, Run, cost_of, describe_rates, figures, runs_of
-from MetaCaptioner.records.captions import resample_folders
+from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import Record, is_without_media
 from MetaCaptioner.utils.atomic_io import atomic_write
 from MetaCaptioner.utils.json_text import to_json
 from MetaCaptioner.utils.temporary import remove_left
-from MetaCaptioner.worklist.candidates import Candidate, all_candidates, best, check_are_scores, once_in
+from MetaCaptioner.worklist.best_caption import Candidate, all_candidates, best, check_are_scores, once_in
 
 
 @dataclass

@@ -24,7 +24,7 @@ from MetaCaptioner.engine.base import Completion
 from MetaCaptioner.errors import BadArguments, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
-from MetaCaptioner.records.captions import is_caption, resample_folder, resample_folders, sample_from_record
+from MetaCaptioner.records.caption_records import is_caption, resample_folder, resample_folders, sample_from_record
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error
 from MetaCaptioner.runner.loop import RunSample
@@ -33,8 +33,8 @@ from MetaCaptioner.runner.stage import Stage
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages.second_pass import check_texts
 from MetaCaptioner.worklist.base import Work
-from MetaCaptioner.worklist.candidates import Candidate, Candidates, best, is_rescued, read_first
-from MetaCaptioner.worklist.captions import (
+from MetaCaptioner.worklist.best_caption import Candidate, Candidates, best, is_rescued, read_first
+from MetaCaptioner.worklist.earlier_captions import (
     Earlier,
     SampleOf,
     caption_ranks,

@@ -16,15 +16,15 @@ from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.errors import ErrorKind, UserError
 from MetaCaptioner.planning.leases import show_those_of
 from MetaCaptioner.planning.provenance import Expected
-from MetaCaptioner.records.captions import is_caption, sample_from_record
+from MetaCaptioner.records.caption_records import is_caption, sample_from_record
 from MetaCaptioner.records.counts import recorded_rows
 from MetaCaptioner.records.record import Record, is_error, is_without_media, told_error
 from MetaCaptioner.records.scan import Rows
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.worklist.base import Work
-from MetaCaptioner.worklist.candidates import read_best
-from MetaCaptioner.worklist.captions import Earlier, SampleOf, lineage, some_records, with_source
+from MetaCaptioner.worklist.best_caption import read_best
+from MetaCaptioner.worklist.earlier_captions import Earlier, SampleOf, lineage, some_records, with_source
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 import webdataset
 
 from tests.export.conftest import Export, filtered
-from tests.export.test_names import ODD
+from tests.export.test_dataset_names import ODD
 from tests.helpers import make_clip, picture_rows
 from tests.made_records import caption_record
 

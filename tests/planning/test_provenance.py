@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.agents.prompts import load_prompts
-from MetaCaptioner.planning import folder_plan
+from MetaCaptioner.planning import plan_of_folder
 from MetaCaptioner.planning.provenance import FILE_NAME, Provenance, stated
 from MetaCaptioner.records.reader import Word
 from MetaCaptioner.records.record import Told
@@ -182,7 +182,7 @@ def as_of_an_earlier_version(out: Path, prompts: str) -> None:
         lines = [json.loads(line) | {"prompts": prompts} for line in path.read_text().splitlines()]
         write_lines(path, [{key: value for key, value in record.items() if key != "stage"} for record in lines])
     (out / FILE_NAME).unlink()
-    (out / folder_plan.FILE_NAME).unlink()
+    (out / plan_of_folder.FILE_NAME).unlink()
 
 
 @pytest.mark.parametrize("begun", [0, 1])

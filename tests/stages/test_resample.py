@@ -20,7 +20,7 @@ from MetaCaptioner.export import command as export_command
 from MetaCaptioner.metrics.usage import runs_of
 from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.runtime.heartbeat import Vitals
-from MetaCaptioner.worklist.candidates import read_best
+from MetaCaptioner.worklist.best_caption import read_best
 from tests.helpers import (
     FakeEngine,
     Row,

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from MetaCaptioner.data.inputs.base import OUTSIDE, Found, Given, Input, Notes, modality_of
-from MetaCaptioner.data.inputs.values import caption_of
+from MetaCaptioner.data.inputs.cell_values import caption_of
 from MetaCaptioner.data.source import check_name
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON

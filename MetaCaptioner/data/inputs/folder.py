@@ -12,8 +12,8 @@ from tempfile import TemporaryFile
 
 from MetaCaptioner.data.export_manifest import NAME
 from MetaCaptioner.data.inputs.base import OUTSIDE, Found, Given, Input, Notes, modality_of
-from MetaCaptioner.data.inputs.exported import Exported
-from MetaCaptioner.data.inputs.values import LONGEST_CAPTION_BYTES, caption_text
+from MetaCaptioner.data.inputs.cell_values import LONGEST_CAPTION_BYTES, caption_text
+from MetaCaptioner.data.inputs.own_exports import Exported
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.json_text import from_json, to_json
 from MetaCaptioner.utils.safe_open import OutsideRoot, is_below, open_file

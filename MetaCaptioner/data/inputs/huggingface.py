@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from MetaCaptioner.data.inputs.base import OUTSIDE, SUFFIXES, Given, Input, Notes, modality_of, nothing_found
-from MetaCaptioner.data.inputs.features import Chosen, MediaColumn, choose, undecoded
-from MetaCaptioner.data.inputs.origin import Origin
-from MetaCaptioner.data.inputs.values import caption_of, dig, id_or
+from MetaCaptioner.data.inputs.cell_values import caption_of, dig, id_or
+from MetaCaptioner.data.inputs.huggingface_features import Chosen, MediaColumn, choose, undecoded
+from MetaCaptioner.data.inputs.huggingface_origin import Origin
 from MetaCaptioner.data.inputs.webdataset import open_shards
 from MetaCaptioner.data.tar_shards import FIRST_SHARD, Write, extension, shards
 from MetaCaptioner.errors import UserError

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from MetaCaptioner.data.inputs.base import OUTSIDE, Found, Given, Input, Notes, modality_of
-from MetaCaptioner.data.inputs.delimited import BrokenTable, open_delimited
-from MetaCaptioner.data.inputs.values import CAPTION_COLUMNS, caption_of, dig, id_or
+from MetaCaptioner.data.inputs.cell_values import CAPTION_COLUMNS, caption_of, dig, id_or
+from MetaCaptioner.data.inputs.csv_rows import BrokenTable, open_delimited
 from MetaCaptioner.data.source import check_name
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import UserError

@@ -9,9 +9,7 @@ from typing import Any, BinaryIO
 from braceexpand import braceexpand
 
 from MetaCaptioner.data.inputs.base import OUTSIDE, Found, Given, Input, Notes, RowId, modality_of
-from MetaCaptioner.data.inputs.sample_groups import Grouped, grouped
-from MetaCaptioner.data.inputs.tars import Member, tar_members
-from MetaCaptioner.data.inputs.values import (
+from MetaCaptioner.data.inputs.cell_values import (
     CAPTION_COLUMNS,
     LONGEST_CAPTION_BYTES,
     caption_of,
@@ -19,6 +17,8 @@ from MetaCaptioner.data.inputs.values import (
     dig,
     id_or,
 )
+from MetaCaptioner.data.inputs.sample_groups import Grouped, grouped
+from MetaCaptioner.data.inputs.tars import Member, tar_members
 from MetaCaptioner.data.source import TarPlace, check_name, media_source
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.utils.json_text import from_json

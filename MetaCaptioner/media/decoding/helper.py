@@ -51,7 +51,7 @@ from MetaCaptioner.media.decoding.messages import (
     receive_answer,
     receive_job,
 )
-from MetaCaptioner.media.decoding.picture_memory import pixels_of
+from MetaCaptioner.media.decoding.pillow_memory import pixels_of
 from MetaCaptioner.media.decoding.shared_pixels import PixelWriter
 from MetaCaptioner.utils.processes import kill_when_parent_ends
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from MetaCaptioner.media.fitting import Fit
+from MetaCaptioner.media.resize_rule import Fit
 
 _LONGEST = 2**28
 _ROOM = 2**16

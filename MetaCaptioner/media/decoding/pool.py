@@ -18,12 +18,12 @@ from PIL import Image
 from MetaCaptioner.data.source import MediaSource
 from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.clip import Clip, Plan, VideoFacts, Wanted
-from MetaCaptioner.media.decoding.memory import EndedError, Memory
+from MetaCaptioner.media.decoding.memory_budget import EndedError, Memory
 from MetaCaptioner.media.decoding.messages import Facts, Go, Job, Kind, Misfit, NonsenseError, Shown
-from MetaCaptioner.media.decoding.picture_memory import LAYOUT
+from MetaCaptioner.media.decoding.pillow_memory import LAYOUT
 from MetaCaptioner.media.decoding.process import Client, ForkServer, Helper, ServerGoneError
 from MetaCaptioner.media.decoding.shared_pixels import SharedPixels
-from MetaCaptioner.media.fitting import Fit
+from MetaCaptioner.media.resize_rule import Fit
 from MetaCaptioner.utils.cli import say
 
 _TRIES = 3

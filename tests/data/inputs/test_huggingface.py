@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from MetaCaptioner.data.inputs.base import Given, Notes
-from MetaCaptioner.data.inputs.features import choose
+from MetaCaptioner.data.inputs.huggingface_features import choose
 from MetaCaptioner.data.source import media_source, tar_place
 from MetaCaptioner.errors import UserError
 from tests.data.inputs.building import Build, Built, answer

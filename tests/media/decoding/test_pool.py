@@ -25,7 +25,7 @@ from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.decoding import process as decoding_process
-from MetaCaptioner.media.decoding.memory import Memory
+from MetaCaptioner.media.decoding.memory_budget import Memory
 from MetaCaptioner.media.decoding.messages import END, ORDER, Facts, FromHelper, Misfit, Need, Ready, Refused, Shown
 from MetaCaptioner.media.loader import Media, MediaBudget, load_media
 from tests import hostile

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from MetaCaptioner.data.annotation import AnnotationFile, parse_row
+from MetaCaptioner.data.annotation_row import as_it_was
 from MetaCaptioner.data.inputs.base import Notes, Row
-from MetaCaptioner.data.row import as_it_was
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.json_text import from_json, to_json
 

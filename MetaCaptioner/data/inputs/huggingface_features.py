@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from MetaCaptioner.data.inputs.base import SUFFIXES, Given, Notes
-from MetaCaptioner.data.inputs.values import CAPTION_COLUMNS
+from MetaCaptioner.data.inputs.cell_values import CAPTION_COLUMNS
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import UserError
 

@@ -8,7 +8,7 @@ what it holds: `jq` writes a record over many lines, `gzip` packs the file under
 
 from pathlib import Path
 
-from MetaCaptioner.data.not_annotation import packed_kind
+from MetaCaptioner.data.wrong_file_hints import packed_kind
 from MetaCaptioner.utils.cli import as_typed
 from MetaCaptioner.utils.safe_open import open_file
 

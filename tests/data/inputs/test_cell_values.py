@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from MetaCaptioner.data.inputs.base import Notes
-from MetaCaptioner.data.inputs.values import caption_of, dig, id_or
+from MetaCaptioner.data.inputs.cell_values import caption_of, dig, id_or
 
 
 @pytest.mark.parametrize(

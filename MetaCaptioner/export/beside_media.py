@@ -10,9 +10,9 @@ from pathlib import Path
 
 from MetaCaptioner.data.export_manifest import NAME, Manifest, digest_of, digest_there, read_manifest, write_manifest
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.export.account import Account
 from MetaCaptioner.export.job import Job, media_of
-from MetaCaptioner.export.texts import TextNames, full_name, text_name, text_of
+from MetaCaptioner.export.text_files import TextNames, full_name, text_name, text_of
+from MetaCaptioner.export.totals import Account
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.utils.durable_rename import put_in_place
 from MetaCaptioner.utils.locks import held_alone

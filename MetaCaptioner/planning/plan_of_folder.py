@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from MetaCaptioner.errors import ResultError, UserError
-from MetaCaptioner.planning.expected import NOBODY, expected_rows
+from MetaCaptioner.planning.expected_rows import NOBODY, expected_rows
 from MetaCaptioner.planning.leases import Claims
 from MetaCaptioner.planning.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
 from MetaCaptioner.records.done import done_samples

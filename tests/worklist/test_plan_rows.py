@@ -12,14 +12,14 @@ from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.data.source import LONGEST_PATH, TarPlace
 from MetaCaptioner.engine.base import Request
 from MetaCaptioner.errors import EngineDead
-from MetaCaptioner.records.captions import sample_from_record
+from MetaCaptioner.records.caption_records import sample_from_record
 from MetaCaptioner.records.counts import BegunRows
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import identity
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.verify import main as verify
-from MetaCaptioner.worklist.captions import caption_shares
+from MetaCaptioner.worklist.earlier_captions import caption_shares
 from tests.helpers import (
     FakeEngine,
     Runner,

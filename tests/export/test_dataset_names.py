@@ -5,7 +5,7 @@ import pytest
 
 from MetaCaptioner.data.metafile import read_metafile
 from MetaCaptioner.data.taxonomy import DOMAINS
-from MetaCaptioner.export.names import METAFILE, file_names, fitting, shard_key
+from MetaCaptioner.export.dataset_names import METAFILE, file_names, fitting, shard_key
 from tests.export.conftest import Export, filtered
 from tests.made_records import caption_record
 

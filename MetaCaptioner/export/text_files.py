@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from MetaCaptioner.export.dataset_names import writable
 from MetaCaptioner.export.job import Job, media_of
-from MetaCaptioner.export.names import writable
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.utils.file_names import shortened
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.planning.provenance import Expected
-from MetaCaptioner.records.captions import is_caption
+from MetaCaptioner.records.caption_records import is_caption
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.media_identity import mark, named_in
 from MetaCaptioner.records.reader import result_files
@@ -20,7 +20,7 @@ from MetaCaptioner.records.record import Record, is_error, may_yet_succeed, told
 from MetaCaptioner.records.row_map import RowNumbers, caption_hash, row_of
 from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.worklist.base import Item, RankFiles, check_root, open_results
-from MetaCaptioner.worklist.candidates import Read
+from MetaCaptioner.worklist.best_caption import Read
 
 _PROBED_CAPTIONS = 1000
 

@@ -10,7 +10,7 @@ from MetaCaptioner.data.annotation import AnnotationFile
 from MetaCaptioner.data.annotation_blocks import BrokenAnnotation
 from MetaCaptioner.data.sample import Sample, sample_from_row
 from MetaCaptioner.data.taxonomy import Domain
-from MetaCaptioner.planning.expected import NOBODY, expected_rows
+from MetaCaptioner.planning.expected_rows import NOBODY, expected_rows
 from MetaCaptioner.planning.leases import Chunk, Claims
 from MetaCaptioner.planning.plan_file import PlanRow
 from MetaCaptioner.planning.provenance import Expected

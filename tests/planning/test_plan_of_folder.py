@@ -12,8 +12,8 @@ from MetaCaptioner import plan
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.monitor.progress import Watcher
 from MetaCaptioner.planning import shards
-from MetaCaptioner.planning.folder_plan import FILE_NAME, handed_over, stated_plan
 from MetaCaptioner.planning.plan_file import read_plan, write_plan
+from MetaCaptioner.planning.plan_of_folder import FILE_NAME, handed_over, stated_plan
 from MetaCaptioner.records.reader import Word, file_sizes
 from MetaCaptioner.records.store import RankResults
 from MetaCaptioner.runtime.heartbeat import shared_vitals

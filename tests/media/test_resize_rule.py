@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from MetaCaptioner.errors import SampleError
-from MetaCaptioner.media.fitting import Fit, Multiples, Within
+from MetaCaptioner.media.resize_rule import Fit, Multiples, Within
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Self
 from MetaCaptioner.agents.judge import DIMENSIONS
 from MetaCaptioner.agents.thresholds import Thresholds, why_unmarked
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.records.captions import is_score, resample_folders
+from MetaCaptioner.records.caption_records import is_score, resample_folders
+from MetaCaptioner.records.duplicates import Once
 from MetaCaptioner.records.index import RecordIndex
 from MetaCaptioner.records.media_identity import same_media
-from MetaCaptioner.records.precedence import Once
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error
 from MetaCaptioner.records.row_map import caption_hash, row_of

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from MetaCaptioner.media.decoding.picture_memory import LAYOUT, pixels_of
+from MetaCaptioner.media.decoding.pillow_memory import LAYOUT, pixels_of
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (644, 476), (4000, 2), (2500, 2500)])

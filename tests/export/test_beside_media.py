@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from MetaCaptioner.data.export_manifest import NAME
-from MetaCaptioner.export import beside
+from MetaCaptioner.export import beside_media
 from tests.export.conftest import Captions, Export, filtered
-from tests.export.test_texts import kohya_caption
+from tests.export.test_text_files import kohya_caption
 from tests.helpers import Outcome, make_read_only
 from tests.made_records import caption_record
 
@@ -165,7 +165,7 @@ def test_results_that_share_a_root_leave_each_other_alone(media: Path, put: Besi
 def test_a_run_that_was_cut_off_goes_on(media: Path, put: Beside, monkeypatch: pytest.MonkeyPatch, puts: int) -> None:
     put([record(media, number) for number in (0, 1, 2)])
     kept, rejected = [record(media, 0), record(media, 1, "new"), record(media, 3)], [record(media, 2)]
-    left, put_text = [puts], beside._put
+    left, put_text = [puts], beside_media._put
 
     def cut_off(path: Path, content: bytes) -> None:
         left[0] -= 1
@@ -174,7 +174,7 @@ def test_a_run_that_was_cut_off_goes_on(media: Path, put: Beside, monkeypatch: p
         put_text(path, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(beside, "_put", cut_off)
+        patched.setattr(beside_media, "_put", cut_off)
         assert put(kept, "--overwrite", rejected=rejected).status == (3 if puts < 2 else 0)
     found = hashes(texts(media))
     assert found.items() <= listed(media).items()

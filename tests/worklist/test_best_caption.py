@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.agents.thresholds import Thresholds
-from MetaCaptioner.records.captions import resample_folder, resample_folders
+from MetaCaptioner.records.caption_records import resample_folder, resample_folders
 from MetaCaptioner.records.row_map import caption_hash
-from MetaCaptioner.worklist.candidates import Candidate, Candidates, best
+from MetaCaptioner.worklist.best_caption import Candidate, Candidates, best
 from tests.helpers import write_lines
 from tests.made_records import Record, caption_record, failed, score_record
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from MetaCaptioner.data.taxonomy import Modality
-from MetaCaptioner.export.account import Account
+from MetaCaptioner.export.totals import Account
 from MetaCaptioner.utils.text import shown
 
 _TASKS: dict[Modality, str] = {"image": "image-to-text", "video": "video-text-to-text"}

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.records.precedence import Once
+from MetaCaptioner.records.duplicates import Once
 from MetaCaptioner.records.reader import read_records
 from MetaCaptioner.records.record import is_error
 from MetaCaptioner.records.row_map import row_of
