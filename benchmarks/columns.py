@@ -25,7 +25,7 @@ from MetaCaptioner.records.record import identity
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import PlanOptions, loop_settings, open_plan_work
-from MetaCaptioner.runtime.heartbeat import Vitals
+from MetaCaptioner.runtime.heartbeat import Heartbeat
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.runtime.signals import StopSignal
 from MetaCaptioner.worklist.base import Item
@@ -140,7 +140,7 @@ async def pipeline(bench: Bench, count: int) -> None:
     """The caption stage: its rank loop, its workflow, its result files."""
     with ExitStack() as stack, tqdm(total=count, desc="pipeline", mininterval=10.0) as bar:
         run_sample = captionpipeline.run_sample(bench.prompts)
-        loop = RankLoop(run_sample, bench.engine, bench.settings, StopSignal(), {}, bar, Vitals())
+        loop = RankLoop(run_sample, bench.engine, bench.settings, StopSignal(), {}, bar, Heartbeat())
         async with asyncio.TaskGroup() as tasks:
             if bench.profile:
                 tasks.create_task(bench.engine.profile(bench.profile, lambda: bar.n >= count // 2))

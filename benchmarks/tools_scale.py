@@ -28,7 +28,7 @@ from PIL import Image
 from MetaCaptioner.agents.judge import DIMENSIONS
 from MetaCaptioner.data.taxonomy import DOMAINS
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.planning.leases import Claims
+from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, write_plan
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.reader import ResultName
@@ -307,13 +307,13 @@ def measure_take_over(work: Path, records: int) -> list[str]:
     owners = folder / str(ResultName(0, 0, "set"))
     with owners.open("wb") as file:
         file.writelines(caption for caption, _, _ in lines.of(0, records))
-    claims = Claims(folder, rows)
-    claims.agree_on(_CHUNK)
+    leases = Leases(folder, rows)
+    leases.agree_on(_CHUNK)
     for chunk in range(records // _CHUNK):
-        claims.claim(claims.chunk(0, chunk))
+        leases.lease(leases.chunk(0, chunk))
     with RankResults(folder, 1, 0) as results:
         files = {1: RankFiles(results, DoneSamples())}
-        taker = PlanWork(rows[1:], DOMAINS, files, folder, [], claims, takes_over=True)
+        taker = PlanWork(rows[1:], DOMAINS, files, folder, [], leases, takes_over=True)
 
         def grow() -> None:
             with owners.open("ab") as file:

@@ -27,7 +27,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.records.reader import PATTERN
 from MetaCaptioner.runner import stage
-from MetaCaptioner.runtime.heartbeat import Vitals
+from MetaCaptioner.runtime.heartbeat import Heartbeat
 from MetaCaptioner.utils.cli import run_main
 
 Row = dict[str, Any]
@@ -257,11 +257,11 @@ class Runner:
         assert isinstance(ended.value.code, int)
         return Outcome(ended.value.code, self.capsys.readouterr().err)
 
-    def restarted(self, vitals: Vitals) -> Vitals:
+    def restarted(self, heartbeat: Heartbeat) -> Heartbeat:
         """Until further notice, run as the next worker after one that died under the same supervisor."""
-        vitals.deaths, vitals.begun = vitals.deaths + 1, 1
-        self.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: vitals)
-        return vitals
+        heartbeat.deaths, heartbeat.begun = heartbeat.deaths + 1, 1
+        self.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: heartbeat)
+        return heartbeat
 
     def plan(self, metafile: Path, output: Path, *more: object, num_ranks: int = 1) -> Outcome:
         return self.main(plan.main, "--metafile", metafile, "--output", output, "--num-ranks", num_ranks, *more)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Door:
+class Admission:
     """Opens whenever there waits one request for every `group` that are inside; so at once while there are few.
 
     On average 1 of 2 * `group` waits, and about `group` groups pass in the time that one request takes: this holds for

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from MetaCaptioner.data.taxonomy import Modality
-from MetaCaptioner.engine.admission import Door
+from MetaCaptioner.engine.admission import Admission
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_arguments import (
@@ -106,7 +106,7 @@ class VllmEngine:
         self.cache_tokens = cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else None
         self._special_tokens = _special_tokens(self._engine.renderer.get_tokenizer())
         self._templates: dict[Modality | None, _Template] = {}
-        self._door = Door(_GROUP)
+        self._admission = Admission(_GROUP)
         self._finished_tokens = 0
         self._tokens_in_flight: dict[str, int] = {}
 
@@ -137,7 +137,7 @@ class VllmEngine:
         output: RequestOutput | None = None
         self._tokens_in_flight[name] = 0
         try:
-            async with self._door.request():
+            async with self._admission.request():
                 async for answer in self._engine.generate(rendered, sampling, name, priority=request.priority):
                     output = answer
         except EngineDeadError as error:

@@ -24,7 +24,7 @@ from typing import NoReturn
 from MetaCaptioner.errors import EngineDead, ErrorKind, StoppedEarly, UserError, WorkerFailed
 from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals as signals
-from MetaCaptioner.runtime.heartbeat import Vitals, is_worker, shared_vitals, tell_worker
+from MetaCaptioner.runtime.heartbeat import Heartbeat, is_worker, shared_heartbeat, tell_worker
 from MetaCaptioner.utils import processes
 from MetaCaptioner.utils.cli import run_main, say
 
@@ -45,8 +45,8 @@ _LONGEST_PAUSE_SECONDS = 60.0
 class Pulse:
     """How long requests have waited without a sign of progress."""
 
-    def __init__(self, vitals: Vitals) -> None:
-        self._vitals = vitals
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
         self._seen = (0, 0)
         self._looked = time.monotonic()
         self.silent_seconds = 0.0
@@ -56,13 +56,13 @@ class Pulse:
 
         A long time between two looks counts as a short one: then this process was itself stopped, and the worker too.
         """
-        now, seen = time.monotonic(), (self._vitals.records, self._vitals.progress)
-        if self._vitals.requests == 0 or seen != self._seen:
+        now, seen = time.monotonic(), (self._heartbeat.records, self._heartbeat.progress)
+        if self._heartbeat.requests == 0 or seen != self._seen:
             self.silent_seconds = 0.0
         else:
             self.silent_seconds += min(now - self._looked, 2 * _LOOK_SECONDS)
         self._looked, self._seen = now, seen
-        return 0 < self._vitals.stall_seconds < self.silent_seconds
+        return 0 < self._heartbeat.stall_seconds < self.silent_seconds
 
 
 class Supervisor:
@@ -71,8 +71,8 @@ class Supervisor:
     def __init__(self, command: Sequence[str], rank: int) -> None:
         self._command = command
         self._rank = rank
-        self._descriptor, self._vitals = shared_vitals()
-        self._vitals.max_deaths = 5  # until a worker has read its flags
+        self._descriptor, self._heartbeat = shared_heartbeat()
+        self._heartbeat.max_deaths = 5  # until a worker has read its flags
         self._stopped = False
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signals.DUMP_SIGNAL, signal.SIG_IGN)  # inherited by all that do not know what it means
@@ -89,26 +89,26 @@ class Supervisor:
                 return status
             if self._stopped:
                 return StoppedEarly.exit_status
-            if (self._vitals.finished, self._vitals.poisoned) != (finished, poisoned):
-                in_vain = in_vain if self._vitals.finished == finished else 0
-                finished, poisoned = self._vitals.finished, self._vitals.poisoned
+            if (self._heartbeat.finished, self._heartbeat.poisoned) != (finished, poisoned):
+                in_vain = in_vain if self._heartbeat.finished == finished else 0
+                finished, poisoned = self._heartbeat.finished, self._heartbeat.poisoned
                 deaths.clear()
             deaths.append(death)
             in_vain += 1
-            if in_vain >= _MOST_IN_VAIN * self._vitals.max_deaths:
+            if in_vain >= _MOST_IN_VAIN * self._heartbeat.max_deaths:
                 self._say(f"error: given up: {_gave_up_in_vain(in_vain)}")
                 return UserError.exit_status
-            if len(deaths) >= self._vitals.max_deaths:
+            if len(deaths) >= self._heartbeat.max_deaths:
                 self._say(f"error: given up: {_gave_up(deaths)}")
                 return UserError.exit_status
-            self._vitals.deaths += 1
+            self._heartbeat.deaths += 1
             self._say(f"the worker {death}; another one goes on ({len(deaths)} since a sample was settled)")
             if not self._pause(min(2.0 ** (len(deaths) - 1) - 1, _LONGEST_PAUSE_SECONDS)):
                 return StoppedEarly.exit_status
 
     def _run_worker(self) -> tuple[int, str]:
         """(exit status, how it died) of one worker; the status is negative for a signal, as in `subprocess`."""
-        self._vitals.requests = 0
+        self._heartbeat.requests = 0
         supervisor = os.getpid()
         worker = subprocess.Popen(
             self._command,
@@ -118,7 +118,7 @@ class Supervisor:
             process_group=0,  # a Ctrl-C reaches it through us alone, and its engine not at all
             preexec_fn=lambda: _begin_worker(supervisor),
         )
-        pulse = Pulse(self._vitals)
+        pulse = Pulse(self._heartbeat)
         hangs = ""
         while worker.poll() is None:
             received = signal.sigtimedwait(_AWAITED, _LOOK_SECONDS)
@@ -126,9 +126,8 @@ class Supervisor:
                 self._stopped = True
                 worker.send_signal(received.si_signo)
             if not hangs and pulse.look():
-                hangs = (
-                    f"was taken for hung: {self._vitals.requests} requests, no token for {pulse.silent_seconds:.0f} s"
-                )
+                seconds = f"{pulse.silent_seconds:.0f} s"
+                hangs = f"was taken for hung: {self._heartbeat.requests} requests, no token for {seconds}"
                 self._end_hung(worker)
         if worker.returncode not in _IN_GOOD_ORDER:
             _end_leftovers(worker.pid)
@@ -136,7 +135,7 @@ class Supervisor:
 
     def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
         """Have the worker and its engine write to the log what they are at, one after another, then kill the worker."""
-        self._say(f"no token for {self._vitals.stall_seconds:g} s; what worker and engine are at:")
+        self._say(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine are at:")
         for process, name in _members(worker.pid):
             self._say(f"process {process} ({name}):")
             with suppress(ProcessLookupError):

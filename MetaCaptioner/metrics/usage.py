@@ -44,7 +44,7 @@ class Usage:
 
 
 @dataclass
-class Tally(Usage):
+class RunStatistics(Usage):
     """What a rank has done in this run. `images` and `videos` are those that ended well."""
 
     images: int = 0
@@ -183,7 +183,7 @@ class RunAccount:
         self._log = log
         self._begun = begun
         self._state: State = begun.state
-        self._tally = Tally()
+        self._tally = RunStatistics()
         self._began_at = time.monotonic()
         self._loaded_at: float | None = None
         self._ended_at: float | None = None
@@ -211,7 +211,7 @@ class RunAccount:
         finally:
             self._log.close()
 
-    def begin_work(self, tally: Tally) -> None:
+    def begin_work(self, tally: RunStatistics) -> None:
         """The engine is ready; what is done from now on is counted in `tally`."""
         self._tally = tally
         self._loaded_at = time.monotonic()

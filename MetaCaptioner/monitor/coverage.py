@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.planning.expected_rows import expected_rows
-from MetaCaptioner.planning.leases import Claims
+from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, without_overlaps
-from MetaCaptioner.records.counts import Tally
+from MetaCaptioner.records.counts import RecordCounts
 from MetaCaptioner.records.reader import ResultName, result_files
 from MetaCaptioner.records.scan import OK, Endings, Piece
 
@@ -68,7 +68,7 @@ class Oddities:
     nobodys: int
 
 
-class Standing:
+class Coverage:
     """The rows of a plan and the result files of a folder.
 
     In a folder of scores nothing remains to be done of rows whose captions, which lie in the folder above, have failed.
@@ -85,11 +85,11 @@ class Standing:
         self._shards: dict[int, list[PlanRow]] = {rank: [] for rank in sorted({row.assign_rank for row in rows})}
         for row in rows:
             self._shards[row.assign_rank].append(row)
-        self._claims = Claims(folder, rows)
+        self._leases = Leases(folder, rows)
         self._moved: set[str] = set()
-        self._tally = Tally(folder)
+        self._tally = RecordCounts(folder)
         of_scores = folder.name == _SCORES and bool(result_files(folder.parent))
-        self._captions = Standing(rows, folder.parent) if of_scores else None
+        self._captions = Coverage(rows, folder.parent) if of_scores else None
         self._clear()
 
     def _clear(self) -> None:
@@ -120,8 +120,8 @@ class Standing:
 
     def _move_chunks(self) -> None:
         """Give the chunks that have been taken over to their takers."""
-        self._claims.look()
-        for chunk in self._claims.moved():
+        self._leases.look()
+        for chunk in self._leases.moved():
             if chunk.name in self._moved:
                 continue
             self._moved.add(chunk.name)

@@ -15,7 +15,7 @@ import numpy as np
 
 from MetaCaptioner.errors import ResultError
 from MetaCaptioner.planning.expected_rows import NOBODY, expected_rows
-from MetaCaptioner.planning.leases import Claims
+from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, without_overlaps
 from MetaCaptioner.records.duplicates import Once
 from MetaCaptioner.records.rank_lock import RankLock, ranks_at_work
@@ -78,7 +78,7 @@ def mend(folder: Path, rank_of: RankOf = lambda row: -1, single_launch: bool = F
 def ranks_by_plan(folder: Path, rows: Sequence[PlanRow]) -> RankOf:
     """The ranks that a plan gives the samples to, and, in its result folder, those that have taken them over."""
     rows = without_overlaps(rows)
-    expected, takers = expected_rows(rows), Claims(folder, rows).takers()
+    expected, takers = expected_rows(rows), Leases(folder, rows).takers()
 
     def rank_of(row: Row) -> int:
         planned = expected[row[0]].rank(row[1]) if row[0] in expected else NOBODY

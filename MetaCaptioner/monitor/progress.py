@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from MetaCaptioner.monitor.coverage import Count, Oddities, Standing
+from MetaCaptioner.monitor.coverage import Count, Coverage, Oddities
 from MetaCaptioner.monitor.rate import ENOUGH_SECONDS, Account, Accounts, Watched, by_plan_rank, launch_of, overall_rate
 from MetaCaptioner.planning.plan_file import read_plan
 from MetaCaptioner.planning.plan_of_folder import told_of_another
@@ -88,7 +88,7 @@ class Watcher:
     def _read_plan(self) -> None:
         self._plan_stamp = _stamp(self._plan)
         self._rows, self._problems = read_plan(self._plan)
-        self._standing = Standing(self._rows, self._folder)
+        self._coverage = Coverage(self._rows, self._folder)
         self._watched = Watched(self._window)
 
     def look(self) -> Progress:
@@ -99,14 +99,14 @@ class Watcher:
         """
         if _stamp(self._plan) != self._plan_stamp:
             self._read_plan()
-        anew = self._standing.look()
+        anew = self._coverage.look()
         now = time.time()
-        counts, datasets = self._standing.ranks(), self._standing.datasets()
+        counts, datasets = self._coverage.ranks(), self._coverage.datasets()
         self._watched.note(time.monotonic(), {rank: count.done for rank, count in counts.items()}, anew)
         accounts = self._accounts.look()
         runs = by_plan_rank(accounts, list(counts))
         ranks = self._ranks(counts, runs, now)
-        oddities = self._standing.oddities()
+        oddities = self._coverage.oddities()
         rates = [rank.rate for rank in ranks if rank.rate is not None]
         return Progress(
             time=now,
@@ -121,7 +121,7 @@ class Watcher:
         )
 
     def _ranks(self, counts: Mapping[int, Count], runs: Mapping[int, Account], now: float) -> list[RankProgress]:
-        changes = self._standing.last_changes()
+        changes = self._coverage.last_changes()
         found = []
         for rank, count in counts.items():
             run = runs.get(rank)

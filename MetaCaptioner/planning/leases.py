@@ -1,10 +1,11 @@
-"""Which rank does which chunk of a plan: a rank that is done takes over what slower ones have not begun.
+"""Which rank has the lease of which chunk of a plan. A rank that is done steals work: what slower ones have not begun.
 
 A chunk is some samples in a row of what the plan gives one rank. Before a rank begins a chunk, its own or another's, it
-claims it: by a symbolic link, in a folder that all ranks see, that is named after the chunk and points to the rank's
+takes the lease: a symbolic link, in a folder that all ranks see, that is named after the chunk and points to the rank's
 number. A file system makes such a link with its target at once or not at all, and only once, so two ranks never have
-the same chunk and no claim is ever half there. Claims are for good: whatever happens, the rank that has claimed a chunk
-of this plan is the one that completes it, and all records of a chunk are in that rank's files.
+the same chunk and no lease is ever half there. Leases are for good: whatever happens, the rank that has that of a chunk
+of this plan is the one that completes it, and all records of a chunk are in that rank's files. Their folder is called
+`claims`, as in results that are there already.
 """
 
 import errno
@@ -33,8 +34,8 @@ _CHUNK_NAME = re.compile(r"^[0-9]{1,9}\.[0-9]{1,9}$")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
-class ClaimError(UserError):
-    """A claim cannot be written."""
+class LeaseError(UserError):
+    """A lease cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def show_those_of(earlier: Path, results: Path) -> None:
             (results / FOLDER).symlink_to(os.path.relpath(earlier.resolve() / FOLDER, results.resolve()))
 
 
-class Claims:
+class Leases:
     """The claims to the chunks of a plan, in the result folder that it fills.
 
     `rows` are the plan's, without overlaps. There are no chunks until some process has agreed on their size.
@@ -110,7 +111,7 @@ class Claims:
                     (self._folder / _SIZE).symlink_to(str(size))
         except OSError as error:
             if error.errno not in _NO_LINKS:
-                raise ClaimError(f"claims folder {self._folder}: cannot be written: {error.strerror}") from error
+                raise LeaseError(f"claims folder {self._folder}: cannot be written: {error.strerror}") from error
         self.look()
 
     def _links_exclude(self) -> bool:
@@ -145,7 +146,7 @@ class Claims:
         """The chunks of what the plan gives to a rank, in the order in which it does them."""
         return (self.chunk(owner, number) for number in range(self.count(owner)))
 
-    def claim(self, chunk: Chunk) -> bool:
+    def lease(self, chunk: Chunk) -> bool:
         """Make a chunk its `rank`'s; whether it now is.
 
         Raises:
@@ -161,7 +162,7 @@ class Claims:
                 (self._folder / chunk.name).symlink_to(str(chunk.rank))
             return self.holder(chunk) == chunk.rank
         except OSError as error:
-            raise ClaimError(f"claim {self._folder / chunk.name}: cannot be written: {error.strerror}") from error
+            raise LeaseError(f"lease {self._folder / chunk.name}: cannot be written: {error.strerror}") from error
 
     def holder(self, chunk: Chunk) -> int | None:
         """The rank that has claimed a chunk, if any."""
@@ -189,14 +190,14 @@ class Claims:
                 ranks.set_all(row.data_name, np.arange(row.start_idx, row.end_idx), chunk.rank + 1)
         return ranks
 
-    def unclaimed(self) -> Iterator[Chunk]:
+    def unleased(self) -> Iterator[Chunk]:
         """The chunks that nobody has claimed: of the rank with the most of them first, its last one first.
 
         A rank does its own from the front, so what is taken from the back is what it would come to last.
         """
-        claimed = set(os.listdir(self._folder)) if self._folder.is_dir() else set()  # noqa: PTH208 there may be many
+        leased = set(os.listdir(self._folder)) if self._folder.is_dir() else set()  # noqa: PTH208 there may be many
         free = {
-            owner: [number for number in range(self.count(owner)) if _name(owner, number) not in claimed]
+            owner: [number for number in range(self.count(owner)) if _name(owner, number) not in leased]
             for owner in self._rows
         }
         for owner in sorted(free, key=lambda owner: (-len(free[owner]), owner)):
@@ -217,8 +218,8 @@ def _number(link: Path) -> int:
     """
     target = str(link.readlink())
     if not _NUMBER.match(target):
-        raise ClaimError(
-            f"claim {link}: points to '{target:.40}', where a number should be: no rank made it so; take the folder "
+        raise LeaseError(
+            f"lease {link}: points to '{target:.40}', where a number should be: no rank made it so; take the folder "
             f"{link.parent} away while no rank is at work"
         )
     return int(target)

@@ -20,7 +20,7 @@ import msgspec
 
 from MetaCaptioner.errors import ResultError, UserError
 from MetaCaptioner.planning.expected_rows import NOBODY, expected_rows
-from MetaCaptioner.planning.leases import Claims
+from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
 from MetaCaptioner.records.done import done_samples
 from MetaCaptioner.records.rank_lock import ranks_at_work
@@ -288,7 +288,7 @@ def _lie_elsewhere(folder: Path, rows: Sequence[PlanRow]) -> bool:
     """Whether records of what a plan gives one rank are in the files of another that has not taken it over."""
     if not result_files(folder):
         return False
-    expected, takers = expected_rows(rows), Claims(folder, rows).takers()
+    expected, takers = expected_rows(rows), Leases(folder, rows).takers()
     for path, file in result_files(folder):
         for _, _, told in read_glances(path):
             row = None if told is None else told.row

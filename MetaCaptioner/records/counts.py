@@ -92,7 +92,7 @@ class BegunRows:
         return self._rows
 
 
-class Tally:
+class RecordCounts:
     """The result files of a folder, each read as far as it was at the last `look`."""
 
     def __init__(self, folder: Path) -> None:

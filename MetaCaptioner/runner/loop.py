@@ -18,10 +18,10 @@ from MetaCaptioner.engine.base import Completion, Engine, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, PassingError, SampleError, UserError
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.loader import Media, MediaBudget, load_media, unseen_media
-from MetaCaptioner.metrics.usage import Tally, Usage
+from MetaCaptioner.metrics.usage import RunStatistics, Usage
 from MetaCaptioner.records.record import Record, identity
 from MetaCaptioner.runner.error_rate import ErrorRate
-from MetaCaptioner.runtime.heartbeat import Vitals
+from MetaCaptioner.runtime.heartbeat import Heartbeat
 from MetaCaptioner.runtime.signals import StopSignal
 from MetaCaptioner.utils.json_text import NotJson, to_json
 from MetaCaptioner.worklist.base import Item
@@ -86,7 +86,7 @@ class RankLoop:
 
     Media are decoded in threads ahead of need; at most `in_flight` samples are in the engine, and an older sample's
     requests go before a younger one's. Every sample ends in one record, written as soon as it is done. A sample that
-    may have killed two workers is done alone. `vitals` is kept up to date for the supervisor.
+    may have killed two workers is done alone. `heartbeat` is kept up to date for the supervisor.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class RankLoop:
         stop: StopSignal,
         constant: Record,
         bar: "tqdm[NoReturn]",
-        vitals: Vitals,
+        heartbeat: Heartbeat,
     ) -> None:
         self._run_sample = run_sample
         self._engine = engine
@@ -105,7 +105,7 @@ class RankLoop:
         self._stop = stop
         self._constant = constant
         self._bar = bar
-        self._vitals = vitals
+        self._heartbeat = heartbeat
         self._error_rate = ErrorRate(settings.max_error_rate)
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._slots = asyncio.Semaphore(settings.in_flight)
@@ -114,9 +114,9 @@ class RankLoop:
         self._numbers = itertools.count()
         self._fatal: BaseException | None = None
         self._deadline: float | None = None
-        self.tally = Tally()
+        self.tally = RunStatistics()
 
-    async def run(self, items: Iterable[Item], take_over: TakeOver = lambda: None) -> Tally:
+    async def run(self, items: Iterable[Item], take_over: TakeOver = lambda: None) -> RunStatistics:
         """Work through `items`, then what can be taken over, until that ends, a signal comes, or the rank cannot go on.
 
         The first is taken over once half of what was in flight is done. A rank that has begun a little later is not
@@ -172,7 +172,7 @@ class RankLoop:
 
     async def _report_progress(self) -> None:
         while True:
-            self._vitals.progress = self._engine.progress()
+            self._heartbeat.progress = self._engine.progress()
             await asyncio.sleep(_PROGRESS_SECONDS)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -285,11 +285,11 @@ class RankLoop:
                 constraint=agent.constraint,
                 priority=number,
             )
-            self._vitals.requests += 1
+            self._heartbeat.requests += 1
             try:
                 completion = await self._engine.generate(request)
             finally:
-                self._vitals.requests -= 1
+                self._heartbeat.requests -= 1
             usage.count(completion)
             self.tally.count(completion)
             return completion
@@ -305,9 +305,9 @@ class RankLoop:
             TooManyErrors: too many samples have failed of late.
         """
         self.tally.note(record)
-        self._vitals.records += 1
-        self._vitals.finished += kind is None
-        self._vitals.poisoned += kind is ErrorKind.ENGINE_CRASH
+        self._heartbeat.records += 1
+        self._heartbeat.finished += kind is None
+        self._heartbeat.poisoned += kind is ErrorKind.ENGINE_CRASH
         self._bar.set_postfix(errors=self.tally.failed, refresh=False)
         self._bar.update()
         if not retried and (kind is None or not kind.is_known_beforehand):

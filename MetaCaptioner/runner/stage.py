@@ -20,7 +20,7 @@ from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserErr
 from MetaCaptioner.metrics.run_log import RunLog
 from MetaCaptioner.metrics.usage import Run, RunAccount, describe
 from MetaCaptioner.planning import cost
-from MetaCaptioner.planning.leases import Claims
+from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlaps
 from MetaCaptioner.planning.plan_of_folder import ThisPlan
 from MetaCaptioner.planning.provenance import Expected, Provenance
@@ -31,7 +31,7 @@ from MetaCaptioner.runner.options import StageOptions, add_arguments, from_argum
 from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals as signals
 from MetaCaptioner.runtime.gpus import claim_gpus, device_name
-from MetaCaptioner.runtime.heartbeat import Vitals, inherited_vitals
+from MetaCaptioner.runtime.heartbeat import Heartbeat, inherited_heartbeat
 from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.runtime.signals import StopSignal
 from MetaCaptioner.utils.cli import as_typed, say
@@ -136,8 +136,8 @@ def open_plan_work(
     plan.check(folder)  # before anything is taken out of it
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
     own = [row for row in rows if row.assign_rank in mine]
-    claims = Claims(folder, rows)
-    held = [*own, *(row for number in mine for chunk in claims.taken_over(number) for row in chunk.rows)]
+    leases = Leases(folder, rows)
+    held = [*own, *(row for number in mine for chunk in leases.taken_over(number) for row in chunk.rows)]
     annotations = Annotations()
     retried = planned(held, annotations) if options.retry_errors else None
     left = left_by_earlier_plans(folder, rows, mine)
@@ -151,11 +151,11 @@ def open_plan_work(
     # A run of some samples only is a trial: what it leaves is not for the others to take over.
     takes_over = bool(files and options.takeover_chunk) and options.max_samples is None
     if takes_over:
-        claims.agree_on(options.takeover_chunk)
-        if not claims.size:
+        leases.agree_on(options.takeover_chunk)
+        if not leases.size:
             say(f"note: {folder}: the file system has no symbolic links: each rank keeps to the plan")
     anywhere = options.allow_outside_root
-    return PlanWork(own, prompts.domains, files, folder, problems, claims, takes_over, annotations, anywhere)
+    return PlanWork(own, prompts.domains, files, folder, problems, leases, takes_over, annotations, anywhere)
 
 
 def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Iterable[int]) -> None:
@@ -181,10 +181,10 @@ def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> in
     options = from_arguments(parsed, rank.ranks_on_node or 1)
     given = stage.options.from_arguments(parsed)
     stages = (stage, *stage.then(given))
-    vitals = inherited_vitals(os.environ)
-    vitals.stall_seconds, vitals.max_deaths = options.stall_seconds, options.max_deaths
+    heartbeat = inherited_heartbeat(os.environ)
+    heartbeat.stall_seconds, heartbeat.max_deaths = options.stall_seconds, options.max_deaths
     try:
-        return asyncio.run(_RankRun(given, options, rank, vitals).run(stages))
+        return asyncio.run(_RankRun(given, options, rank, heartbeat).run(stages))
     except BadArguments:
         raise
     except UserError as error:
@@ -196,11 +196,11 @@ def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> in
 class _RankRun(Generic[Given]):
     """One rank's run of a stage and of those that follow it, with one engine for all, loaded when it is needed."""
 
-    def __init__(self, given: Given, options: StageOptions, rank: Rank, vitals: Vitals) -> None:
+    def __init__(self, given: Given, options: StageOptions, rank: Rank, heartbeat: Heartbeat) -> None:
         self._given = given
         self._options = options
         self._rank = rank
-        self._vitals = vitals
+        self._heartbeat = heartbeat
         self._stop = StopSignal()
         self._gpus: list[str] | None = None
         self._engine: Engine | None = None
@@ -224,19 +224,19 @@ class _RankRun(Generic[Given]):
 
     async def _run_stage(self, stage: Stage[Given], number: int, prompts: Prompts) -> list[str]:
         """Do what is pending of one stage; returns what cannot be worked on."""
-        vitals, say = self._vitals, self._say
-        self._rank = replace(self._rank, restarts=vitals.deaths if vitals.begun > number else 0)
+        heartbeat, say = self._heartbeat, self._say
+        self._rank = replace(self._rank, restarts=heartbeat.deaths if heartbeat.begun > number else 0)
         with ExitStack() as stack:
             expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts)
             work = stage.open_work(expected, self._given, self._options, self._rank, prompts, stack)
-            vitals.begin_stage(number)
+            heartbeat.begin_stage(number)
             for problem in work.problems:
                 say(f"error: {problem}")
             total, pending = work.total(), work.pending()
             say(f"{stage.name}: {total - pending} of {total} samples are done, {pending} to do")
             if self._options.max_samples is not None:  # a bound for each stage of this run, whatever workers it takes
                 pending = min(
-                    pending, rank_variables.share(self._options.max_samples, self._rank) - vitals.records_of(number)
+                    pending, rank_variables.share(self._options.max_samples, self._rank) - heartbeat.records_of(number)
                 )
             if pending > 0 or work.help_wanted():
                 run = await self._work_through(stage, work, pending, asked, expected.made)
@@ -267,7 +267,7 @@ class _RankRun(Generic[Given]):
             self._stop.interruptible = False
             with _bar(stage.name, self._rank, pending) as bar:
                 run_sample = stage.run_sample(prompts)
-                loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._vitals)
+                loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._heartbeat)
                 account.begin_work(loop.tally)
                 if self._options.max_samples is None:
                     await loop.run(work.items(), lambda: _added(work.take_over(), bar))

@@ -14,7 +14,7 @@ MOST_STAGES = 4
 _VARIABLE = "METACAPTIONER_SUPERVISOR"
 
 
-class Vitals(ctypes.Structure):
+class Heartbeat(ctypes.Structure):
     """The numbers. They add up over all workers of one supervisor, but for `requests`."""
 
     _fields_: ClassVar = [
@@ -62,10 +62,10 @@ class Vitals(ctypes.Structure):
         return (self.records if is_last else self.records_before[number + 1]) - self.records_before[number]
 
 
-def shared_vitals() -> tuple[int, Vitals]:
-    """(descriptor for the worker, vitals): new ones in memory that a child process can map."""
-    descriptor = os.memfd_create("vitals")
-    os.ftruncate(descriptor, ctypes.sizeof(Vitals))
+def shared_heartbeat() -> tuple[int, Heartbeat]:
+    """(descriptor for the worker, heartbeat): a new one, in memory that a child process can map."""
+    descriptor = os.memfd_create("heartbeat")
+    os.ftruncate(descriptor, ctypes.sizeof(Heartbeat))
     return descriptor, _mapped(descriptor)
 
 
@@ -79,10 +79,10 @@ def is_worker(environment: MutableMapping[str, str]) -> bool:
     return environment.get(_VARIABLE, "").split(" ")[0] == str(os.getppid())
 
 
-def inherited_vitals(environment: MutableMapping[str, str]) -> Vitals:
-    """The vitals that the supervisor looks at; without a supervisor some that nobody does."""
+def inherited_heartbeat(environment: MutableMapping[str, str]) -> Heartbeat:
+    """The heartbeat that the supervisor looks at; without a supervisor one that nobody does."""
     if not is_worker(environment):
-        return Vitals()
+        return Heartbeat()
     descriptor = int(environment.pop(_VARIABLE).split(" ")[1])
     try:
         return _mapped(descriptor)
@@ -90,5 +90,5 @@ def inherited_vitals(environment: MutableMapping[str, str]) -> Vitals:
         os.close(descriptor)
 
 
-def _mapped(descriptor: int) -> Vitals:
-    return Vitals.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(Vitals)))
+def _mapped(descriptor: int) -> Heartbeat:
+    return Heartbeat.from_buffer(mmap.mmap(descriptor, ctypes.sizeof(Heartbeat)))

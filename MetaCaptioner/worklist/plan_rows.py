@@ -11,7 +11,7 @@ from MetaCaptioner.data.annotation_blocks import BrokenAnnotation
 from MetaCaptioner.data.sample import Sample, sample_from_row
 from MetaCaptioner.data.taxonomy import Domain
 from MetaCaptioner.planning.expected_rows import NOBODY, expected_rows
-from MetaCaptioner.planning.leases import Chunk, Claims
+from MetaCaptioner.planning.leases import Chunk, Leases
 from MetaCaptioner.planning.plan_file import PlanRow
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.planning.row_media import Annotations
@@ -101,7 +101,7 @@ class PlanWork:
     files: Mapping[int, RankFiles]
     folder: Path
     problems: list[str]
-    claims: Claims
+    leases: Leases
     takes_over: bool
     annotations: Annotations = field(default_factory=Annotations)
     allow_outside_root: bool = False
@@ -124,18 +124,18 @@ class PlanWork:
     def _chunks_to_do(self) -> list[Chunk]:
         """What was taken over in earlier runs, and all that is this process's and no other has taken over.
 
-        What its ranks have begun without a claim, they claim now. Without claims each rank has one chunk.
+        Its ranks take the leases now of what they have begun without. Without leases each rank has one chunk.
         """
         chunks: list[Chunk] = []
         for rank, mine in self.files.items():
-            if not self.claims.size:
+            if not self.leases.size:
                 chunks.append(Chunk(rank, 0, rank, tuple(row for row in self.rows if row.assign_rank == rank)))
                 continue
-            chunks += self.claims.taken_over(rank)
-            for chunk in self.claims.chunks(rank):
+            chunks += self.leases.taken_over(rank)
+            for chunk in self.leases.chunks(rank):
                 begun = any(mine.done.count(row.data_name, row.start_idx, row.end_idx) for row in chunk.rows)
-                holder = self.claims.holder(chunk)
-                if holder == rank or (holder is None and (not begun or self.claims.claim(chunk))):
+                holder = self.leases.holder(chunk)
+                if holder == rank or (holder is None and (not begun or self.leases.lease(chunk))):
                     chunks.append(chunk)
         return chunks
 
@@ -163,13 +163,13 @@ class PlanWork:
 
     def items(self) -> Iterator[Item]:
         for chunk in self._chunks:
-            if not self.claims.size or self.claims.claim(chunk):
+            if not self.leases.size or self.leases.lease(chunk):
                 yield from self._chunk_items(chunk)
 
     def take_over(self) -> Iterator[Item] | None:
         for chunk in self._open_chunks():
             mine = chunk.given_to(min(self.files))
-            if self.claims.claim(mine):
+            if self.leases.lease(mine):
                 self.taken_over += mine.samples
                 return self._chunk_items(mine)
         return None
@@ -187,7 +187,7 @@ class PlanWork:
         Results of runs without claims show what their rank has begun; it goes on with that itself.
         """
         owner, begun = -1, DoneSamples()
-        for chunk in self.claims.unclaimed() if self.takes_over else ():
+        for chunk in self.leases.unleased() if self.takes_over else ():
             if chunk.owner != owner:
                 owner = chunk.owner
                 begun = self._begun.setdefault(owner, BegunRows(self.folder, owner)).look()

@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from MetaCaptioner.engine.admission import Door
+from MetaCaptioner.engine.admission import Admission
 
 
 class Crowd:
     """Requests behind a door of groups of one in four, each inside until it is told to go."""
 
     def __init__(self) -> None:
-        self.door = Door(4)
+        self.admission = Admission(4)
         self.inside: list[int] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._go: list[asyncio.Event] = []
@@ -30,7 +30,7 @@ class Crowd:
         await settle()
 
     async def _pass(self, number: int) -> None:
-        async with self.door.request():
+        async with self.admission.request():
             self.inside.append(number)
             try:
                 await self._go[number].wait()
@@ -119,7 +119,7 @@ def test_all_are_cancelled_at_once() -> None:
 def test_a_request_that_fails_inside_leaves() -> None:
     async def play(crowd: Crowd) -> None:
         with pytest.raises(ValueError, match="here"):
-            async with crowd.door.request():
+            async with crowd.admission.request():
                 raise ValueError("here")
 
     scenario(play)

@@ -18,7 +18,7 @@ from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, limit_output, load_prom
 from MetaCaptioner.agents.router import Router
 from MetaCaptioner.agents.workflow import Agent, base_texts, fill, run_workflow
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.engine.admission import Door
+from MetaCaptioner.engine.admission import Admission
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request, Sampling
 from MetaCaptioner.engine.vllm import EngineLoadError, VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
@@ -309,7 +309,7 @@ def test_an_unknown_engine_argument_is_told_in_one_line(random_model: Path) -> N
 
 
 def test_every_request_goes_through_the_door(running: RunningEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Counting(Door):
+    class Counting(Admission):
         passed = 0
 
         @asynccontextmanager
@@ -318,11 +318,11 @@ def test_every_request_goes_through_the_door(running: RunningEngine, monkeypatch
                 self.passed += 1
                 yield
 
-    door = Counting(32)
-    monkeypatch.setattr(running.engine, "_door", door)
+    admission = Counting(32)
+    monkeypatch.setattr(running.engine, "_door", admission)
     for number in range(3):
         ask(running, f"Say {number}.", None, name=f"request {number}")
-    assert door.passed == 3
+    assert admission.passed == 3
 
 
 def test_what_is_chosen_for_speed_reaches_vllm_unless_the_user_says_otherwise(

@@ -11,19 +11,19 @@ import pytest
 
 from MetaCaptioner.launch import supervisor
 from MetaCaptioner.launch.supervisor import Pulse
-from MetaCaptioner.runtime.heartbeat import Vitals
+from MetaCaptioner.runtime.heartbeat import Heartbeat
 from tests.random_model import ROOT
 
 WORKER = """
 import os, pathlib, signal, sys, time
 from MetaCaptioner.runtime.signals import StopSignal, dump_stacks_on_request
-from MetaCaptioner.runtime.heartbeat import inherited_vitals
+from MetaCaptioner.runtime.heartbeat import inherited_heartbeat
 folder = pathlib.Path(os.environ["FOLDER"])
 lives = folder / "lives"
 with lives.open("a") as file:
     file.write(f"{os.getpid()}\\n")
 life = len(lives.read_text().splitlines())
-vitals = inherited_vitals(os.environ)
+heartbeat = inherited_heartbeat(os.environ)
 """
 SUPERVISOR = """
 import sys
@@ -34,7 +34,7 @@ supervise.run_main(supervise.main)
 
 
 def start(folder: Path, program: str, *options: str, rank: int = 0) -> "subprocess.Popen[str]":
-    """A supervisor over a module made of `program`, which knows its `life` (from 1), its `vitals` and a `folder`."""
+    """A supervisor over a module made of `program`, which knows its `life` (from 1), its `heartbeat` and a `folder`."""
     (folder / "worker.py").write_text(WORKER + program)
     variables = {"PYTHONPATH": f"{ROOT}:{folder}", "FOLDER": str(folder), "RANK": str(rank), "WORLD_SIZE": "4"}
     return subprocess.Popen(
@@ -94,14 +94,16 @@ def test_a_worker_that_ends_in_good_order_is_not_started_again(tmp_path: Path, p
     ],
 )
 def test_a_worker_that_dies_is_started_again(tmp_path: Path, death: str, told: str) -> None:
-    status, said = run(tmp_path, f"if life == 1:\n    {death}\nassert vitals.deaths == 1", rank=2)
+    status, said = run(tmp_path, f"if life == 1:\n    {death}\nassert heartbeat.deaths == 1", rank=2)
     assert status == 0, said
     assert f"rank 2: the worker {told}; another one goes on" in said
     assert len(lives(tmp_path)) == 2
 
 
 def test_a_rank_is_given_up_after_so_many_deaths_that_finished_nothing(tmp_path: Path) -> None:
-    status, said = run(tmp_path, "vitals.max_deaths = 3\nos._exit(4) if life < 3 else os.kill(os.getpid(), 9)", rank=1)
+    status, said = run(
+        tmp_path, "heartbeat.max_deaths = 3\nos._exit(4) if life < 3 else os.kill(os.getpid(), 9)", rank=1
+    )
     assert status == 1
     assert len(lives(tmp_path)) == 3
     assert said.splitlines()[-1] == (
@@ -112,33 +114,33 @@ def test_a_rank_is_given_up_after_so_many_deaths_that_finished_nothing(tmp_path:
 
 
 def test_a_finished_sample_lets_the_count_of_deaths_begin_anew(tmp_path: Path) -> None:
-    program = "vitals.max_deaths = 3\nvitals.finished += life in (2, 4)\nos._exit(4 if life < 6 else 0)"
+    program = "heartbeat.max_deaths = 3\nvitals.finished += life in (2, 4)\nos._exit(4 if life < 6 else 0)"
     assert run(tmp_path, program)[0] == 0
     assert len(lives(tmp_path)) == 6
 
 
 def test_error_records_are_no_progress(tmp_path: Path) -> None:
     """Else a machine on which every sample kills the engine would turn the whole dataset into `engine_crash`."""
-    assert run(tmp_path, "vitals.max_deaths = 3\nvitals.records += 5\nos._exit(4)")[0] == 1
+    assert run(tmp_path, "heartbeat.max_deaths = 3\nvitals.records += 5\nos._exit(4)")[0] == 1
     assert len(lives(tmp_path)) == 3
 
 
 def test_a_proven_poisoned_sample_is_progress(tmp_path: Path) -> None:
-    program = "vitals.max_deaths = 3\nvitals.poisoned += life > 2\nvitals.records += life > 2\n"
+    program = "heartbeat.max_deaths = 3\nvitals.poisoned += life > 2\nvitals.records += life > 2\n"
     status, said = run(tmp_path, f"{program}os._exit(4 if life < 11 else 0)")
     assert (status, len(lives(tmp_path))) == (0, 11), said
 
 
 def test_where_all_samples_seem_poisoned_the_rank_is_given_up(tmp_path: Path) -> None:
     """Else a machine on which every sample kills the engine would turn the whole dataset into `engine_crash`."""
-    status, said = run(tmp_path, "vitals.max_deaths = 2\nvitals.poisoned += 1\nvitals.records += 1\nos._exit(4)")
+    status, said = run(tmp_path, "heartbeat.max_deaths = 2\nvitals.poisoned += 1\nvitals.records += 1\nos._exit(4)")
     assert (status, len(lives(tmp_path))) == (1, 8)
     assert "8 workers died, and all samples between them ended as engine_crash: it may be the engine" in said
     assert "--retry-errors" in said
 
 
 def test_one_sample_that_ends_well_lets_that_count_begin_anew_too(tmp_path: Path) -> None:
-    program = "vitals.max_deaths = 2\nvitals.poisoned += 1\nvitals.finished += life % 7 == 0\n"
+    program = "heartbeat.max_deaths = 2\nvitals.poisoned += 1\nvitals.finished += life % 7 == 0\n"
     assert run(tmp_path, f"{program}os._exit(4 if life < 16 else 0)")[0] == 0
 
 
@@ -255,7 +257,7 @@ def test_what_a_dead_worker_leaves_is_gone_before_the_next_begins(tmp_path: Path
 # --- the watchdog
 
 
-HANGS = "vitals.stall_seconds, vitals.requests = 0.5, 7\n"
+HANGS = "heartbeat.stall_seconds, heartbeat.requests = 0.5, 7\n"
 
 
 def test_a_worker_without_progress_shows_its_stacks_and_is_started_again(tmp_path: Path) -> None:
@@ -279,12 +281,12 @@ def test_a_worker_that_is_stuck_altogether_is_noticed_too(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("sign", ["progress", "records"])
 def test_a_slow_worker_is_left_alone(tmp_path: Path, sign: str) -> None:
-    program = f"{HANGS}for _ in range(12):\n    vitals.{sign} += 1\n    time.sleep(0.2)\n"
+    program = f"{HANGS}for _ in range(12):\n    heartbeat.{sign} += 1\n    time.sleep(0.2)\n"
     status, said = run(tmp_path, program)
     assert (status, said, len(lives(tmp_path))) == (0, "", 1)
 
 
-@pytest.mark.parametrize("calm", ["vitals.requests = 0", "vitals.stall_seconds = 0"])
+@pytest.mark.parametrize("calm", ["heartbeat.requests = 0", "heartbeat.stall_seconds = 0"])
 def test_nobody_waits_or_nobody_watches(tmp_path: Path, calm: str) -> None:
     assert run(tmp_path, f"{HANGS}{calm}\ntime.sleep(2)") == (0, "")
 
@@ -293,8 +295,8 @@ def test_time_in_which_the_supervisor_was_stopped_too_does_not_count(monkeypatch
     """A suspended job has had no token for hours when it goes on."""
     now = 1000.0
     monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
-    vitals = Vitals(requests=1, stall_seconds=10)
-    pulse = Pulse(vitals)
+    heartbeat = Heartbeat(requests=1, stall_seconds=10)
+    pulse = Pulse(heartbeat)
     now += 5000
     assert not pulse.look()
     assert pulse.silent_seconds <= 2
@@ -303,7 +305,7 @@ def test_time_in_which_the_supervisor_was_stopped_too_does_not_count(monkeypatch
         assert not pulse.look()
     now += 1
     assert pulse.look()
-    vitals.progress += 1
+    heartbeat.progress += 1
     assert not pulse.look()
     assert pulse.silent_seconds == 0
 

@@ -10,7 +10,7 @@ from MetaCaptioner import verify
 from MetaCaptioner.errors import ResultError
 from MetaCaptioner.monitor import mending
 from MetaCaptioner.monitor.mending import ASIDE, Mended, mend, ranks_by_captions, ranks_by_plan
-from MetaCaptioner.planning.leases import Claims
+from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import Record
@@ -76,9 +76,9 @@ def test_the_rank_of_a_sample_is_that_which_has_taken_it_over(tmp_path: Path) ->
         PlanRow(**plan_row(tmp_path / "photos.json", tmp_path, 0, 4, 0)),
         PlanRow(**plan_row(tmp_path / "photos.json", tmp_path, 4, 6, 1)),
     ]
-    claims = Claims(tmp_path, rows)
-    claims.agree_on(2)
-    assert claims.claim(claims.chunk(0, 1).given_to(1))
+    leases = Leases(tmp_path, rows)
+    leases.agree_on(2)
+    assert leases.lease(leases.chunk(0, 1).given_to(1))
     rank_of = ranks_by_plan(tmp_path, rows)
     assert [rank_of(("photos", row)) for row in (0, 1, 2, 3, 4, 6)] == [0, 0, 1, 1, 1, -1]
     assert rank_of(("others", 0)) == -1

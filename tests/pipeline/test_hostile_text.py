@@ -190,14 +190,14 @@ def test_hostile_files_beside_the_results_cost_nothing(tmp_path: Path, run: Runn
 def test_a_forged_claim_is_one_line_or_nothing(tmp_path: Path, run: Runner, target: str) -> None:
     plan, out = small_plan(tmp_path, 3), tmp_path / "out"
     assert run.caption(plan, out, "--retry-errors").status == 0
-    [claims] = [path for path in (out / "claims").iterdir() if path.is_dir()]
-    for link in [path for path in claims.iterdir() if path.is_symlink()]:
+    [leases] = [path for path in (out / "claims").iterdir() if path.is_dir()]
+    for link in [path for path in leases.iterdir() if path.is_symlink()]:
         link.unlink()
         if len(target) < 4000:
             link.symlink_to(target)
-    os.makedirs(claims / "taken" / "0", exist_ok=True)  # noqa: PTH103
-    (claims / "taken" / "0" / f"x{target[:100]}").symlink_to("y")
-    (claims / "taken" / f"x{target[:100]}").mkdir()
+    os.makedirs(leases / "taken" / "0", exist_ok=True)  # noqa: PTH103
+    (leases / "taken" / "0" / f"x{target[:100]}").symlink_to("y")
+    (leases / "taken" / f"x{target[:100]}").mkdir()
     for path in out.glob("Rank*"):
         path.unlink()
     outcome = run.caption(plan, out)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.planning.leases import Chunk, ClaimError, Claims
+from MetaCaptioner.planning.leases import Chunk, LeaseError, Leases
 from MetaCaptioner.planning.plan_file import PlanRow
 
 
@@ -25,10 +25,10 @@ def row(name: str, start: int, end: int, rank: int) -> PlanRow:
     )
 
 
-def claims_of(folder: Path, rows: list[PlanRow], size: int) -> Claims:
-    claims = Claims(folder, rows)
-    claims.agree_on(size)
-    return claims
+def claims_of(folder: Path, rows: list[PlanRow], size: int) -> Leases:
+    leases = Leases(folder, rows)
+    leases.agree_on(size)
+    return leases
 
 
 ROWS = [row("one", 0, 25, 0), row("two", 5, 10, 0), row("two", 10, 22, 1), row("three", 7, 7, 1), row("one", 25, 26, 2)]
@@ -39,45 +39,45 @@ def spans(chunk: Chunk) -> list[tuple[str, int, int]]:
 
 
 def test_chunks_are_all_of_a_rank_in_order(tmp_path: Path) -> None:
-    claims = claims_of(tmp_path, ROWS, 10)
-    assert [spans(chunk) for chunk in claims.chunks(0)] == [
+    leases = claims_of(tmp_path, ROWS, 10)
+    assert [spans(chunk) for chunk in leases.chunks(0)] == [
         [("one", 0, 10)],
         [("one", 10, 20)],
         [("one", 20, 25), ("two", 5, 10)],
     ]
-    assert [spans(chunk) for chunk in claims.chunks(1)] == [[("two", 10, 20)], [("two", 20, 22)]]
-    assert [chunk.samples for chunk in claims.chunks(2)] == [1]
-    assert list(claims.chunks(3)) == []
+    assert [spans(chunk) for chunk in leases.chunks(1)] == [[("two", 10, 20)], [("two", 20, 22)]]
+    assert [chunk.samples for chunk in leases.chunks(2)] == [1]
+    assert list(leases.chunks(3)) == []
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 10, 1000])
 def test_chunks_of_any_size_cover_each_sample_once(tmp_path: Path, size: int) -> None:
-    claims = claims_of(tmp_path, ROWS, size)
-    chunks = [chunk for rank in (0, 1, 2) for chunk in claims.chunks(rank)]
+    leases = claims_of(tmp_path, ROWS, size)
+    chunks = [chunk for rank in (0, 1, 2) for chunk in leases.chunks(rank)]
     assert all(0 < chunk.samples <= size for chunk in chunks)
     samples = [(name, n) for chunk in chunks for name, start, end in spans(chunk) for n in range(start, end)]
     assert sorted(samples) == sorted((row.data_name, n) for row in ROWS for n in range(row.start_idx, row.end_idx))
 
 
 def test_the_first_to_come_decides_on_the_size(tmp_path: Path) -> None:
-    assert Claims(tmp_path, ROWS).size == 0
-    assert list(Claims(tmp_path, ROWS).unclaimed()) == Claims(tmp_path, ROWS).taken_over(0) == []
+    assert Leases(tmp_path, ROWS).size == 0
+    assert list(Leases(tmp_path, ROWS).unleased()) == Leases(tmp_path, ROWS).taken_over(0) == []
     assert not (tmp_path / "claims").exists()
     assert claims_of(tmp_path, ROWS, 10).size == 10
     assert claims_of(tmp_path, ROWS, 3).size == 10
-    assert Claims(tmp_path, ROWS).size == 10
+    assert Leases(tmp_path, ROWS).size == 10
     assert claims_of(tmp_path, ROWS[1:], 3).size == 3  # another plan
 
 
 def test_a_chunk_is_the_first_one_s_for_good(tmp_path: Path) -> None:
-    claims = claims_of(tmp_path, ROWS, 10)
-    first = next(claims.chunks(0))
-    assert claims.holder(first) is None
-    assert claims.claim(first.given_to(2))
-    assert not claims.claim(first)
+    leases = claims_of(tmp_path, ROWS, 10)
+    first = next(leases.chunks(0))
+    assert leases.holder(first) is None
+    assert leases.lease(first.given_to(2))
+    assert not leases.lease(first)
     again = claims_of(tmp_path, ROWS, 10)
-    assert again.claim(first.given_to(2))
-    assert not again.claim(first.given_to(1))
+    assert again.lease(first.given_to(2))
+    assert not again.lease(first.given_to(1))
     assert again.holder(first) == 2
     assert [spans(chunk) for chunk in again.taken_over(2)] == [[("one", 0, 10)]]
     assert [row.assign_rank for chunk in again.taken_over(2) for row in chunk.rows] == [2]
@@ -87,20 +87,20 @@ def test_a_chunk_is_the_first_one_s_for_good(tmp_path: Path) -> None:
 
 def test_an_intention_without_a_claim_is_none(tmp_path: Path) -> None:
     """A rank that was killed between the two links, and whose chunk was then claimed by its owner."""
-    claims = claims_of(tmp_path, ROWS, 10)
-    first = next(claims.chunks(0))
-    assert claims.claim(first)
-    assert not claims.claim(first.given_to(1))
-    assert claims.taken_over(1) == []
-    assert list(claims.moved()) == []
+    leases = claims_of(tmp_path, ROWS, 10)
+    first = next(leases.chunks(0))
+    assert leases.lease(first)
+    assert not leases.lease(first.given_to(1))
+    assert leases.taken_over(1) == []
+    assert list(leases.moved()) == []
 
 
 def test_what_is_free_is_told_from_the_back_of_the_rank_with_most_of_it(tmp_path: Path) -> None:
-    claims = claims_of(tmp_path, ROWS, 10)
-    assert [chunk.name for chunk in claims.unclaimed()] == ["0.2", "0.1", "0.0", "1.1", "1.0", "2.0"]
+    leases = claims_of(tmp_path, ROWS, 10)
+    assert [chunk.name for chunk in leases.unleased()] == ["0.2", "0.1", "0.0", "1.1", "1.0", "2.0"]
     for number in (0, 1):
-        claims.claim(claims.chunk(0, number))
-    assert [chunk.name for chunk in claims.unclaimed()] == ["1.1", "1.0", "0.2", "2.0"]
+        leases.lease(leases.chunk(0, number))
+    assert [chunk.name for chunk in leases.unleased()] == ["1.1", "1.0", "0.2", "2.0"]
 
 
 def test_of_many_that_claim_at_once_one_gets_a_chunk(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_of_many_that_claim_at_once_one_gets_a_chunk(tmp_path: Path) -> None:
     start = threading.Barrier(6)
 
     def take(rank: int) -> None:
-        claims = claims_of(tmp_path, rows, 1)
+        leases = claims_of(tmp_path, rows, 1)
         start.wait()
-        got.extend((chunk.name, rank) for chunk in claims.chunks(0) if claims.claim(chunk.given_to(rank)))
+        got.extend((chunk.name, rank) for chunk in leases.chunks(0) if leases.lease(chunk.given_to(rank)))
 
     threads = [threading.Thread(target=take, args=(rank,)) for rank in range(6)]
     for thread in threads:
@@ -123,7 +123,7 @@ def test_of_many_that_claim_at_once_one_gets_a_chunk(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "claims").write_text("in the way")
-    with pytest.raises(ClaimError, match=r"claims folder .*: cannot be written: Not a directory"):
+    with pytest.raises(LeaseError, match=r"claims folder .*: cannot be written: Not a directory"):
         claims_of(tmp_path, ROWS, 10)
 
 
@@ -132,9 +132,9 @@ def test_a_file_system_without_links_has_no_chunks(tmp_path: Path, monkeypatch: 
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    claims = claims_of(tmp_path, ROWS, 10)
-    assert claims.size == 0
-    assert list(claims.unclaimed()) == []
+    leases = claims_of(tmp_path, ROWS, 10)
+    assert leases.size == 0
+    assert list(leases.unleased()) == []
 
 
 def test_where_one_link_takes_the_place_of_another_there_are_no_chunks(
@@ -161,5 +161,5 @@ def test_links_that_fail_now_may_be_made_by_others_so_it_is_an_error(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "symlink_to", fail)
-    with pytest.raises(ClaimError, match=os.strerror(code)):
+    with pytest.raises(LeaseError, match=os.strerror(code)):
         claims_of(tmp_path, ROWS, 10)

@@ -16,7 +16,7 @@ from MetaCaptioner.planning.plan_file import read_plan, write_plan
 from MetaCaptioner.planning.plan_of_folder import FILE_NAME, handed_over, stated_plan
 from MetaCaptioner.records.reader import Word, file_sizes
 from MetaCaptioner.records.store import RankResults
-from MetaCaptioner.runtime.heartbeat import shared_vitals
+from MetaCaptioner.runtime.heartbeat import shared_heartbeat
 from MetaCaptioner.verify import main as verify
 from tests.helpers import (
     Outcome,
@@ -108,8 +108,8 @@ def test_a_plan_that_is_rewritten_in_mid_run_ends_the_next_worker(project: Proje
     assert project.caption("--max-samples", 2, rank=(0, 2)).status == 0
     write_plan(shards.cut(_works(project), 1), project.plan)  # by hand: the planner would refuse
     before = project.contents()
-    _, vitals = shared_vitals()
-    project.run.restarted(vitals)
+    _, heartbeat = shared_heartbeat()
+    project.run.restarted(heartbeat)
     refused(project.caption(rank=(0, 2)), "its results are of the plan that was there before", "for 1 ranks, not 2")
     assert project.contents() == before
 

@@ -10,7 +10,7 @@ import pytest
 
 from MetaCaptioner.errors import ResultError
 from MetaCaptioner.records import counts, scan
-from MetaCaptioner.records.counts import BegunRows, Tally, recorded_rows
+from MetaCaptioner.records.counts import BegunRows, RecordCounts, recorded_rows
 from MetaCaptioner.records.record import Told, glance, parse_record
 from MetaCaptioner.records.scan import OK, OTHER_KINDS, Found, read_on
 
@@ -217,7 +217,7 @@ def test_a_torn_line_that_is_cut_off_and_redone_goes_on_or_is_read_anew(tmp_path
     whole = b"".join(line(ok_record("set", index)) for index in range(5))
     path = tmp_path / "Rank0_node0_set.jsonl"
     path.write_bytes(whole + line(ok_record("set", 5))[:30])
-    counted = Tally(tmp_path)
+    counted = RecordCounts(tmp_path)
     counted.look()
     os.truncate(path, len(whole))
     counted.look()
@@ -228,7 +228,7 @@ def test_a_torn_line_that_is_cut_off_and_redone_goes_on_or_is_read_anew(tmp_path
 
 
 def test_files_that_come_and_go(tmp_path: Path) -> None:
-    counted = Tally(tmp_path / "results")
+    counted = RecordCounts(tmp_path / "results")
     assert counted.look() == []
     (tmp_path / "results").mkdir()
     first = result_file(tmp_path / "results", ok_record("set", 0), failed_record("set", 1, "a"))
@@ -243,7 +243,7 @@ def test_files_that_come_and_go(tmp_path: Path) -> None:
 
 
 def test_many_small_steps_are_joined(tmp_path: Path) -> None:
-    counted, path = Tally(tmp_path), tmp_path / "Rank0_node0_set.jsonl"
+    counted, path = RecordCounts(tmp_path), tmp_path / "Rank0_node0_set.jsonl"
     for index in range(300):
         with path.open("ab") as file:
             file.write(line(ok_record("set", index)))
@@ -262,7 +262,7 @@ def test_more_kinds_of_errors_than_there_are_numbers(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "Rank0_node0_set.jsonl").mkdir()
     with pytest.raises(ResultError, match=r"Rank0_node0_set\.jsonl: cannot be read: Is a directory"):
-        Tally(tmp_path).look()
+        RecordCounts(tmp_path).look()
 
 
 def test_several_processes_come_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_several_processes_come_to_the_same(tmp_path: Path, monkeypatch: pytest.
         result_file(tmp_path, *random_records(rank, 50), rank=rank)
     monkeypatch.setattr(counts, "_SIDE_BY_SIDE_FROM_BYTES", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    counted = Tally(tmp_path)
+    counted = RecordCounts(tmp_path)
     counted.look()
     for path, file in counted.files.items():
         assert samples(file.found) == parsed(path.read_bytes())

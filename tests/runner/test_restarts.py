@@ -10,7 +10,7 @@ from MetaCaptioner.engine.base import Request
 from MetaCaptioner.errors import EngineDead, UserError
 from MetaCaptioner.records.journal import Journal, Past
 from MetaCaptioner.runner import loop, stage
-from MetaCaptioner.runtime.heartbeat import Vitals
+from MetaCaptioner.runtime.heartbeat import Heartbeat
 from tests.helpers import (
     FakeEngine,
     Runner,
@@ -33,14 +33,14 @@ def killed_by(*samples: str) -> FakeEngine:
 
 
 def test_a_sample_that_kills_every_time_costs_three_workers_and_one_record(tmp_path: Path, run: Runner) -> None:
-    plan, out, vitals = small_plan(tmp_path, 12), tmp_path / "out", Vitals()
+    plan, out, heartbeat = small_plan(tmp_path, 12), tmp_path / "out", Heartbeat()
     finished = set[str]()
     for _ in range(3):
         engine = killed_by("set/5")
         assert run.caption(plan, out, "--in-flight", 3, "--decode-threads", 1, engine=engine).status == 4
         assert not engine.samples & finished
         finished = set(records(out))
-        run.restarted(vitals)
+        run.restarted(heartbeat)
     assert finished >= names(5)  # those before it were done alone, then it was
     engine = killed_by("set/5")
     assert run.caption(plan, out, "--in-flight", 3, "--decode-threads", 1, engine=engine).status == 0
@@ -53,10 +53,10 @@ def test_a_sample_that_kills_every_time_costs_three_workers_and_one_record(tmp_p
 
 
 def test_two_that_kill_are_both_found_and_nothing_else_is_blamed(tmp_path: Path, run: Runner) -> None:
-    plan, out, vitals = small_plan(tmp_path, 12), tmp_path / "out", Vitals()
+    plan, out, heartbeat = small_plan(tmp_path, 12), tmp_path / "out", Heartbeat()
     for _ in range(4):
         assert run.caption(plan, out, "--in-flight", 4, engine=killed_by("set/2", "set/4")).status == 4
-        run.restarted(vitals)
+        run.restarted(heartbeat)
     assert run.caption(plan, out, "--in-flight", 4, engine=killed_by("set/2", "set/4")).status == 0
     assert error_kinds(out) == {"set/2": "engine_crash", "set/4": "engine_crash"}
     assert set(records(out)) == names(12)
@@ -92,15 +92,15 @@ def test_what_a_stopped_or_lost_worker_had_in_flight_is_blamed_for_nothing(tmp_p
 
 
 def test_crashes_of_an_earlier_run_are_not_forgotten(tmp_path: Path, run: Runner) -> None:
-    plan, out, vitals = small_plan(tmp_path, 8), tmp_path / "out", Vitals()
+    plan, out, heartbeat = small_plan(tmp_path, 8), tmp_path / "out", Heartbeat()
     for _ in range(2):
         run.caption(plan, out, engine=killed_by("set/2"))
-        run.restarted(vitals)
+        run.restarted(heartbeat)
     full = FakeEngine(fails_for(*names(8), error=lambda: UserError("the disk is full")))
     assert run.caption(plan, out, engine=full).status == 1  # takes note of the second crash, then ends in good order
-    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: Vitals())
+    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: Heartbeat())
     assert run.caption(plan, out, engine=killed_by("set/2")).status == 4  # alone
-    run.restarted(Vitals())
+    run.restarted(Heartbeat())
     assert run.caption(plan, out, engine=killed_by("set/2")).status == 0
     assert error_kinds(out) == {"set/2": "engine_crash"}
 
@@ -117,7 +117,7 @@ def test_failures_are_tried_again_once_however_many_workers_it_takes(tmp_path: P
 
     retry = ("--retry-errors", "--in-flight", 1, "--decode-threads", 1)
     assert run.caption(plan, out, *retry, engine=FakeEngine(hook)).status == 4
-    run.restarted(Vitals())
+    run.restarted(Heartbeat())
     engine = FakeEngine(fails_for("set/6", error=too_long))
     assert run.caption(plan, out, *retry, engine=engine).status == 0
     assert engine.samples == {"set/3", "set/6"}
@@ -127,13 +127,13 @@ def test_failures_are_tried_again_once_however_many_workers_it_takes(tmp_path: P
 
 
 def test_a_killer_that_is_tried_again_goes_alone_and_costs_one_worker(tmp_path: Path, run: Runner) -> None:
-    plan, out, vitals = small_plan(tmp_path, 6), tmp_path / "out", Vitals()
+    plan, out, heartbeat = small_plan(tmp_path, 6), tmp_path / "out", Heartbeat()
     for status in (4, 4, 4, 0):
         assert run.caption(plan, out, engine=killed_by("set/2")).status == status
-        run.restarted(vitals)
-    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: Vitals())
+        run.restarted(heartbeat)
+    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: Heartbeat())
     assert run.caption(plan, out, "--retry-errors", engine=killed_by("set/2")).status == 4
-    run.restarted(Vitals())
+    run.restarted(Heartbeat())
     assert run.caption(plan, out, "--retry-errors").status == 0
     assert error_kinds(out) == {"set/2": "engine_crash"}
     assert records(out)["set/2"]["attempts"] == 6
@@ -141,10 +141,10 @@ def test_a_killer_that_is_tried_again_goes_alone_and_costs_one_worker(tmp_path: 
 
 def test_a_killer_that_is_planned_again_is_tried_again(tmp_path: Path, run: Runner) -> None:
     """Even if the worker that recorded it was killed before it could put the journal in order."""
-    plan, out, vitals = small_plan(tmp_path, 6), tmp_path / "out", Vitals()
+    plan, out, heartbeat = small_plan(tmp_path, 6), tmp_path / "out", Heartbeat()
     for _ in range(3):
         assert run.caption(plan, out, engine=killed_by("set/2")).status == 4
-        run.restarted(vitals)
+        run.restarted(heartbeat)
     with run.monkeypatch.context() as patched:
         patched.setattr(Journal, "close", lambda self: None)
         assert run.caption(plan, out, engine=killed_by("set/2")).status == 0
@@ -158,25 +158,25 @@ def test_a_killer_that_is_planned_again_is_tried_again(tmp_path: Path, run: Runn
 
 
 def test_the_supervisor_is_told_what_moves(tmp_path: Path, run: Runner) -> None:
-    vitals = Vitals()
-    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: vitals)
+    heartbeat = Heartbeat()
+    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: heartbeat)
     seen: list[tuple[int, int]] = []
 
     async def hook(request: Request) -> None:
         await asyncio.sleep(0.01)
-        seen.append((vitals.requests, vitals.progress))
+        seen.append((heartbeat.requests, heartbeat.progress))
 
     run.monkeypatch.setattr(loop, "_PROGRESS_SECONDS", 0.001)
     engine = FakeEngine(hook)
     flags = ("--stall-seconds", 77, "--max-deaths", 9)
     plan, out = small_plan(tmp_path, 4), tmp_path / "out"
     run.caption(plan, out, "--max-samples", 3, *flags, engine=engine)
-    assert (vitals.stall_seconds, vitals.max_deaths, vitals.begun) == (77, 9, 1)
+    assert (heartbeat.stall_seconds, heartbeat.max_deaths, heartbeat.begun) == (77, 9, 1)
     assert max(requests for requests, _ in seen) > 1
     assert len({progress for _, progress in seen}) > 1
-    assert (vitals.records, vitals.finished, vitals.requests) == (3, 3, 0)
+    assert (heartbeat.records, heartbeat.finished, heartbeat.requests) == (3, 3, 0)
     run.caption(plan, out, engine=FakeEngine(fails_for("set/3", error=too_long)))
-    assert (vitals.records, vitals.finished, vitals.requests) == (4, 3, 0)
+    assert (heartbeat.records, heartbeat.finished, heartbeat.requests) == (4, 3, 0)
 
 
 def test_progress_that_cannot_be_told_ends_the_run(tmp_path: Path, run: Runner) -> None:
@@ -191,11 +191,11 @@ def test_progress_that_cannot_be_told_ends_the_run(tmp_path: Path, run: Runner) 
 
 
 def test_a_bound_on_the_samples_is_for_all_workers_together(tmp_path: Path, run: Runner) -> None:
-    plan, out, vitals = small_plan(tmp_path, 12), tmp_path / "out", Vitals()
-    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: vitals)
+    plan, out, heartbeat = small_plan(tmp_path, 12), tmp_path / "out", Heartbeat()
+    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: heartbeat)
     flags = ("--max-samples", 5, "--in-flight", 1, "--decode-threads", 1)
     assert run.caption(plan, out, *flags, engine=killed_by("set/3")).status == 4
-    run.restarted(vitals)
+    run.restarted(heartbeat)
     assert run.caption(plan, out, *flags).status == 0
     assert len(records(out)) == 5
     assert run.caption(plan, out, *flags, engine_opens=False).status == 0
@@ -206,7 +206,7 @@ def test_an_engine_that_could_be_loaded_once_is_tried_again(tmp_path: Path, run:
     plan, out = small_plan(tmp_path), tmp_path / "out"
     broken = UserError("model none cannot be loaded: no memory")
     assert run.caption(plan, out, engine=broken).status == 1
-    run.restarted(Vitals())
+    run.restarted(Heartbeat())
     outcome = run.caption(plan, out, engine=broken)
     assert (outcome.status, outcome.errors) == (4, [])
     assert outcome.said.splitlines()[-1] == f"rank 0: {broken}"

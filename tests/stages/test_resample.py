@@ -19,7 +19,7 @@ from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError
 from MetaCaptioner.export import command as export_command
 from MetaCaptioner.metrics.usage import runs_of
 from MetaCaptioner.records.row_map import caption_hash
-from MetaCaptioner.runtime.heartbeat import Vitals
+from MetaCaptioner.runtime.heartbeat import Heartbeat
 from MetaCaptioner.worklist.best_caption import read_best
 from tests.helpers import (
     FakeEngine,
@@ -277,9 +277,9 @@ def test_a_caption_that_was_made_anew_makes_the_rest_anew(tmp_path: Path, run: R
 
 
 def test_what_kills_its_workers_while_it_is_sampled_again_ends_as_a_crash(tmp_path: Path, run: Runner) -> None:
-    out, vitals = caption(run, tmp_path, 6), Vitals()
-    run.restarted(vitals)
-    vitals.deaths = vitals.begun = 0
+    out, heartbeat = caption(run, tmp_path, 6), Heartbeat()
+    run.restarted(heartbeat)
+    heartbeat.deaths = heartbeat.begun = 0
     statuses = []
     for _ in range(4):
         good = judged(lambda sample, number: 1 + 3 * number)
@@ -290,7 +290,7 @@ def test_what_kills_its_workers_while_it_is_sampled_again_ends_as_a_crash(tmp_pa
             return answer(request)  # type: ignore[no-any-return]
 
         statuses.append(run.score(out, "--resample", 1, "--in-flight", 2, engine=FakeEngine(hook)).status)
-        vitals.deaths += statuses[-1] == 4
+        heartbeat.deaths += statuses[-1] == 4
     assert statuses == [4, 4, 4, 0]
     assert set(made_again(out, 1)) == names(6)
     assert error_kinds(out / "score" / "resample" / "1") == {"set/3": "engine_crash"}
@@ -342,16 +342,16 @@ def test_retrying_errors_does_those_of_both_stages_again(tmp_path: Path, run: Ru
 
 def test_after_a_death_in_the_first_stage_errors_of_the_second_are_still_retried(tmp_path: Path, run: Runner) -> None:
     out, again = with_failures(run, tmp_path)
-    vitals = Vitals()
-    run.restarted(vitals)
-    vitals.deaths = vitals.begun = 0
+    heartbeat = Heartbeat()
+    run.restarted(heartbeat)
+    heartbeat.deaths = heartbeat.begun = 0
 
     def dies(request: Request) -> Completion:
         raise EngineDead("the engine has died")
 
     retry = (out, "--resample", 1, "--retry-errors")
     assert run.score(*retry, engine=FakeEngine(dies)).status == 4
-    vitals.deaths += 1
+    heartbeat.deaths += 1
     assert run.score(*retry, engine=judged(by_place)).status == 0
     assert error_kinds(out / "score") == error_kinds(again) == {}
 
