@@ -260,7 +260,7 @@ class Runner:
     def restarted(self, heartbeat: Heartbeat) -> Heartbeat:
         """Until further notice, run as the next worker after one that died under the same supervisor."""
         heartbeat.deaths, heartbeat.begun = heartbeat.deaths + 1, 1
-        self.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: heartbeat)
+        self.monkeypatch.setattr(stage, "inherited_heartbeat", lambda environment: heartbeat)
         return heartbeat
 
     def plan(self, metafile: Path, output: Path, *more: object, num_ranks: int = 1) -> Outcome:

@@ -127,7 +127,7 @@ def open_plan_work(
 ) -> Work:
     """The rows of the plan that fall to this process of a stage, and what it may take over from others.
 
-    Claims that were made are honoured, even where the user wants no more of them.
+    Leases that were taken are honoured, even where the user wants no more of them.
     """
     folder = given.output_dir
     rows, problems = read_plan(given.plan)

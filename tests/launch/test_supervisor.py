@@ -114,33 +114,35 @@ def test_a_rank_is_given_up_after_so_many_deaths_that_finished_nothing(tmp_path:
 
 
 def test_a_finished_sample_lets_the_count_of_deaths_begin_anew(tmp_path: Path) -> None:
-    program = "heartbeat.max_deaths = 3\nvitals.finished += life in (2, 4)\nos._exit(4 if life < 6 else 0)"
+    program = "heartbeat.max_deaths = 3\nheartbeat.finished += life in (2, 4)\nos._exit(4 if life < 6 else 0)"
     assert run(tmp_path, program)[0] == 0
     assert len(lives(tmp_path)) == 6
 
 
 def test_error_records_are_no_progress(tmp_path: Path) -> None:
     """Else a machine on which every sample kills the engine would turn the whole dataset into `engine_crash`."""
-    assert run(tmp_path, "heartbeat.max_deaths = 3\nvitals.records += 5\nos._exit(4)")[0] == 1
+    assert run(tmp_path, "heartbeat.max_deaths = 3\nheartbeat.records += 5\nos._exit(4)")[0] == 1
     assert len(lives(tmp_path)) == 3
 
 
 def test_a_proven_poisoned_sample_is_progress(tmp_path: Path) -> None:
-    program = "heartbeat.max_deaths = 3\nvitals.poisoned += life > 2\nvitals.records += life > 2\n"
+    program = "heartbeat.max_deaths = 3\nheartbeat.poisoned += life > 2\nheartbeat.records += life > 2\n"
     status, said = run(tmp_path, f"{program}os._exit(4 if life < 11 else 0)")
     assert (status, len(lives(tmp_path))) == (0, 11), said
 
 
 def test_where_all_samples_seem_poisoned_the_rank_is_given_up(tmp_path: Path) -> None:
     """Else a machine on which every sample kills the engine would turn the whole dataset into `engine_crash`."""
-    status, said = run(tmp_path, "heartbeat.max_deaths = 2\nvitals.poisoned += 1\nvitals.records += 1\nos._exit(4)")
+    status, said = run(
+        tmp_path, "heartbeat.max_deaths = 2\nheartbeat.poisoned += 1\nheartbeat.records += 1\nos._exit(4)"
+    )
     assert (status, len(lives(tmp_path))) == (1, 8)
     assert "8 workers died, and all samples between them ended as engine_crash: it may be the engine" in said
     assert "--retry-errors" in said
 
 
 def test_one_sample_that_ends_well_lets_that_count_begin_anew_too(tmp_path: Path) -> None:
-    program = "heartbeat.max_deaths = 2\nvitals.poisoned += 1\nvitals.finished += life % 7 == 0\n"
+    program = "heartbeat.max_deaths = 2\nheartbeat.poisoned += 1\nheartbeat.finished += life % 7 == 0\n"
     assert run(tmp_path, f"{program}os._exit(4 if life < 16 else 0)")[0] == 0
 
 

@@ -98,7 +98,7 @@ def test_crashes_of_an_earlier_run_are_not_forgotten(tmp_path: Path, run: Runner
         run.restarted(heartbeat)
     full = FakeEngine(fails_for(*names(8), error=lambda: UserError("the disk is full")))
     assert run.caption(plan, out, engine=full).status == 1  # takes note of the second crash, then ends in good order
-    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: Heartbeat())
+    run.monkeypatch.setattr(stage, "inherited_heartbeat", lambda environment: Heartbeat())
     assert run.caption(plan, out, engine=killed_by("set/2")).status == 4  # alone
     run.restarted(Heartbeat())
     assert run.caption(plan, out, engine=killed_by("set/2")).status == 0
@@ -131,7 +131,7 @@ def test_a_killer_that_is_tried_again_goes_alone_and_costs_one_worker(tmp_path: 
     for status in (4, 4, 4, 0):
         assert run.caption(plan, out, engine=killed_by("set/2")).status == status
         run.restarted(heartbeat)
-    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: Heartbeat())
+    run.monkeypatch.setattr(stage, "inherited_heartbeat", lambda environment: Heartbeat())
     assert run.caption(plan, out, "--retry-errors", engine=killed_by("set/2")).status == 4
     run.restarted(Heartbeat())
     assert run.caption(plan, out, "--retry-errors").status == 0
@@ -159,7 +159,7 @@ def test_a_killer_that_is_planned_again_is_tried_again(tmp_path: Path, run: Runn
 
 def test_the_supervisor_is_told_what_moves(tmp_path: Path, run: Runner) -> None:
     heartbeat = Heartbeat()
-    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: heartbeat)
+    run.monkeypatch.setattr(stage, "inherited_heartbeat", lambda environment: heartbeat)
     seen: list[tuple[int, int]] = []
 
     async def hook(request: Request) -> None:
@@ -192,7 +192,7 @@ def test_progress_that_cannot_be_told_ends_the_run(tmp_path: Path, run: Runner) 
 
 def test_a_bound_on_the_samples_is_for_all_workers_together(tmp_path: Path, run: Runner) -> None:
     plan, out, heartbeat = small_plan(tmp_path, 12), tmp_path / "out", Heartbeat()
-    run.monkeypatch.setattr(stage, "inherited_vitals", lambda environment: heartbeat)
+    run.monkeypatch.setattr(stage, "inherited_heartbeat", lambda environment: heartbeat)
     flags = ("--max-samples", 5, "--in-flight", 1, "--decode-threads", 1)
     assert run.caption(plan, out, *flags, engine=killed_by("set/3")).status == 4
     run.restarted(heartbeat)
