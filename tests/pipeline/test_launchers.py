@@ -233,7 +233,11 @@ def test_a_signal_to_the_script_stops_all_ranks_with_status_3(tmp_path: Path, pl
 
 def test_a_signal_before_the_ranks_are_up_is_not_lost(tmp_path: Path, plan: Path) -> None:
     process = slow_run(plan, tmp_path / "out")
-    time.sleep(0.7)
+    deadline = time.monotonic() + 60
+    while b"MetaCaptioner.launch.local" not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.2)
     os.kill(process.pid, signal.SIGTERM)
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 3, log
