@@ -319,7 +319,7 @@ def test_every_request_goes_through_the_door(running: RunningEngine, monkeypatch
                 yield
 
     admission = Counting(32)
-    monkeypatch.setattr(running.engine, "_door", admission)
+    monkeypatch.setattr(running.engine, "_admission", admission)
     for number in range(3):
         ask(running, f"Say {number}.", None, name=f"request {number}")
     assert admission.passed == 3
