@@ -80,7 +80,7 @@ def scored(captioned: Captioned) -> Scored:
     judged: dict[str, Judged] = {}
     rows = []
     for number, (original, item) in enumerate(captioned.items.items()):
-        true = right(item.leases, AGENTS[item.kind.domain][2])
+        true = right(item.claims, AGENTS[item.kind.domain][2])
         for name, verdict in (("right", true), ("damaged", damaged(drawings, number, SEED))):
             dataset = f"{item.dataset}_{name}"
             sample = f"{dataset}/{item.index}"
@@ -148,7 +148,7 @@ def mixed_up(items: Mapping[str, Item], said: Mapping[str, set[Fact]], true: Map
         one: other
         for one, other in permutations(said, 2)
         if items[one].kind is items[other].kind
-        and items[one].leases != items[other].leases
+        and items[one].claims != items[other].claims
         and true[one] != true[other]
         and agreement(said[one], true[other]) >= agreement(said[one], true[one])
     }
@@ -166,7 +166,7 @@ def test_every_sample_goes_to_its_domain(captioned: Captioned) -> None:
 def test_every_caption_is_about_its_own_picture(captioned: Captioned) -> None:
     items, records = captioned.items, captioned.records
     said = {sample: said_by(records[sample]["caption"], STATEMENTS[item.kind.domain]) for sample, item in items.items()}
-    true = {sample: said_by(caption(item.leases), STATEMENTS[item.kind.domain]) for sample, item in items.items()}
+    true = {sample: said_by(caption(item.claims), STATEMENTS[item.kind.domain]) for sample, item in items.items()}
     found = agreements(said, true)
     mistaken = mixed_up(items, said, true)
     assert not mistaken, f"{mistaken}"
@@ -180,7 +180,7 @@ def test_every_agent_notes_what_its_own_picture_shows(captioned: Captioned) -> N
     for sample, item in captioned.items.items():
         for agent in AGENTS[item.kind.domain]:
             found = single_notes(notes_of(captioned.records[sample], agent))
-            true = single_notes(notes(item.leases, agent))
+            true = single_notes(notes(item.claims, agent))
             by_agent[f"{item.kind.domain}: {agent}"][sample] = agreement(found, true)
     means = {agent: mean(figures) for agent, figures in by_agent.items()}
     poor = below(means, AGENT_NOTES)
