@@ -32,6 +32,12 @@ sys.exit(int(dict(zip("0123", what[1:])).get(rank, 0)))
 """
 
 
+def heed_signals() -> None:
+    """Whatever has started the tests may ignore some of them, as nohup does."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Launch:
     """A launch of some ranks of the worker, which wait for the file `go`."""
 
@@ -45,7 +51,12 @@ class Launch:
         env["PYTHONPATH"] += f":{folder}"
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
-            [str(part) for part in program], env=env, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
+            [str(part) for part in program],
+            env=env,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=heed_signals,
         )
 
     def wait_for(self, *names: str) -> None:

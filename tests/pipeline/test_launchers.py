@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.processes import children
 from tests.pipeline.commands import environment, module, records, run, sample_ids, script, succeed
 from tests.random_model import ROOT
 
@@ -234,10 +235,10 @@ def test_a_signal_to_the_script_stops_all_ranks_with_status_3(tmp_path: Path, pl
 def test_a_signal_before_the_ranks_are_up_is_not_lost(tmp_path: Path, plan: Path) -> None:
     process = slow_run(plan, tmp_path / "out")
     deadline = time.monotonic() + 60
-    while b"MetaCaptioner.launch.local" not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
+    proc = Path(f"/proc/{process.pid}")
+    while b"MetaCaptioner.launch.local" not in (proc / "cmdline").read_bytes() or not children(process.pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(0.2)
     os.kill(process.pid, signal.SIGTERM)
     log, _ = process.communicate(timeout=60)
     assert process.returncode == 3, log
