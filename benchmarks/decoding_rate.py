@@ -31,8 +31,13 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.media.loader import MediaBudget, load_media
+try:
+    from MetaCaptioner.data.sample import Sample
+    from MetaCaptioner.media.loader import MediaBudget, load_media
+except ModuleNotFoundError:  # the version to compare with is from before the package had folders
+    from MetaCaptioner.metafile import Sample  # type: ignore[import-not-found, no-redef]
+
+    from MetaCaptioner.media import MediaBudget, load_media  # type: ignore[attr-defined, no-redef]
 
 _ROOT = Path(__file__).parents[1]
 _PICTURES: dict[str, tuple[tuple[int, int], dict[str, Any], int]] = {
