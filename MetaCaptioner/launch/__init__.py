@@ -1,1 +1,1 @@
-"""Starts ranks, and watches over one."""
+"""Starts the ranks of a machine, and watches over each."""

@@ -19,7 +19,7 @@ from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
 from MetaCaptioner.runtime.rank import launch_variables
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.utils.cli import run_main, say
-from MetaCaptioner.utils.processes import adopt_orphans, signal_when_parent_ends
+from MetaCaptioner.utils.processes import adopt_orphans, signal_name, signal_when_parent_ends
 
 _ENDS_THE_SCRIPT = (signal.SIGHUP, signal.SIGQUIT)
 """What a closed terminal sends, and Ctrl-\\: to the ranks it is a stop as any other."""
@@ -77,8 +77,8 @@ class LocalRanks:
             rank, started = self._running.pop(process)
             started.returncode = status = os.waitstatus_to_exitcode(ended)
             if status < 0:
-                name = signal.Signals(-status).name
-                say(f"rank {rank}: killed by {name}; the others go on. Run the same command again for what it left")
+                killer = signal_name(-status)
+                say(f"rank {rank}: killed by {killer}; the others go on. Run the same command again for what it left")
                 status = StoppedEarly.exit_status if self._stopped else UserError.exit_status
             self._statuses.add(status if status in _WORSE_AND_WORSE else UserError.exit_status)
 

@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from MetaCaptioner.errors import EngineDead, ErrorKind, StoppedEarly, UserError, WorkerFailed
 from MetaCaptioner.runtime import rank as rank_variables
-from MetaCaptioner.runtime import signals as signals
+from MetaCaptioner.runtime import signals
 from MetaCaptioner.runtime.heartbeat import Heartbeat, is_worker, shared_heartbeat, tell_worker
 from MetaCaptioner.utils import processes
 from MetaCaptioner.utils.cli import run_main, say
@@ -190,9 +190,8 @@ def _how_it_died(status: int) -> str:
         return "ended with an error that nobody foresaw"
     if status >= 0:
         return f"ended with status {status}"
-    names = {number.value: number.name for number in signal.Signals}
     hint = " (out of memory?)" if -status == signal.SIGKILL else ""
-    return f"was killed by {names.get(-status, f'signal {-status}')}{hint}"
+    return f"was killed by {processes.signal_name(-status)}{hint}"
 
 
 def _gave_up(deaths: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.runner.options import StageOptions, add_arguments, from_arguments
 from MetaCaptioner.runtime import rank as rank_variables
-from MetaCaptioner.runtime import signals as signals
+from MetaCaptioner.runtime import signals
 from MetaCaptioner.runtime.gpus import claim_gpus, device_name
 from MetaCaptioner.runtime.heartbeat import Heartbeat, inherited_heartbeat
 from MetaCaptioner.runtime.rank import Rank, assigned_ranks

@@ -1,1 +1,1 @@
-"""What is more than a command: second pass, resampling."""
+"""What is more than a command: second pass, resampling, the filter."""

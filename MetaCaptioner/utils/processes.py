@@ -35,3 +35,8 @@ def adopt_orphans() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def signal_name(number: int) -> str:
+    """What a signal is called; those of real time, and of other systems, have numbers only."""
+    return signal.Signals(number).name if number in {*signal.Signals} else f"signal {number}"

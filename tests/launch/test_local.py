@@ -97,16 +97,17 @@ def test_the_ranks_of_a_second_node_start_although_the_first_never_does(tmp_path
     assert (tmp_path / "told3").read_text().startswith("3 4 1 2 1 ")
 
 
-def test_kill_9_of_one_supervisor_leaves_the_other_ranks_working(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGRTMIN + 3, "signal 37")])
+def test_a_supervisor_that_is_killed_leaves_the_other_ranks_working(tmp_path: Path, number: int, name: str) -> None:
     launch = Launch(tmp_path, "--ranks", 3)
     launch.wait_for("supervisor0", "supervisor1", "supervisor2")
-    os.kill(launch.supervisor(1), signal.SIGKILL)
-    while "killed by SIGKILL" not in launch.said:
+    os.kill(launch.supervisor(1), number)
+    while f"killed by {name}" not in launch.said:
         time.sleep(0.02)
     assert launch.process.poll() is None
     assert launch.end() == 1
     assert [(tmp_path / f"ended{rank}").exists() for rank in range(3)] == [True, False, True]
-    assert "rank 1: killed by SIGKILL; the others go on" in launch.said
+    assert f"rank 1: killed by {name}; the others go on" in launch.said
 
 
 def test_kill_9_of_the_launcher_stops_its_ranks(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from MetaCaptioner.media.decoding.messages import (
     receive_bytes,
 )
 from MetaCaptioner.media.decoding.shared_pixels import NotWrittenError, SharedPixels
+from MetaCaptioner.utils.processes import signal_name
 
 _PACKAGE = Path(__file__).parents[2]
 _PROGRAM = (
@@ -222,5 +223,5 @@ def _how_it_died(status: int) -> DecodeError:
         return DecodeError(ErrorKind.MEDIA_TOO_SLOW, reason)
     if status == -signal.SIGKILL:
         return DecodeError(ErrorKind.MEDIA_TOO_LARGE, "its decoder was killed: was the machine's memory used up?")
-    name = signal.Signals(-status).name if -status in {*signal.Signals} else f"status {status}"
+    name = signal_name(-status) if status < 0 else f"status {status}"
     return DecodeError(ErrorKind.MEDIA_CORRUPT, f"the file is so damaged that the decoder crashed ({name})")
