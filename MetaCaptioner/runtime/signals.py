@@ -11,15 +11,15 @@ from MetaCaptioner.utils.processes import kill_when_parent_ends
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 DUMP_SIGNAL = signal.SIGUSR2
-
-
-_SAME_SIGNAL_SECONDS = 2.0
+_SAME_CTRL_C_SECONDS = 2.0
 
 
 class StopSignal:
-    """Notes that SIGTERM, SIGINT or SIGUSR1 came. A second one, some time later, ends the process at once.
+    """Notes that SIGTERM, SIGINT or SIGUSR1 came. Only a Ctrl-C (SIGINT) some time after that ends the process at once.
 
-    Not one right after the first: Ctrl-C reaches a rank both from the terminal and from its launcher.
+    Not one right after the first: Ctrl-C may reach a rank both from the terminal and from its launcher. And no other
+    signal: a scheduler sends them to all processes of a job, which hand them on too, so that one stop comes several
+    times, on a busy machine seconds apart, and would cut off what is in flight.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,8 @@ class StopSignal:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # one may have waited for this
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        again = self.received is not None and time.monotonic() - self._received_at > _SAME_SIGNAL_SECONDS
+        since = time.monotonic() - self._received_at
+        again = self.received is not None and number == signal.SIGINT and since > _SAME_CTRL_C_SECONDS
         if self.received is None:
             self.received = signal.Signals(number).name
             self._received_at = time.monotonic()

@@ -11,7 +11,7 @@ command=''
 stopped=no
 status=0
 
-# Hands a signal on once: a second one, some time after the first, would take the rank its grace time.
+# Hands a signal on once.
 stop() {
   if [ $stopped = no ] && [ -n "$command" ]; then kill -USR1 "$command" 2>/dev/null || true; fi
   stopped=yes
