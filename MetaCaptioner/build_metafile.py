@@ -19,16 +19,9 @@ from pathlib import Path
 from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.data.conversation import INSTRUCTION
 from MetaCaptioner.data.inputs.base import Given, Notes
-from MetaCaptioner.data.inputs.build import (
-    LONGEST_STEM,
-    Written,
-    add_entry,
-    check_free,
-    read_entries,
-    relative_to,
-    write_annotation,
-)
+from MetaCaptioner.data.inputs.build import LONGEST_STEM, Written, write_annotation
 from MetaCaptioner.data.inputs.registry import FORMATS
+from MetaCaptioner.data.metafile import add_entry, check_free, read_entries, relative_to
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.utils.atomic_io import NotWritten

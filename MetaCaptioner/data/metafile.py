@@ -1,4 +1,4 @@
-"""The Metafile: which datasets there are, where they lie and what they are of."""
+"""The Metafile: which datasets there are, where they lie and what they are of; read, and added to."""
 
 import difflib
 import hashlib
@@ -13,14 +13,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.utils.atomic_io import NotWritten, atomic_write
+from MetaCaptioner.utils.file_names import shortened
 from MetaCaptioner.utils.json_file import read_json
 from MetaCaptioner.utils.json_text import to_json
+from MetaCaptioner.utils.locks import held_alone
 from MetaCaptioner.utils.path_spelling import find, local_name
 from MetaCaptioner.utils.text import is_whole
 from MetaCaptioner.utils.validation import all_problems
 
 _SURELY_MEANT = 0.8
 """How alike (`difflib`) a key must be to one that an entry lacks, to be refused for it."""
+_LONGEST_NAME_BYTES = 240  # file systems take names of 255, and a dot and a suffix stand around it
 TaskSource = Literal["metafile", "row", "router"]
 
 
@@ -192,3 +196,51 @@ def _named_place(value: object, folder: Path) -> Path | None:
 def is_folder(path: Path) -> bool:
     """Whether there is such a folder, whatever the name."""
     return os.path.isdir(path)  # noqa: PTH112 Path.is_dir fails on odd names
+
+
+def read_entries(metafile: Path) -> dict[str, object]:
+    """The datasets of a Metafile, none where there is no such file yet.
+
+    Raises:
+        UserError: it is no Metafile.
+    """
+    entries = read_json(metafile, "Metafile") if metafile.exists() else {}
+    if not isinstance(entries, dict):
+        raise UserError(f"Metafile {metafile}: must be a JSON object, dataset name -> entry")
+    return entries
+
+
+def add_entry(metafile: Path, name: str, entry: dict[str, object], replaces: bool, single_launch: bool = False) -> None:
+    """Put one dataset into the Metafile, which other processes may be adding to.
+
+    Raises:
+        UserError: the name is taken (unless it `replaces` that), or the file cannot be written.
+    """
+    try:
+        lock = metafile.with_name(f".{shortened(metafile.name, _LONGEST_NAME_BYTES)}.lock")
+        with held_alone(lock, f"Metafile {metafile}", not single_launch):
+            entries = read_entries(metafile)
+            check_free(metafile, name, entries, replaces)
+            with atomic_write(metafile, "Metafile") as file:
+                file.write(to_json({**entries, name: entry}, indent=2) + b"\n")
+    except OSError as error:
+        raise NotWritten(f"Metafile {metafile}: cannot be written: {error.strerror}") from error
+
+
+def check_free(metafile: Path, name: str, entries: dict[str, object], replaces: bool) -> None:
+    """Refuse a name that is taken.
+
+    Raises:
+        UserError: it is.
+    """
+    if name in entries and not replaces:
+        raise UserError(
+            f"Metafile {metafile}: dataset '{name}' is there already; --update keeps its rows and adds what is new, "
+            "--replace makes it anew (its results then fit no longer), or take another --name"
+        )
+
+
+def relative_to(folder: Path, path: Path) -> str:
+    """The path as the Metafile names it: from its folder if it lies below, so that both can be moved."""
+    absolute = folder.absolute()
+    return path.relative_to(absolute).as_posix() if path.is_relative_to(absolute) else str(path)

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
@@ -23,6 +23,7 @@ from MetaCaptioner.utils.processes import adopt_orphans, signal_name, signal_whe
 
 _ENDS_THE_SCRIPT = (signal.SIGHUP, signal.SIGQUIT)
 """What a closed terminal sends, and Ctrl-\\: to the ranks it is a stop as any other."""
+_AGAIN = "Run the same command again for what it left"
 _WORSE_AND_WORSE = (0, StoppedEarly.exit_status, BadArguments.exit_status, UserError.exit_status)
 """The statuses of ranks: the last of these that one of them has is that of the launch."""
 
@@ -41,7 +42,12 @@ class LocalRanks:
         self._statuses = {0}
         self._stopped = False
         for place in range(ranks):
-            variables = launch_variables(place, ranks, node, nodes)
+            self._start(command, launch_variables(place, ranks, node, nodes))
+
+    def _start(self, command: Sequence[str], variables: Mapping[str, str]) -> None:
+        """Start one rank. One that cannot be started, for want of memory or processes, is one that has died."""
+        rank = int(variables["RANK"])
+        try:
             process = subprocess.Popen(
                 command,
                 env={**os.environ, **variables},
@@ -49,7 +55,11 @@ class LocalRanks:
                 process_group=0,  # a Ctrl-C reaches it through us alone
                 preexec_fn=partial(_begin_rank, os.getpid()),
             )
-            self._running[process.pid] = (int(variables["RANK"]), process)
+        except OSError as error:
+            say(f"rank {rank}: cannot be started: {error.strerror}; the others go on. {_AGAIN}")
+            self._statuses.add(UserError.exit_status)
+        else:
+            self._running[process.pid] = (rank, process)
 
     def wait(self) -> int:
         """Until all have ended; the worst of their statuses: 1 before 2 (bad arguments) before 3 (stopped) before 0."""
@@ -78,7 +88,7 @@ class LocalRanks:
             started.returncode = status = os.waitstatus_to_exitcode(ended)
             if status < 0:
                 killer = signal_name(-status)
-                say(f"rank {rank}: killed by {killer}; the others go on. Run the same command again for what it left")
+                say(f"rank {rank}: killed by {killer}; the others go on. {_AGAIN}")
                 status = StoppedEarly.exit_status if self._stopped else UserError.exit_status
             self._statuses.add(status if status in _WORSE_AND_WORSE else UserError.exit_status)
 

@@ -156,3 +156,27 @@ def test_a_launch_that_cannot_be_is_one_line(tmp_path: Path, flags: tuple[object
     launch = Launch(tmp_path, *flags)
     assert launch.process.wait(timeout=30) == 2
     assert launch.said == f"error: {told}\n"
+
+
+def test_a_rank_that_cannot_be_started_leaves_the_others_working(tmp_path: Path) -> None:
+    """In a process of its own, for it takes over the signals; what fails is the second call of the system."""
+    program = (
+        "import errno, os, subprocess, sys\n"
+        "from MetaCaptioner.launch import local\n"
+        "def start(*command, env, **options):\n"
+        "    if env['RANK'] == '1':\n"
+        "        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))\n"
+        "    return popen(*command, env=env, **options)\n"
+        "popen, subprocess.Popen = subprocess.Popen, start\n"
+        "command = [sys.executable, '-c', 'import os; open(os.environ[\\'RANK\\'], \\'w\\')']\n"
+        "sys.exit(local.LocalRanks(command, ranks=3, nodes=1, node=0).wait())\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 1
+    assert run.stderr == (
+        "rank 1: cannot be started: Resource temporarily unavailable; the others go on. "
+        "Run the same command again for what it left\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2"]

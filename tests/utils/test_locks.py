@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from MetaCaptioner.data.inputs.build import add_entry
+from MetaCaptioner.data.metafile import add_entry
 from MetaCaptioner.utils import locks
 from MetaCaptioner.utils.locks import NoLocks, check_kept, held_alone, hold, is_held_alone
 
