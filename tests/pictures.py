@@ -14,7 +14,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from MetaCaptioner.media.picture import Picture, PictureError, decode
+from MetaCaptioner.errors import DecodeError
+from MetaCaptioner.media.picture import Picture, decode
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 MOST_PIXELS = 250_000_000
@@ -26,9 +27,9 @@ def load(file: Path | bytes, fit: Callable[[int, int], tuple[int, int]] = lambda
     return decode(file if isinstance(file, bytes) else file.read_bytes(), MOST_PIXELS, fit)
 
 
-def refused(file: Path | bytes) -> PictureError:
+def refused(file: Path | bytes) -> DecodeError:
     """The error of a file that is no picture; it must be one line."""
-    with pytest.raises(PictureError) as raised:
+    with pytest.raises(DecodeError) as raised:
         load(file)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 1000

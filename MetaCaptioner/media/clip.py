@@ -6,11 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from MetaCaptioner.errors import DecodeError, ErrorKind
+
 REORDERED_FRAMES = 32  # no codec puts a frame further from its place than this
 
 
-class VideoError(Exception):
-    """A video cannot be decoded; the message says why, without the file's name."""
+class VideoError(DecodeError):
+    """A video cannot be decoded: it is `media_corrupt`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(ErrorKind.MEDIA_CORRUPT, reason)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pillow_heif
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from MetaCaptioner.data.picture_formats import IMAGE_FORMATS, PILLOW_FORMATS
-from MetaCaptioner.errors import ErrorKind
+from MetaCaptioner.errors import DecodeError, ErrorKind
 from MetaCaptioner.media import high_bit_depth, picture_bytes
 from MetaCaptioner.media.high_bit_depth import Layers, NotShownError
 from MetaCaptioner.media.tone_mapping import NothingToSeeError, to_eight_bit
@@ -56,14 +56,6 @@ Admit = Callable[[str, int, int, int], None]
 It may wait until there is memory for that, or raise."""
 
 
-class PictureError(Exception):
-    """Why there is no picture, in one line without the file's name; `kind` is that of the error record."""
-
-    def __init__(self, kind: ErrorKind, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-
-
 @dataclass(frozen=True)
 class Picture:
     """An upright RGB picture of 8 bit, and what the record should tell of how it is shown."""
@@ -80,7 +72,7 @@ def decode(content: bytes, most_pixels: int, fit: Fit, admit: Admit = _admit_all
     """The picture in the bytes of a file.
 
     Raises:
-        PictureError: `media_corrupt`, or `media_too_large`: it has over `most_pixels` and is left undecoded.
+        DecodeError: `media_corrupt`, or `media_too_large`: it has over `most_pixels` and is left undecoded.
         MemoryError: there is not enough.
         Exception: what `fit` and `admit` raise.
     """
@@ -89,25 +81,25 @@ def decode(content: bytes, most_pixels: int, fit: Fit, admit: Admit = _admit_all
             warnings.simplefilter("ignore")  # damaged EXIF and the like: the pixels decide
             return _decoded(content, most_pixels, fit, admit)
     except UnidentifiedImageError as error:
-        raise PictureError(
+        raise DecodeError(
             ErrorKind.MEDIA_CORRUPT, picture_bytes.what_it_is(content, ", ".join(IMAGE_FORMATS))
         ) from error
     except (picture_bytes.CutOffError, NothingToSeeError, NotShownError) as error:
-        raise PictureError(ErrorKind.MEDIA_CORRUPT, str(error)) from error
+        raise DecodeError(ErrorKind.MEDIA_CORRUPT, str(error)) from error
     except PermissionError:  # not of these bytes
         raise
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(ErrorKind.MEDIA_CORRUPT, f"cannot be decoded: {reason:.300}") from error
+        raise DecodeError(ErrorKind.MEDIA_CORRUPT, f"cannot be decoded: {reason:.300}") from error
 
 
 def _decoded(content: bytes, most_pixels: int, fit: Fit, admit: Admit) -> Picture:
     def check(kind: str, width: int, height: int, stored: int = 0) -> None:
         if width * height > most_pixels:
             reason = f"{width}x{height} is over {most_pixels:,} pixels, left undecoded (a bomb?)"
-            raise PictureError(ErrorKind.MEDIA_TOO_LARGE, reason)
+            raise DecodeError(ErrorKind.MEDIA_TOO_LARGE, reason)
         if not width * height:
-            raise PictureError(ErrorKind.MEDIA_CORRUPT, f"its header says {width}x{height}: there is nothing to see")
+            raise DecodeError(ErrorKind.MEDIA_CORRUPT, f"its header says {width}x{height}: there is nothing to see")
         admit(kind, width, height, stored)
 
     if picture_bytes.is_jxl(content):

@@ -12,7 +12,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from MetaCaptioner.media.picture import PictureError, decode
+from MetaCaptioner.errors import DecodeError
+from MetaCaptioner.media.picture import decode
 from tests.pictures import encoded, load, pixels, png_chunk, refused, saved, tiff, unlike, with_chunks
 
 
@@ -230,7 +231,7 @@ def test_bands_that_are_no_colours_are_refused(channels: int) -> None:
 
 def test_a_large_deep_tiff_is_left_undecoded() -> None:
     content = tiff(np.zeros((300, 300, 3), dtype=np.float32), photometric="rgb")
-    with pytest.raises(PictureError) as raised:
+    with pytest.raises(DecodeError) as raised:
         decode(content, 89_999, lambda *size: size)
     assert raised.value.kind == "media_too_large"
 
@@ -271,5 +272,5 @@ def test_damaged_deep_files_are_no_surprise(small: Image.Image, kind: str) -> No
         damaged = bytearray(content)
         for place in random.integers(0, min(len(content), 600), 1 + number % 6):
             damaged[place] = random.integers(256)
-        with suppress(PictureError):
+        with suppress(DecodeError):
             assert load(bytes(damaged)).image.mode == "RGB"

@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw, PngImagePlugin
 
 from MetaCaptioner.data.inputs.base import IMAGE_SUFFIXES
 from MetaCaptioner.data.picture_formats import IMAGE_FORMATS
+from MetaCaptioner.errors import DecodeError
 from MetaCaptioner.media import picture_bytes
-from MetaCaptioner.media.picture import PictureError, size_by_header
+from MetaCaptioner.media.picture import size_by_header
 from tests.pictures import (
     BLACK,
     BLUE,
@@ -427,7 +428,7 @@ def test_damaged_bytes_are_no_surprise(tmp_path: Path, photograph: Image.Image, 
         (tmp_path / "a.img").write_bytes(damaged)
         try:
             load(tmp_path / "a.img")
-        except PictureError as error:
+        except DecodeError as error:
             kinds.add(error.kind)
     assert "media_corrupt" in kinds or kind in ("BMP", "PPM")
     assert kinds <= {"media_corrupt", "media_too_large"}

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from MetaCaptioner.media.picture import PictureError, size_by_header
+from MetaCaptioner.errors import DecodeError
+from MetaCaptioner.media.picture import size_by_header
 from MetaCaptioner.media.picture_bytes import PNG_SIGNATURE
 from tests.pictures import ORIENTATION, SIDEWAYS, encoded, load, pixels, png_chunk, refused, unlike, with_chunks
 
@@ -126,7 +127,7 @@ def test_a_jpeg_that_is_cut_in_its_data_is_never_shown(
     for cut in (*range(3, 300), *range(300, len(content), 101)):
         try:
             found = load(content[:-cut])
-        except PictureError:
+        except DecodeError:
             continue
         shown += 1
         assert np.abs(pixels(found).astype(int) - whole).max() <= 24
@@ -143,7 +144,7 @@ def test_a_jpeg_that_was_cut_and_closed_is_never_shown(
     if name == "progressive":
         share *= 0.75  # beyond that, what is missing is the last bit of some coefficients, which no eye sees
     for fit in (lambda *size: size, lambda *_: (56, 56)):
-        with pytest.raises(PictureError, match="it is cut off"):
+        with pytest.raises(DecodeError, match="it is cut off"):
             load(content[: int(len(content) * share)] + b"\xff\xd9", fit)
 
 

@@ -27,7 +27,7 @@ import tifffile
 from PIL import Image
 
 from MetaCaptioner.data.source import Stretch
-from MetaCaptioner.errors import ErrorKind, SampleError
+from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError
 from MetaCaptioner.media import picture, video
 from MetaCaptioner.media.clip import VideoError, VideoFacts, Wanted
 from MetaCaptioner.media.decoding import sandbox
@@ -195,10 +195,8 @@ class _Helper:
         self._begin(job)
         try:
             return (self._picture if job.kind == "picture" else self._clip)(job, content)
-        except (picture.PictureError, SampleError) as error:
+        except (DecodeError, SampleError) as error:
             return Refused(error.kind, str(error))
-        except VideoError as error:
-            return Refused(ErrorKind.MEDIA_CORRUPT, str(error))
         except _LeftError:
             raise
         except MemoryError:
@@ -284,7 +282,7 @@ class _Helper:
         def admit(width: int, height: int, frames: int) -> None:
             if width * height > job.most_pixels:
                 reason = f"{width}x{height} is over {job.most_pixels:,} pixels, left undecoded (a bomb?)"
-                raise picture.PictureError(ErrorKind.MEDIA_TOO_LARGE, reason)
+                raise DecodeError(ErrorKind.MEDIA_TOO_LARGE, reason)
             if frames and not width * height:
                 raise VideoError(f"its frames are of {width}x{height} pixels: there is nothing to see")
             self._admit(memory_of_clip(width, height))
