@@ -13,12 +13,12 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.engine.admission import Admission
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request
+from MetaCaptioner.engine.model_place import EngineLoadError, check_model
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_arguments import (
     as_flags,
@@ -28,10 +28,9 @@ from MetaCaptioner.engine.vllm_arguments import (
     model_config,
     necessary,
 )
-from MetaCaptioner.errors import BadArguments, EngineDead, ErrorKind, SampleError, UserError
+from MetaCaptioner.errors import BadArguments, EngineDead, ErrorKind, SampleError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.utils.import_path import keep_search_paths_absolute
-from MetaCaptioner.utils.json_text import from_json
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -40,10 +39,6 @@ if TYPE_CHECKING:
 _INSTRUCTION = "@@INSTRUCTION@@"
 _GROUP = 32  # measured on one H100; simulated, smaller ones spare few steps more and keep more requests waiting
 _FIRST_TOKEN_LOGPROBS = 20  # vLLM's default upper limit
-
-
-class EngineLoadError(UserError):
-    """The model could not be loaded."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class VllmEngine:
         for name, value in environment(on_gpu).items():
             os.environ.setdefault(name, value)
         self.model = options.model
-        _check_model_folder(options.model)
+        check_model(options.model)
         _load_opencv()
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
@@ -229,23 +224,6 @@ class VllmEngine:
         if getattr(parser, "video_needs_metadata", False):
             return {"multi_modal_data": {"video": [(media.data, {**metadata, "do_sample_frames": False})]}}
         return {"mm_processor_kwargs": {"video_metadata": [metadata], "do_sample_frames": False}}
-
-
-def _check_model_folder(model: str) -> None:
-    """A path that is no model is told in one line, before anything is imported."""
-    path = Path(model).expanduser()
-    if not (path.is_absolute() or model.startswith((".", "~")) or path.exists()):
-        return  # a name
-    if not path.is_dir():
-        raise EngineLoadError(f"model {model}: there is no such folder")
-    try:
-        described = from_json((path / "config.json").read_bytes())
-    except FileNotFoundError:
-        raise EngineLoadError(f"model {model}: the folder has no config.json") from None
-    except (OSError, ValueError) as error:
-        raise EngineLoadError(f"model {model} cannot be loaded: config.json cannot be read: {error}") from None
-    if not isinstance(described, dict):
-        raise EngineLoadError(f"model {model} cannot be loaded: config.json is no JSON object")
 
 
 def _pixel_multiple(config: Any) -> int:

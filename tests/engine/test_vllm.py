@@ -20,7 +20,8 @@ from MetaCaptioner.agents.workflow import Agent, base_texts, fill, run_workflow
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.admission import Admission
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request, Sampling
-from MetaCaptioner.engine.vllm import EngineLoadError, VllmEngine
+from MetaCaptioner.engine.model_place import EngineLoadError
+from MetaCaptioner.engine.vllm import VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.media.loader import Media, MediaBudget, load_media
 from tests.engine.conftest import CONTEXT, RunningEngine

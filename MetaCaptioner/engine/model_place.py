@@ -1,0 +1,124 @@
+"""Where a model lies: in a folder, or on the Hugging Face hub and, once fetched, in this machine's cache.
+
+Asked before the engine is imported, so that a wrong name, or a hub that is out of reach, is told in seconds.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+from MetaCaptioner.errors import UserError
+from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.json_text import from_json
+
+_ANSWER_SECONDS = 4.0
+"""For the hub to answer in, a connection and a reply each."""
+_MOST_SECONDS = 8.0
+"""In all: a name server that is mute, or many addresses of which none answers, are outside the other limit."""
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+_ELSEWHERE = "VLLM_USE_MODELSCOPE"
+_TRUE = ("1", "on", "true", "yes")
+
+
+class EngineLoadError(UserError):
+    """The model could not be loaded."""
+
+
+def check_model(model: str) -> None:
+    """Refuse what is surely no model. Where the hub is out of reach but the cache has the model, the cache is taken.
+
+    Raises:
+        EngineLoadError: there is no such folder, it holds no model, the hub has no such model, or it cannot be
+            reached and nothing of the model is here.
+    """
+    path = Path(model).expanduser()
+    if path.is_absolute() or model.startswith((".", "~")) or path.exists():
+        _check_folder(model, path)
+    elif not _is_set(_ELSEWHERE) and _is_hub_name(model):
+        _check_hub(model)
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").strip().casefold() in _TRUE
+
+
+def _check_folder(model: str, path: Path) -> None:
+    if not path.is_dir():
+        raise EngineLoadError(f"model {model}: there is no such folder")
+    try:
+        described = from_json((path / "config.json").read_bytes())
+    except FileNotFoundError:
+        raise EngineLoadError(f"model {model}: the folder has no config.json") from None
+    except (OSError, ValueError) as error:
+        raise EngineLoadError(f"model {model} cannot be loaded: config.json cannot be read: {error}") from None
+    if not isinstance(described, dict):
+        raise EngineLoadError(f"model {model} cannot be loaded: config.json is no JSON object")
+
+
+def _is_hub_name(model: str) -> bool:
+    """Whether it is `name` or `owner/name` as the hub has them; other things that an engine may know are left to it."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        return False
+    return True
+
+
+def _check_hub(model: str) -> None:
+    import huggingface_hub
+
+    is_cached = isinstance(huggingface_hub.try_to_load_from_cache(model, "config.json"), str)
+    reason = "HF_HUB_OFFLINE is set"
+    if not any(_is_set(name) for name in _OFFLINE):
+        unreachable = _ask_hub(model)
+        if unreachable is None:
+            return
+        reason = unreachable
+        if is_cached:
+            say(f"note: model {model}: the hub cannot be reached ({reason}); taken as it was fetched before")
+            os.environ["HF_HUB_OFFLINE"] = "1"  # for the engine's processes
+            huggingface_hub.constants.HF_HUB_OFFLINE = True  # for this one, which has read it already
+    if not is_cached:
+        raise EngineLoadError(
+            f"model {model}: is not in this machine's cache, and the hub cannot be asked: {reason}. "
+            "MODEL=FOLDER (--model) takes one that lies in a folder"
+        )
+
+
+def _ask_hub(model: str) -> str | None:
+    """None if the hub has the model, else why it cannot be asked.
+
+    Raises:
+        EngineLoadError: it has no such model.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    outcome: list[Exception | None] = []
+
+    def ask() -> None:
+        try:
+            get_hf_file_metadata(hf_hub_url(model, "config.json"), timeout=_ANSWER_SECONDS)
+            outcome.append(None)
+        except EntryNotFoundError:
+            outcome.append(None)  # models of some engines have other files
+        except Exception as error:  # noqa: BLE001 the hub's client does not hide which library it speaks with
+            outcome.append(error)
+
+    asking = threading.Thread(target=ask, name="hub", daemon=True)
+    asking.start()
+    asking.join(_MOST_SECONDS)
+    error = outcome[0] if outcome else TimeoutError(f"no answer within {_MOST_SECONDS:.0f} s")
+    if isinstance(error, GatedRepoError):
+        raise EngineLoadError(f"model {model}: access is for those who asked for it on its page of the hub: HF_TOKEN=…")
+    if isinstance(error, RepositoryNotFoundError):
+        raise EngineLoadError(
+            f"model {model}: the hub has no such model, or not for you (HF_TOKEN=… where it is private), and there is "
+            "no such folder"
+        )
+    if isinstance(error, HfHubHTTPError):
+        return f"it answers with status {error.response.status_code}"
+    return None if error is None else str(error) or type(error).__name__
