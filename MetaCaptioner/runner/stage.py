@@ -264,6 +264,10 @@ class _RankRun(Generic[Given]):
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
+            self._stop.answer = (
+                f"rank {self._rank.rank}: {{signal}}: what is in flight is finished, for up to "
+                f"{settings.grace_seconds:g} s; Ctrl-C then ends it at once"
+            )
             self._stop.interruptible = False
             with _bar(stage.name, self._rank, pending) as bar:
                 run_sample = stage.run_sample(prompts)

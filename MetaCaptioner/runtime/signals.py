@@ -1,9 +1,11 @@
 """The signals to stop, and the one that asks what every thread is at."""
 
 import faulthandler
+import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 
 from MetaCaptioner.errors import StoppedEarly
@@ -12,6 +14,7 @@ from MetaCaptioner.utils.processes import kill_when_parent_ends
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 DUMP_SIGNAL = signal.SIGUSR2
 _SAME_CTRL_C_SECONDS = 2.0
+_STDERR = 2
 
 
 class StopSignal:
@@ -27,6 +30,8 @@ class StopSignal:
         self._received_at = 0.0
         self.interruptible = True
         """While True (set-up, loading the model) the first signal already ends the process: nothing is in flight."""
+        self.answer = ""
+        """What is said at once when the first signal comes that is only noted; `{signal}` stands for its name."""
 
     def install(self) -> None:
         for number in STOP_SIGNALS:
@@ -39,6 +44,10 @@ class StopSignal:
         if self.received is None:
             self.received = signal.Signals(number).name
             self._received_at = time.monotonic()
+            if self.answer and not self.interruptible:
+                # Not by sys.stderr, which this may have interrupted in the middle of a line.
+                with suppress(OSError):
+                    os.write(_STDERR, f"\n{self.answer.format(signal=self.received)}\n".encode())
         if again or self.interruptible:
             raise StoppedEarly(f"stopped by {self.received}; run the same command again to go on")
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,16 @@ def lines(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("Rank*.jsonl"))
 
 
-def wait_for_lines(folder: Path, count: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_until(condition: Callable[[], object], what: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + 180
-    while lines(folder) < count:
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline, "no records were written"
+    while not condition():
+        assert process.poll() is None, f"the run ended before {what}"
+        assert time.monotonic() < deadline, f"there was no {what}"
         time.sleep(0.01)
+
+
+def wait_for_lines(folder: Path, count: int, process: "subprocess.Popen[bytes]") -> None:
+    wait_until(lambda: lines(folder) >= count, f"{count} records", process)
 
 
 def start(command: list[str | Path], log: Path) -> "subprocess.Popen[bytes]":
@@ -150,12 +155,29 @@ def test_a_signal_stops_with_status_3_and_the_same_command_goes_on(
     os.kill(process.pid, number)
     assert process.wait(timeout=60) == 3
     log = (tmp_path / "log").read_text()
+    assert (
+        f"\nrank 0: {number.name}: what is in flight is finished, for up to 20 s; Ctrl-C then ends it at once\n" in log
+    )
     assert f"stopped by {number.name}; run the same command again to go on" in log
     assert "Traceback" not in log
     stopped_at = len(records(output))
     assert 3 <= stopped_at < SAMPLES
     assert f"{stopped_at} of {SAMPLES} samples are done" in succeed(command)
     assert sample_ids(output) == sorted(f"crops/{number}" for number in range(SAMPLES))
+
+
+def test_a_second_ctrl_c_ends_what_the_first_waits_for(tmp_path: Path, plan: Path) -> None:
+    output = tmp_path / "Caption"
+    requests = tmp_path / "requests"
+    slow = ("--engine-arg", "delay=60", "--engine-arg", f"log={requests}", "--grace-seconds", "300")
+    process = start(scripted(plan, output, *slow), tmp_path / "log")
+    wait_until(requests.exists, "request", process)
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: "for up to 300 s" in (tmp_path / "log").read_text(), "answer", process)
+    time.sleep(2.1)  # one right after the first is the same
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 3
+    assert "stopped by SIGINT; run the same command again to go on" in (tmp_path / "log").read_text()
 
 
 def test_two_processes_on_one_rank_are_refused(tmp_path: Path, plan: Path) -> None:
