@@ -242,11 +242,11 @@ class Runner:
         engine_opens: bool = True,
         rank: tuple[int, int] | None = None,
     ) -> Outcome:
-        def opened(options: EngineOptions, on_gpu: bool) -> Engine:
+        def opened(options: EngineOptions, on_gpu: bool, log: Path, say: Callable[[str], None]) -> Engine:
             assert engine_opens, "the engine was opened"
             if isinstance(engine, UserError):
                 raise engine
-            return engine or open_engine(options, on_gpu)
+            return engine or open_engine(options, on_gpu, log, say)
 
         self.monkeypatch.setattr(stage, "open_engine", opened)
         for name, value in zip(("RANK", "WORLD_SIZE"), rank or (), strict=False):

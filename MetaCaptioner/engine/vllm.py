@@ -13,12 +13,13 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.engine.admission import Admission
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request
-from MetaCaptioner.engine.model_place import EngineLoadError, check_model
+from MetaCaptioner.engine.model_place import EngineLoadError
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_arguments import (
     as_flags,
@@ -64,18 +65,18 @@ def _load_opencv() -> None:
 
 
 class VllmEngine:
-    """The engine of one rank. Must be made inside a running event loop.
+    """The engine of one rank. Must be made inside a running event loop. What it prints is kept in `log`, if anywhere.
 
     Raises:
         BadArguments: an `--engine-arg` that vLLM does not know.
         EngineLoadError: the model cannot be loaded.
     """
 
-    def __init__(self, options: EngineOptions, on_gpu: bool) -> None:
+    def __init__(self, options: EngineOptions, on_gpu: bool, log: Path | None = None) -> None:
         for name, value in environment(on_gpu).items():
             os.environ.setdefault(name, value)
         self.model = options.model
-        check_model(options.model)
+        self._see_log = f"; what it printed is in {log}" if log else ""
         _load_opencv()
         try:
             from vllm.engine.arg_utils import AsyncEngineArgs
@@ -136,7 +137,7 @@ class VllmEngine:
                 async for answer in self._engine.generate(rendered, sampling, name, priority=request.priority):
                     output = answer
         except EngineDeadError as error:
-            raise EngineDead("the engine has died") from error
+            raise EngineDead(f"the engine has died{self._see_log}") from error
         finally:
             seen = self._tokens_in_flight.pop(name)
             self._finished_tokens += len(output.outputs[0].token_ids) if output else seen

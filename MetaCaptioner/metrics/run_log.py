@@ -49,6 +49,11 @@ class RunLog:
         os.close(self._file)
 
 
+def engine_log(folder: Path, rank: int, node: int) -> Path:
+    """Where it is kept what the engine of a rank prints."""
+    return folder / RUNS / f"Rank{rank}_node{node}.engine.log"
+
+
 def run_logs(folder: Path) -> list[Path]:
     """The run logs of a result folder, one for each process that has worked there."""
     return sorted((folder / RUNS).glob("Rank*_node*.jsonl"))

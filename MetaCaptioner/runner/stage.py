@@ -17,7 +17,7 @@ from MetaCaptioner.agents.prompts import Part, Prompts, limit_output, load_promp
 from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
-from MetaCaptioner.metrics.run_log import RunLog
+from MetaCaptioner.metrics.run_log import RunLog, engine_log
 from MetaCaptioner.metrics.usage import Run, RunAccount, describe
 from MetaCaptioner.planning import cost
 from MetaCaptioner.planning.leases import Leases
@@ -258,7 +258,7 @@ class _RankRun(Generic[Given]):
         """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
         begun = _begun(made, self._rank, self._claimed_gpus())
         with RunAccount(RunLog(work.folder, self._rank.rank, self._rank.node), begun) as account:
-            engine = self._loaded_engine()
+            engine = self._loaded_engine(work.folder)
             settings = loop_settings(engine, self._options, prompts)
             loaded = f"loaded in {account.run().loading_seconds:.0f} s"
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
@@ -286,12 +286,12 @@ class _RankRun(Generic[Given]):
             self._gpus = claim_gpus(self._rank, group_size, os.environ) if model_runs else []
         return self._gpus
 
-    def _loaded_engine(self) -> Engine:
+    def _loaded_engine(self, folder: Path) -> Engine:
         if self._engine is None:
             options, gpus = self._options.engine, self._claimed_gpus()
             what = options.model if options.kind == "vllm" else f"the {options.kind} engine"
             self._say(f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
-            self._engine = _open_engine(self._options, self._rank, on_gpu=bool(gpus))
+            self._engine = _open_engine(self._options, self._rank, bool(gpus), folder, self._say)
         return self._engine
 
 
@@ -325,15 +325,17 @@ def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts) -> Lo
     )
 
 
-def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool) -> Engine:
-    """The engine. Where an earlier worker has loaded it, that it fails now may pass, such as memory not yet given back.
+def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool, folder: Path, say: Callable[[str], None]) -> Engine:
+    """The engine; what it prints is kept beside the results in `folder`.
+
+    Where an earlier worker has loaded it, that it fails now may pass, such as memory not yet given back.
 
     Raises:
         UserError: it cannot be loaded, and another worker would not load it either.
         EngineDead: it cannot be loaded now.
     """
     try:
-        return open_engine(options.engine, on_gpu)
+        return open_engine(options.engine, on_gpu, engine_log(folder, rank.rank, rank.node), say)
     except UserError as error:
         if rank.restarts and error.exit_status == UserError.exit_status:
             raise EngineDead(str(error)) from error

@@ -14,7 +14,6 @@ from MetaCaptioner.utils.processes import kill_when_parent_ends
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 DUMP_SIGNAL = signal.SIGUSR2
 _SAME_CTRL_C_SECONDS = 2.0
-_STDERR = 2
 
 
 class StopSignal:
@@ -45,9 +44,9 @@ class StopSignal:
             self.received = signal.Signals(number).name
             self._received_at = time.monotonic()
             if self.answer and not self.interruptible:
-                # Not by sys.stderr, which this may have interrupted in the middle of a line.
-                with suppress(OSError):
-                    os.write(_STDERR, f"\n{self.answer.format(signal=self.received)}\n".encode())
+                # Past Python's buffer, which this may have interrupted in the middle of a line.
+                with suppress(OSError, ValueError):
+                    os.write(sys.stderr.fileno(), f"\n{self.answer.format(signal=self.received)}\n".encode())
         if again or self.interruptible:
             raise StoppedEarly(f"stopped by {self.received}; run the same command again to go on")
 

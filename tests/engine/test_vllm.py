@@ -21,6 +21,7 @@ from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.admission import Admission
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request, Sampling
 from MetaCaptioner.engine.model_place import EngineLoadError
+from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.engine.vllm import VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.media.loader import Media, MediaBudget, load_media
@@ -298,7 +299,7 @@ def test_a_folder_that_is_no_model_is_told_in_one_line(tmp_path: Path) -> None:
     from MetaCaptioner.engine.options import EngineOptions
 
     with pytest.raises(EngineLoadError, match=r"has no config\.json"):
-        VllmEngine(EngineOptions(str(tmp_path)), on_gpu=False)
+        open_engine(EngineOptions(str(tmp_path)), on_gpu=False)
 
 
 def test_an_unknown_engine_argument_is_told_in_one_line(random_model: Path) -> None:

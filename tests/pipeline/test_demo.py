@@ -56,6 +56,11 @@ def test_the_demo_runs_and_a_second_time_finds_all_done(tmp_path: Path) -> None:
     first = run(command, variables, timeout=600)
     assert first.returncode == 0, first.stdout
     assert "data/demo/model" in first.stdout
+    for rank in range(2):  # what a load is at is told, in place of what the engine prints, which is kept
+        for phase in ("importing vLLM", "starting its process", "making the model"):
+            assert f"rank {rank}: loading: {phase} (" in first.stdout
+        assert "Loading weights took" in (demo / "Domain" / "runs" / f"Rank{rank}_node0.engine.log").read_text()
+    assert "pid=" not in first.stdout
     ids = sample_ids(demo / "Domain")
     assert {name.split("/")[0] for name in ids} == set(DATASETS)
     assert ids == sample_ids(demo / "Caption") == sample_ids(demo / "Caption" / "score")
