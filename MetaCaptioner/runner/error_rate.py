@@ -18,8 +18,8 @@ class ErrorRate:
         self._allowed = allowed
         self._outcomes: deque[str | None] = deque(maxlen=WINDOW)
 
-    def note(self, error_kind: str | None) -> None:
-        """Note how a sample ended: the kind of its error, or None.
+    def note(self, error_kind: str | None, message: str = "") -> None:
+        """Note how a sample ended: the kind of its error and what it says, or None.
 
         Raises:
             TooManyErrors: a larger share of the last samples than is allowed has failed.
@@ -30,6 +30,6 @@ class ErrorRate:
             reasons = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
             raise TooManyErrors(
                 f"{kinds.total()} of the last {WINDOW} samples failed ({reasons}): more than --max-error-rate "
-                f"{self._allowed:g} allows. Mend the cause, then run the same command with --retry-errors; "
-                "or allow more"
+                f"{self._allowed:g} allows. The last: {message:.300}. Mend the cause, then run the same command with "
+                "--retry-errors; or allow more"
             )

@@ -311,7 +311,7 @@ class RankLoop:
         self._bar.set_postfix(errors=self.tally.failed, refresh=False)
         self._bar.update()
         if not retried and (kind is None or not kind.is_known_beforehand):
-            self._error_rate.note(kind)
+            self._error_rate.note(kind, "" if kind is None else record["error"]["message"])
 
 
 def _can_be_written(value: object) -> bool:

@@ -10,11 +10,12 @@ def test_the_share_of_the_last_samples_decides_and_the_reasons_are_counted() -> 
     for number in range(WINDOW // 2):
         rate.note("media_missing" if number % 4 else "media_corrupt")
     with pytest.raises(TooManyErrors) as raised:
-        rate.note("media_missing")
+        rate.note("media_missing", "data/photos/17.jpg: there is no such file")
     assert raised.value.exit_status == 1
     assert str(raised.value) == (
         "101 of the last 200 samples failed (media_missing 76, media_corrupt 25): more than --max-error-rate 0.5 "
-        "allows. Mend the cause, then run the same command with --retry-errors; or allow more"
+        "allows. The last: data/photos/17.jpg: there is no such file. Mend the cause, then run the same command with "
+        "--retry-errors; or allow more"
     )
 
 
