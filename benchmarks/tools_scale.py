@@ -43,6 +43,7 @@ _DATASETS, _RANKS, _PICTURES, _TEXTS = 8, 16, 64, 512
 _FAILED_EVERY = 100
 _OUT_OF_ORDER = 64  # as many samples are in flight, and end in any order
 _CHUNK = 128
+_LEAST_TAKEN_FROM = 20_000  # 21 chunks are taken over, from the half that their owner has not begun
 _POLL_SECONDS = 0.02
 _MIB = 2**20
 _AFTER_THE_FILTER = "export --format jsonl"
@@ -365,6 +366,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.work.exists():
         raise BadArguments(f"--work {options.work}: is there already; name a new folder")
+    if options.taken_from < _LEAST_TAKEN_FROM:
+        raise BadArguments(f"--taken-from must be at least {_LEAST_TAKEN_FROM}: fewer are not worth the help")
     load = os.getloadavg()[0]
     try:
         options.work.mkdir(parents=True)
