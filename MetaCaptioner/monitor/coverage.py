@@ -19,6 +19,7 @@ from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, without_overlaps
 from MetaCaptioner.records.counts import RecordCounts
 from MetaCaptioner.records.done import DoneSamples
+from MetaCaptioner.records.published_counts import published_counts
 from MetaCaptioner.records.reader import ResultName, result_files
 from MetaCaptioner.records.scan import OK, Endings, Piece
 
@@ -88,7 +89,7 @@ class Coverage:
             self._shards[row.assign_rank].append(row)
         self._leases = Leases(folder, rows)
         self._moved: set[str] = set()
-        self._tally = RecordCounts(folder)
+        self._tally = RecordCounts(folder, published_counts(folder))
         of_scores = folder.name == _SCORES and bool(result_files(folder.parent))
         self._captions = Coverage(rows, folder.parent) if of_scores else None
         self._clear()

@@ -66,6 +66,11 @@ class CountedFile:
                 self.join()
             yield Change(self.name, pieces, anew=reading.anew and was_read)
 
+    @property
+    def ranges(self) -> int:
+        """How many ranges it is held in, but for what was read of late."""
+        return sum(map(len, self.rows.values()))
+
     def join(self) -> None:
         """Put what was read of late into ranges."""
         by_name: dict[str, list[Piece]] = defaultdict(list)
@@ -100,30 +105,36 @@ def _counted(named: tuple[Path, ResultName]) -> CountedFile:
 
 
 class RecordCounts:
-    """The result files of a folder, each read as far as it was at the last `look`."""
+    """The result files of a folder, each read as far as it was at the last `look`.
 
-    def __init__(self, folder: Path) -> None:
+    Of those that are `known` already what follows is read, or all where they are not what they were.
+    """
+
+    def __init__(self, folder: Path, known: Iterable[CountedFile] = ()) -> None:
         self.files: dict[Path, CountedFile] = {}
         self.kinds = Kinds()
         self._folder = folder
+        self._known = list(known)
 
     def look(self) -> list[Change]:
-        """Read what is new; what has come, file by file.
+        """Read what is new; what has come, in order of the files.
 
         Raises:
             ResultError: a file cannot be read.
         """
+        changes = {file.path: [self._take(file)] for file in self._known}
+        self._known = []
         new = [named for named in result_files(self._folder) if named[0] not in self.files]
-        changes = [change for file in list(self.files.values()) for change in file.read_on()]
+        for path, file in self.files.items():
+            changes[path] = [*changes.get(path, ()), *file.read_on()]
         self.files = {path: file for path, file in self.files.items() if file.place is not None}
-        return changes + self._add(side_by_side(_counted, new, [path for path, _ in new], _SIDE_BY_SIDE_FROM_BYTES))
-
-    def _add(self, files: Iterable[CountedFile]) -> list[Change]:
-        """Take in files that were counted for the first time."""
-        changes = []
-        for file in files:
+        for file in side_by_side(_counted, new, [path for path, _ in new], _SIDE_BY_SIDE_FROM_BYTES):
             if file.place is not None:  # it is still there
-                file.number_as(self.kinds)
-                self.files[file.path] = file
-                changes.append(Change(file.name, file.pieces()))
-        return changes
+                changes[file.path] = [self._take(file)]
+        return [change for path in sorted(changes) for change in changes[path]]
+
+    def _take(self, file: CountedFile) -> Change:
+        """Take in a file that was counted elsewhere."""
+        file.number_as(self.kinds)
+        self.files[file.path] = file
+        return Change(file.name, file.pieces())

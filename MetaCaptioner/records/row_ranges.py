@@ -57,9 +57,12 @@ class RowRanges:
             return later if len(later) else self
         cuts = np.unique(np.concatenate([self.starts, self.ends, later.starts, later.ends]))
         (before, records), (after, more) = self.at(cuts[:-1]), later.at(cuts[:-1])
-        there = records + more > 0
         endings = np.where((before == OK) | (after == 0), before, after)
-        return RowRanges(cuts[:-1][there], cuts[1:][there], endings[there], (records + more)[there]).joined()
+        return RowRanges(cuts[:-1], cuts[1:], endings, records + more).only(records + more > 0).joined()
+
+    def only(self, chosen: NDArray[np.bool_]) -> "RowRanges":
+        """Some of the ranges."""
+        return RowRanges(self.starts[chosen], self.ends[chosen], self.endings[chosen], self.records[chosen])
 
     def at(self, rows: Numbers) -> tuple[Endings, Numbers]:
         """(ending, records) of each of some rows; 0 where there is none."""
