@@ -26,8 +26,8 @@ from MetaCaptioner.utils.safe_open import open_file
 
 RUNS = "runs"
 """The folder, in a result folder, of what its runs say of themselves."""
-_MOST_RANGES = 50_000
-"""Of one process: so many are written in some milliseconds."""
+_MOST_RANGES = 100_000
+"""Of one process: more take the time of other threads, and are no longer much shorter than the records."""
 _MOST_BYTES = 8 * 2**20  # what so many ranges take, several times
 _LEAST_RECORD_BYTES = 32
 
@@ -151,7 +151,7 @@ class CountsPublisher:
         self._counted: dict[Path, CountedFile] = {}
         self._left_out: set[Path] = set()
         self._kinds = Kinds()
-        self._has_failed = False
+        self._is_said = self._has_failed = False
 
     def withdraw(self) -> None:
         """Take back what an earlier run has said: its files may have been changed since, and grow now."""
@@ -166,18 +166,20 @@ class CountsPublisher:
         What goes wrong is told once and changes nothing else.
         """
         try:
-            if self._read_on(is_over):
+            if self._read_on(is_over) and not self._is_said:
                 self._write()
+                self._is_said = True
         except UserError as error:
             self._tell(str(error))
 
     def _read_on(self, is_over: Callable[[], bool]) -> bool:
-        for path in self._files():
+        for path in dict.fromkeys([*self._files(), *self._counted]):  # also what is no more
             name = ResultName.parse(path.name)
             if name is None or path in self._left_out:
                 continue
             file = self._counted.setdefault(path, CountedFile(path, name, self._kinds))
             for _ in file.read_on():
+                self._is_said = False
                 if self._leave_out_the_largest() or is_over():
                     break
             if is_over():

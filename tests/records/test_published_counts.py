@@ -102,6 +102,17 @@ def test_only_what_follows_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert blocks == [len(line(ok_record("set", 3000)))]
 
 
+def test_nothing_is_written_while_nothing_has_changed(tmp_path: Path) -> None:
+    path, publishes = result_file(tmp_path, ok_record("set", 1)), publisher(tmp_path)
+    publishes.publish(never)
+    first = (tmp_path / COUNTS).stat().st_ino
+    publishes.publish(never)
+    assert (tmp_path / COUNTS).stat().st_ino == first
+    path.unlink()
+    publishes.publish(never)
+    assert json.loads((tmp_path / COUNTS).read_bytes())["files"] == {}
+
+
 def test_a_folder_that_was_moved_is_known_again(tmp_path: Path) -> None:
     (old := tmp_path / "old").mkdir()
     result_file(old, *(ok_record("set", index) for index in range(30)))
