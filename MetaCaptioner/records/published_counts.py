@@ -171,6 +171,8 @@ class CountsPublisher:
                 self._is_said = True
         except UserError as error:
             self._tell(str(error))
+        except OSError as error:
+            self._tell(f"counts for status {self._path}: {error.strerror or error}")
 
     def _read_on(self, is_over: Callable[[], bool]) -> bool:
         for path in dict.fromkeys([*self._files(), *self._counted]):  # also what is no more

@@ -1,5 +1,6 @@
 """What a rank has published and what follows it must come to what a count of all comes to, or it is not believed."""
 
+import errno
 import json
 import os
 import random
@@ -309,6 +310,17 @@ def test_a_result_file_that_cannot_be_read_ends_nothing(tmp_path: Path, capsys: 
     for _ in range(3):
         publishes.publish(never)
     assert capsys.readouterr().err.count("cannot be read: Is a directory") == 1
+
+
+def test_a_folder_that_cannot_be_listed_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stale() -> list[Path]:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    (tmp_path / "runs").mkdir()
+    publishes = CountsPublisher(tmp_path, 0, 0, stale)
+    for _ in range(2):
+        publishes.publish(never)
+    assert capsys.readouterr().err.count(f"note: counts for status {tmp_path / COUNTS}: Stale file handle; ") == 1
 
 
 def test_what_an_earlier_run_has_said_is_taken_back(tmp_path: Path) -> None:
