@@ -16,7 +16,7 @@ from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.caption_records import is_caption, sample_from_record
-from MetaCaptioner.records.counts import recorded_rows
+from MetaCaptioner.records.done import recorded_rows
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.records.scan import Rows

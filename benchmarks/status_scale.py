@@ -1,11 +1,14 @@
 """How long `status` takes over ten million records: its first answer, and the later ones while files grow.
 
+Also with what ranks publish of their files, and how long a rank's event loop waits while it publishes.
+
     python -m benchmarks.status_scale --work scratch
 
 Makes a plan and result files in the folder `--work` and removes them at the end. `status_scale.md` has the figures.
 """
 
 import argparse
+import asyncio
 import itertools
 import json
 import multiprocessing
@@ -23,6 +26,7 @@ from pathlib import Path
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.monitor.progress import Progress, Watcher
 from MetaCaptioner.planning.plan_file import PlanRow, write_plan
+from MetaCaptioner.records.published_counts import RUNS, CountsPublisher
 from MetaCaptioner.records.reader import ResultName, result_files
 from MetaCaptioner.utils.cli import run_main, say
 
@@ -157,13 +161,38 @@ def measure(work: Path, records: int, datasets: int, ranks: int, record_bytes: i
     table.lines += [f"{done:,} records of {size / done:.0f} bytes in {len(files)} files, {size / 1e9:.2f} GB.", ""]
     table.lines += ["| measured | clock | processors | asked |", "| --- | ---: | ---: | ---: |"]
     _measure_command(table, plan, results, files, done)
+    for rank in range(ranks):
+        CountsPublisher(results, rank, 0, _of_rank(results, rank)).publish(lambda: False)
+    _measure_command(table, plan, results, files, done, ", as ranks have published")
+    shutil.rmtree(results / RUNS)
     _measure_looks(table, Watcher(plan, results, 60, 300), results, later, caption, done)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     table.lines.append(f"| peak memory of the watching process and its largest helper | {peak / 1024:,.0f} MiB | | |")
     return table.lines
 
 
-def _measure_command(table: Table, plan: Path, results: Path, files: Sequence[Path], done: int) -> None:
+def _of_rank(results: Path, rank: int) -> Callable[[], list[Path]]:
+    return lambda: [path for path, _ in result_files(results, rank)]
+
+
+def _measure_publishing(table: Table, published: CountsPublisher, what: str) -> None:
+    """What a process takes to publish, and how long its event loop waits for that."""
+    with table.timed(what, "–"):
+        longest = asyncio.run(_longest_wait(published))
+    table.lines.append(f"| longest that its event loop waits meanwhile | {1000 * longest:.1f} ms | | |")
+
+
+async def _longest_wait(published: CountsPublisher) -> float:
+    """Seconds by which a task that wakes up every millisecond came late, while counts are published in a thread."""
+    publishing, longest = asyncio.create_task(asyncio.to_thread(published.publish, lambda: False)), 0.0
+    while not publishing.done():
+        begin = time.perf_counter()
+        await asyncio.sleep(0.001)
+        longest = max(longest, time.perf_counter() - begin - 0.001)
+    return longest
+
+
+def _measure_command(table: Table, plan: Path, results: Path, files: Sequence[Path], done: int, how: str = "") -> None:
     """The first answer of the command, from its start to its end, without and with the files in the page cache."""
     command = [sys.executable, "-m", "MetaCaptioner.status", "--plan", plan, "--output-dir", results, "--json"]
     for path in files:
@@ -171,7 +200,7 @@ def _measure_command(table: Table, plan: Path, results: Path, files: Sequence[Pa
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     for cached in ("read from the disk", "in the page cache"):
-        with table.timed(f"**first answer of the command, files {cached}**", "10 s"):
+        with table.timed(f"**first answer of the command{how}, files {cached}**", "10 s"):
             said = subprocess.run(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
         if json.loads(said)["done"] != done:
             raise RuntimeError(f"{json.loads(said)['done']:,} samples counted, {done:,} are there")
@@ -181,6 +210,9 @@ def _measure_looks(
     table: Table, watcher: Watcher, results: Path, later: dict[PlanRow, int], caption: bytes, done: int
 ) -> None:
     """One watcher's first look and later ones: nothing new, growth everywhere, and a file that was rewritten."""
+    published = CountsPublisher(results, 0, 0, lambda: [path for path, _ in result_files(results)])
+    _measure_publishing(table, published, "one process counts and publishes all of it")
+    shutil.rmtree(results / RUNS)
     timed(table, "first look of `--watch`", watcher.look, done, "10 s")
     timed(table, "**later look, nothing new**", watcher.look, done)
     for row, start in later.items():
@@ -188,6 +220,7 @@ def _measure_looks(
             file.writelines(record_lines(row, start, min(start + 50, row.end_idx), caption))
         done += min(start + 50, row.end_idx) - start
     timed(table, f"**later look, 50 new records in each of {len(later)} files**", watcher.look, done)
+    _measure_publishing(table, published, "the process publishes all of it again with these")
     row = next(iter(later))
     path = result_path(results, row)
     kept = [line for line in path.read_bytes().splitlines(keepends=True) if b'"status": "error"' not in line]

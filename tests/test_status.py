@@ -1,6 +1,7 @@
 """The command: its screen, its JSON, its textfile and picture."""
 
 import json
+import os
 import re
 from io import StringIO
 from pathlib import Path
@@ -16,9 +17,14 @@ from MetaCaptioner.monitor.coverage import Count, Oddities
 from MetaCaptioner.monitor.progress import Progress, RankProgress
 from MetaCaptioner.monitor.screen import screen, svg
 from MetaCaptioner.monitor.status_formats import as_json, as_prometheus
+from MetaCaptioner.records import growth
+from MetaCaptioner.records.published_counts import CountsPublisher
+from MetaCaptioner.records.reader import result_files
+from MetaCaptioner.records.scan import Found
+from MetaCaptioner.records.store import rewrite
 from tests.helpers import Runner, make_read_only, picture_rows, plan_row, small_plan, write_annotation, write_plan
 from tests.monitor.test_coverage import oks, write
-from tests.records.test_scan import failed_record
+from tests.records.test_scan import failed_record, line, ok_record
 
 
 def some_progress(ranks: int = 4, datasets: int = 3, kinds: int = 2) -> Progress:
@@ -196,3 +202,77 @@ def test_a_run_of_the_stage_and_its_log(tmp_path: Path, run: Runner, monkeypatch
     assert run.caption(path, tmp_path / "out").status == 0
     [rank] = looks.look().ranks
     assert (rank.state, rank.count.done) == ("done", 6)
+
+
+def published(folder: Path, rank: int) -> None:
+    """What a rank publishes of its own files."""
+    (folder / "runs").mkdir(exist_ok=True)
+    files = [path for path, _ in result_files(folder, rank)]
+    CountsPublisher(folder, rank, 0, lambda: files).publish(lambda: False)
+
+
+def figures_of(plan: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    """All that one look tells but the time."""
+    assert status.main([str(part) for part in command(plan, "--json")[1:]]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for rank in found["ranks"]:
+        rank["idle_seconds"] = rank["idle_seconds"] is None
+    return {name: value for name, value in found.items() if name != "time"}
+
+
+def test_what_ranks_have_published_changes_nothing_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With failures, samples of several records in and over files, lines that are none, and later changes."""
+    out, hidden, lengths = tmp_path / "out", tmp_path / "hidden", list[int]()
+    annotation = write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 60))
+    shards = [plan_row(annotation, tmp_path / "media", 20 * rank, 20 * rank + 20, rank) for rank in range(3)]
+    plan = write_plan(tmp_path / "plan.jsonl", *shards)
+    count = growth.count_block
+
+    def noted(block: bytes, end: int, found: Found) -> None:
+        lengths.append(end)
+        count(block, end, found)
+
+    monkeypatch.setattr(growth, "count_block", noted)
+
+    def same() -> tuple[int, int]:
+        """Bytes that were counted with and without what was published."""
+        lengths.clear()
+        found, read = figures_of(plan, capsys), sum(lengths)
+        (out / "runs").rename(hidden)
+        lengths.clear()
+        assert found == figures_of(plan, capsys)
+        hidden.rename(out / "runs")
+        return read, sum(lengths)
+
+    first = write(out, 0, *oks(*range(15)), *(failed_record("set", row, "a") for row in (15, 16, 17, 40)))
+    write(out, 0, *oks(3, 3, 15, 45, 99), failed_record("set", 16, "b"), {"sample_id": "stray"}, ok_record("other", 1))
+    second = write(out, 1, *oks(*range(20, 40)), failed_record("set", 40, "c"), failed_record("set", 3, "c"))
+    third = write(out, 2, failed_record("set", 41, "d"), *oks(40, 42))
+    third.write_bytes(b"no record\n" + third.read_bytes())
+    for rank in range(3):
+        published(out, rank)
+    assert same() == (0, sum(path.stat().st_size for path in (first, second, third)))
+    with first.open("ab") as file:
+        file.write(line(failed_record("set", 17, "e")) + line(ok_record("set", 18))[:-9])
+    assert same()[0] == len(line(failed_record("set", 17, "e")))
+    os.truncate(second, second.stat().st_size - 1)
+    write(out, 2, failed_record("set", 40, "e"), *oks(43))
+    read, all_of_it = same()
+    assert 0 < read < all_of_it
+    published(out, 0)
+    third.write_bytes(third.read_bytes().removeprefix(b"no record\n"))
+    rewrite(third, lambda record: record["status"] == "ok")
+    first.write_bytes(first.read_bytes().replace(b'"ok"', b'"no"', 1))
+    os.utime(first, ns=(1, first.stat().st_mtime_ns + 10**6))
+    read, all_of_it = same()
+    assert 0 < read == all_of_it
+
+
+def test_watching_goes_on_from_what_was_published(
+    plan: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published(plan.parent / "out", 0)
+    found = looks_of(monkeypatch, capsys, plan, oks(2, 3), [], oks(1, *range(4, 10)))
+    assert [(look["done"], look["failed"]) for look in found] == [(2, 1), (4, 1), (4, 1), (10, 0)]

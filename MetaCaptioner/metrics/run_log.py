@@ -6,12 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from MetaCaptioner.errors import ResultError
+from MetaCaptioner.records.published_counts import RUNS
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.utils.atomic_io import write_whole
 from MetaCaptioner.utils.json_text import from_json, to_json
 from MetaCaptioner.utils.safe_open import read_file
-
-RUNS = "runs"
 
 
 class RunLog:

@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from MetaCaptioner.engine.base import Completion
 from MetaCaptioner.errors import ErrorKind, StoppedEarly, UserError
 from MetaCaptioner.metrics.run_log import RunLog, read_runs
+from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.record import Record
 
 _KEPT_EVERY_SECONDS = 30.0
 _KEPT_EVERY_SHARE = 0.01
+_LAST_COUNT_SECONDS = 2.0  # enough for what has come since the last time
 _RATES = ("images_an_hour", "videos_an_hour", "tokens_a_second", "gpu_hours")
 """What the lines of the run log tell of the figures that follow from the others."""
 
@@ -173,14 +175,16 @@ def kept_again_after(elapsed: float) -> float:
 class RunAccount:
     """Keeps the account of this run in the run log, from before the engine is loaded.
 
-    A thread writes it again and again, so that a run that is killed, or hangs until it is killed, leaves one too.
+    A thread writes it again and again, so that a run that is killed, or hangs until it is killed, leaves one too. It
+    publishes the `counts` of the result files as often.
 
     Raises:
         ResultError: the run log cannot be written.
     """
 
-    def __init__(self, log: RunLog, begun: Run) -> None:
+    def __init__(self, log: RunLog, begun: Run, counts: CountsPublisher) -> None:
         self._log = log
+        self._counts = counts
         self._begun = begun
         self._state: State = begun.state
         self._tally = RunStatistics()
@@ -191,6 +195,7 @@ class RunAccount:
         self._keeper = threading.Thread(target=self._keep, name="account", daemon=True)
 
     def __enter__(self) -> Self:
+        self._counts.withdraw()
         self._write()
         self._keeper.start()
         return self
@@ -210,6 +215,7 @@ class RunAccount:
                 raise
         finally:
             self._log.close()
+            self._publish_until(self._ended_at + _LAST_COUNT_SECONDS)
 
     def begin_work(self, tally: RunStatistics) -> None:
         """The engine is ready; what is done from now on is counted in `tally`."""
@@ -242,9 +248,18 @@ class RunAccount:
         self._log.append(run.model_dump() | {name: sums[name] for name in _RATES})
 
     def _keep(self) -> None:
-        while not self._over.wait(kept_again_after(time.monotonic() - self._began_at)):
+        while True:
+            now = time.monotonic()
+            due = now + kept_again_after(now - self._began_at)
+            self._publish_until(due)
+            if self._over.wait(due - time.monotonic()):
+                return
             with suppress(UserError):  # that the disk is full is told when the next record is written
                 self._write()
+
+    def _publish_until(self, end: float) -> None:
+        is_last = self._ended_at is not None
+        self._counts.publish(lambda: time.monotonic() >= end or (self._over.is_set() and not is_last))
 
 
 def runs_of(folders: Iterable[Path]) -> list[Run]:

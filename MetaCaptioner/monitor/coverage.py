@@ -18,6 +18,8 @@ from MetaCaptioner.planning.expected_rows import expected_rows
 from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, without_overlaps
 from MetaCaptioner.records.counts import RecordCounts
+from MetaCaptioner.records.done import DoneSamples
+from MetaCaptioner.records.published_counts import published_counts
 from MetaCaptioner.records.reader import ResultName, result_files
 from MetaCaptioner.records.scan import OK, Endings, Piece
 
@@ -87,15 +89,14 @@ class Coverage:
             self._shards[row.assign_rank].append(row)
         self._leases = Leases(folder, rows)
         self._moved: set[str] = set()
-        self._tally = RecordCounts(folder)
+        self._tally = RecordCounts(folder, published_counts(folder))
         of_scores = folder.name == _SCORES and bool(result_files(folder.parent))
         self._captions = Coverage(rows, folder.parent) if of_scores else None
         self._clear()
 
     def _clear(self) -> None:
-        # By dataset, how each row ended (0: not yet): in any file, and in those of the rank that the plan gives it to.
-        self._anywhere = {name: np.zeros(len(ranks), dtype=np.uint8) for name, ranks in self._ranks.items()}
-        self._own = {name: np.zeros(len(ranks), dtype=np.uint8) for name, ranks in self._ranks.items()}
+        # What is done in any file, and in those of the rank that the plan gives it to.
+        self._anywhere, self._own = DoneSamples(in_memory=True), DoneSamples(in_memory=True)
         self._records = self._outside = 0
 
     def look(self) -> set[int]:
@@ -112,7 +113,7 @@ class Coverage:
         if anew:
             self._clear()
             for file in self._tally.files.values():
-                self._take(file.name, file.found.pieces)
+                self._take(file.name, file.pieces())
         else:
             for change in changes:
                 self._take(change.file, change.pieces)
@@ -142,36 +143,39 @@ class Coverage:
             known[known] = recorded[piece.rows[known]]
             rows, endings = piece.rows[known], piece.endings[known]
             self._outside += len(piece.rows) - len(rows)
-            _note(self._anywhere[piece.data_name], rows, endings)
+            self._anywhere.note(Piece(piece.data_name, rows, endings))
             own = self._ranks[piece.data_name][rows] == file.rank
-            _note(self._own[piece.data_name], rows[own], endings[own])
+            self._own.note(Piece(piece.data_name, rows[own], endings[own]))
 
     def ranks(self) -> dict[int, Count]:
         """What each rank of the plan has to do and has done, in order of the ranks."""
         return {
             rank: self._count(
                 sum(shard.end_idx - shard.start_idx - self._spared_of(shard) for shard in shards),
-                [self._own[shard.data_name][shard.start_idx : shard.end_idx] for shard in shards],
+                [self._own.endings(shard.data_name, shard.start_idx, shard.end_idx) for shard in shards],
             )
             for rank, shards in self._shards.items()
         }
 
     def datasets(self) -> dict[str, Count]:
         """The same of each dataset, in the order of the plan, over all ranks."""
-        return {
-            name: self._count(int(np.count_nonzero(recorded)) - self._spared(name, recorded, endings), [endings])
-            for (name, endings), recorded in zip(self._anywhere.items(), self._recorded.values(), strict=True)
-        }
+        counts = {}
+        for name, recorded in self._recorded.items():
+            endings = self._anywhere.endings(name, 0, len(recorded))
+            spared = self._spared(name, 0, recorded, endings)
+            counts[name] = self._count(int(np.count_nonzero(recorded)) - spared, [endings])
+        return counts
 
     def _spared_of(self, shard: PlanRow) -> int:
-        return self._spared(shard.data_name, slice(shard.start_idx, shard.end_idx), self._own[shard.data_name])
+        endings = self._own.endings(shard.data_name, shard.start_idx, shard.end_idx)
+        return self._spared(shard.data_name, shard.start_idx, np.ones(len(endings), np.bool_), endings)
 
-    def _spared(self, name: str, rows: "slice | NDArray[np.bool_]", done: Endings) -> int:
-        """How many of these rows of a dataset have a failed caption, and so need no score, nor have one."""
+    def _spared(self, name: str, start: int, rows: NDArray[np.bool_], done: Endings) -> int:
+        """How many of these rows from `start` on have a failed caption, and so need no score, nor have one."""
         if self._captions is None:
             return 0
-        captions = self._captions._anywhere[name][rows]
-        return int(np.count_nonzero((captions > 0) & (captions != OK) & (done[rows] == 0)))
+        captions = self._captions._anywhere.endings(name, start, start + len(rows))
+        return int(np.count_nonzero(rows & (captions > 0) & (captions != OK) & (done == 0)))
 
     def _count(self, total: int, stretches: Sequence[Endings]) -> Count:
         done = sum(int(np.count_nonzero(endings)) for endings in stretches)
@@ -191,17 +195,16 @@ class Coverage:
         return last
 
     def oddities(self) -> Oddities:
-        found = [file.found for file in self._tally.files.values()]
-        done = sum(int(np.count_nonzero(endings)) for endings in self._anywhere.values())
-        nobodys = sum(
-            int(np.count_nonzero(recorded & (self._ranks[name] < 0) & (self._anywhere[name] == 0)))
-            - self._spared(name, recorded & (self._ranks[name] < 0), self._anywhere[name])
-            for name, recorded in self._recorded.items()
-        )
+        files, done, nobodys = self._tally.files.values(), 0, 0
+        for name, recorded in self._recorded.items():
+            endings = self._anywhere.endings(name, 0, len(recorded))
+            done += int(np.count_nonzero(endings))
+            of_nobody = recorded & (self._ranks[name] < 0)
+            nobodys += int(np.count_nonzero(of_nobody & (endings == 0))) - self._spared(name, 0, of_nobody, endings)
         return Oddities(
-            outside_plan=self._outside + sum(one.strays for one in found),
+            outside_plan=self._outside + sum(file.strays for file in files),
             repeated=self._records - self._outside - done,
-            broken=sum(one.broken for one in found),
+            broken=sum(file.broken for file in files),
             nobodys=nobodys,
         )
 
@@ -212,13 +215,3 @@ def _without(shard: PlanRow, row: PlanRow) -> list[PlanRow]:
         return [shard]
     spans = ((shard.start_idx, row.start_idx), (row.end_idx, shard.end_idx))
     return [shard.model_copy(update={"start_idx": start, "end_idx": end}) for start, end in spans if start < end]
-
-
-def _note(endings_so_far: Endings, rows: NDArray[np.int32], endings: Endings) -> None:
-    """Note how rows ended. Once ok, always ok: a failure elsewhere takes nothing away."""
-    ok = endings == OK
-    failed, kinds = rows[~ok], endings[~ok]
-    if len(failed):
-        open_still = endings_so_far[failed] != OK
-        endings_so_far[failed[open_still]] = kinds[open_still]
-    endings_so_far[rows[ok]] = OK

@@ -22,7 +22,7 @@ from MetaCaptioner.errors import ResultError, UserError
 from MetaCaptioner.planning.expected_rows import NOBODY, expected_rows
 from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, fingerprint, read_plan, without_overlaps
-from MetaCaptioner.records.done import done_samples
+from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.rank_lock import ranks_at_work
 from MetaCaptioner.records.reader import file_sizes, read_glances, result_files
 from MetaCaptioner.records.store import RankResults
@@ -280,7 +280,7 @@ def _progress(folder: Path, plan: Path, said: FolderPlan) -> tuple[int, int]:
         asked = [(row.data_name, row.start_idx, row.end_idx) for row in rows]
     else:
         asked = [(name, 0, dataset.total) for name, dataset in said.datasets.items()]
-    done = done_samples(folder)
+    done = DoneSamples().read(folder)
     return sum(done.count(*some) for some in asked), sum(end - start for _, start, end in asked)
 
 

@@ -1,32 +1,20 @@
-"""How many records the result files hold, and of which samples, counted again and again while they grow."""
+"""How the records of each result file of a folder ended, counted again and again while the files grow."""
 
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from MetaCaptioner.errors import ResultError
-from MetaCaptioner.records.done import DoneSamples
-from MetaCaptioner.records.reader import ResultName, read_told, result_files
-from MetaCaptioner.records.scan import OK, Found, Kinds, Piece, Place, Reading, Rows, blocks_of, count_block, read_on
+import numpy as np
+
+from MetaCaptioner.records.growth import Place, read_on
+from MetaCaptioner.records.reader import ResultName, result_files
+from MetaCaptioner.records.row_ranges import RowRanges
+from MetaCaptioner.records.scan import Kinds, Piece
 from MetaCaptioner.utils.parallel import side_by_side
-from MetaCaptioner.utils.safe_open import open_file
 
 _SIDE_BY_SIDE_FROM_BYTES = 2**30  # read in a second or so, which is what it takes to start processes
-
-
-@dataclass
-class TalliedFile:
-    """A result file as far as it was read: all its records, and the time of its last change in seconds (Unix)."""
-
-    name: ResultName
-    place: Place
-    found: Found
-
-    @property
-    def changed(self) -> float:
-        return self.place.changed_ns / 1e9
+_RECENT_RECORDS = 2**16
 
 
 @dataclass(frozen=True)
@@ -35,96 +23,118 @@ class Change:
 
     file: ResultName
     pieces: Sequence[Piece]
-    anew: bool
+    anew: bool = False
 
 
-def recorded_rows(folder: Path, rank: int, only_ok: bool) -> Iterator[tuple[str, Rows]]:
-    """(dataset, rows) of the records in the files of a rank, or of those that are ok, some hundred at a time.
+@dataclass
+class CountedFile:
+    """A result file as far as it was read: how its rows ended, in memory that grows with the ranges of rows alone.
 
-    Raises:
-        ResultError: a file cannot be read, or has a line that is no record.
+    `broken` lines are no records; `strays` name no row of a dataset.
     """
-    for path, _ in result_files(folder, rank):
-        try:
-            with open_file(path) as file:
-                for block, end in blocks_of(file.fileno(), 0, os.fstat(file.fileno()).st_size):
-                    found = Found()
-                    count_block(block, end, found)
-                    _check_whole(path, found)
-                    for piece in found.pieces:
-                        yield piece.data_name, piece.rows[piece.endings == OK] if only_ok else piece.rows
-        except OSError as error:
-            raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
 
+    path: Path
+    name: ResultName
+    kinds: Kinds
+    place: Place | None = None
+    rows: dict[str, RowRanges] = field(default_factory=dict)
+    broken: int = 0
+    strays: int = 0
+    _recent: list[Piece] = field(default_factory=list)
 
-def _check_whole(path: Path, found: Found) -> None:
-    """Refuse a file in which lines were found that are no records.
+    @property
+    def changed(self) -> float:
+        """The time of its last change, in seconds (Unix)."""
+        return self.place.changed_ns / 1e9 if self.place is not None else 0.0
 
-    Raises:
-        ResultError: that; it names the first one and says what to do.
-    """
-    if found.broken:
-        deque(read_told(path), maxlen=0)
-
-
-class BegunRows:
-    """The rows that have a record in the files of a rank, each byte of which is read once."""
-
-    def __init__(self, folder: Path, rank: int) -> None:
-        self._folder = folder
-        self._rank = rank
-        self._places: dict[Path, Place] = {}
-        self._rows = DoneSamples()
-
-    def look(self) -> DoneSamples:
-        """Read what is new; all rows so far. Where a file was written anew, rows that it has no more may be among them.
+    def read_on(self) -> Iterator[Change]:
+        """Read what is new, a block at a time: whoever breaks off goes on from there the next time.
 
         Raises:
-            ResultError: a file cannot be read, or has a line that is no record.
+            ResultError: it cannot be read.
         """
-        for path, _ in result_files(self._folder, self._rank):
-            reading = read_on((path, self._places.get(path)))
-            if reading is not None and reading.place is not None:
-                self._places[path] = reading.place
-                _check_whole(path, reading.found)
-                for piece in reading.found.pieces:
-                    self._rows.mark_all(piece.data_name, piece.rows)
-        return self._rows
+        was_read = self.place is not None
+        for reading in read_on(self.path, self.place):
+            if reading.anew:
+                self.rows, self.broken, self.strays, self._recent = {}, 0, 0, []
+            self.place = reading.place
+            self.broken += reading.found.broken
+            self.strays += reading.found.strays
+            pieces = reading.found.pieces_in(self.kinds)
+            self._recent += pieces
+            if sum(len(piece.rows) for piece in self._recent) > _RECENT_RECORDS:
+                self.join()
+            yield Change(self.name, pieces, anew=reading.anew and was_read)
+
+    @property
+    def ranges(self) -> int:
+        """How many ranges it is held in, but for what was read of late."""
+        return sum(map(len, self.rows.values()))
+
+    def join(self) -> None:
+        """Put what was read of late into ranges."""
+        by_name: dict[str, list[Piece]] = defaultdict(list)
+        for piece in self._recent:
+            by_name[piece.data_name].append(piece)
+        for name, pieces in by_name.items():
+            rows = np.concatenate([piece.rows for piece in pieces])
+            recent = RowRanges.of(rows, np.concatenate([piece.endings for piece in pieces]))
+            self.rows[name] = self.rows.get(name, RowRanges.none()).then(recent)
+        self._recent = []
+
+    def pieces(self) -> list[Piece]:
+        """All that was read; the records of a row side by side."""
+        self.join()
+        return [Piece(name, *ranges.each_record()) for name, ranges in self.rows.items()]
+
+    def number_as(self, kinds: Kinds) -> None:
+        """Number the kinds of errors as others do."""
+        self.join()
+        numbers = self.kinds.numbers_in(kinds)
+        self.rows = {name: ranges.numbered(numbers) for name, ranges in self.rows.items()}
+        self.kinds = kinds
+
+
+def _counted(named: tuple[Path, ResultName]) -> CountedFile:
+    """A result file, read for the first time."""
+    file = CountedFile(*named, Kinds())
+    for _ in file.read_on():
+        pass
+    file.join()
+    return file
 
 
 class RecordCounts:
-    """The result files of a folder, each read as far as it was at the last `look`."""
+    """The result files of a folder, each read as far as it was at the last `look`.
 
-    def __init__(self, folder: Path) -> None:
-        self.files: dict[Path, TalliedFile] = {}
+    Of those that are `known` already what follows is read, or all where they are not what they were.
+    """
+
+    def __init__(self, folder: Path, known: Iterable[CountedFile] = ()) -> None:
+        self.files: dict[Path, CountedFile] = {}
         self.kinds = Kinds()
         self._folder = folder
+        self._known = list(known)
 
     def look(self) -> list[Change]:
-        """Read what is new; a change for each file that has any.
+        """Read what is new; what has come, in order of the files.
 
         Raises:
             ResultError: a file cannot be read.
         """
-        named = dict(result_files(self._folder))
-        named |= {path: file.name for path, file in self.files.items()}
-        paths = list(named)
-        tasks = [(path, self.files[path].place if path in self.files else None) for path in paths]
-        readings = map(read_on, tasks) if self.files else side_by_side(read_on, tasks, paths, _SIDE_BY_SIDE_FROM_BYTES)
-        return [
-            self._take(path, named[path], reading)
-            for path, reading in zip(paths, readings, strict=True)
-            if reading is not None
-        ]
+        changes = {file.path: [self._take(file)] for file in self._known}
+        self._known = []
+        new = [named for named in result_files(self._folder) if named[0] not in self.files]
+        for path, file in self.files.items():
+            changes[path] = [*changes.get(path, ()), *file.read_on()]
+        self.files = {path: file for path, file in self.files.items() if file.place is not None}
+        for file in side_by_side(_counted, new, [path for path, _ in new], _SIDE_BY_SIDE_FROM_BYTES):
+            if file.place is not None:  # it is still there
+                changes[file.path] = [self._take(file)]
+        return [change for path in sorted(changes) for change in changes[path]]
 
-    def _take(self, path: Path, name: ResultName, reading: Reading) -> Change:
-        known = self.files.get(path)
-        if reading.place is None:
-            self.files.pop(path, None)
-            return Change(name, [], anew=True)
-        if known is None or reading.anew:
-            self.files[path] = TalliedFile(name, reading.place, Found(kinds=self.kinds))
-            pieces = self.files[path].found.add(reading.found)
-            return Change(name, pieces, anew=known is not None)
-        known.place = reading.place
-        return Change(name, known.found.add(reading.found), anew=False)
+    def _take(self, file: CountedFile) -> Change:
+        """Take in a file that was counted elsewhere."""
+        file.number_as(self.kinds)
+        self.files[file.path] = file
+        return Change(file.name, file.pieces())

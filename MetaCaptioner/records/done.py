@@ -1,53 +1,90 @@
-"""Which samples have a record."""
+"""Which samples have a record, and how each of them ended."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.records.reader import read_told, result_files
-from MetaCaptioner.records.record import Told
+from MetaCaptioner.records.growth import Place, read_whole
+from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.row_map import RowNumbers
+from MetaCaptioner.records.scan import OK, Endings, Piece, Rows
 
 
 class DoneSamples:
-    """Which samples have a record, by dataset and row."""
+    """Which samples have a record, by dataset and row, and how each ended: ok if any of its records is, else as the
+    last of them that was noted.
 
-    def __init__(self) -> None:
-        self._rows = RowNumbers(np.bool_)
+    One byte a row, in a temporary file but for 2 MiB, or all of them `in_memory`.
+    """
 
-    def add(self, told: Told) -> None:
-        """Note the sample of a record; one without a sound identity is passed over."""
-        if (row := told.row) is not None:
-            self.mark(*row)
+    def __init__(self, in_memory: bool = False) -> None:
+        self._endings = RowNumbers(np.uint8, in_memory)
+        self._places: dict[Path, Place] = {}
+
+    def read(self, folder: Path, rank: int | None = None) -> Self:
+        """Note what has come to the files of a rank, or of all, since they were last read.
+
+        Of a file that was written anew, rows that it has no more stay.
+
+        Raises:
+            ResultError: a file cannot be read, or has a line that is no record.
+        """
+        for path, _ in result_files(folder, rank):
+            for reading in read_whole(path, self._places.get(path)):
+                if reading.place is not None:
+                    self._places[path] = reading.place
+                for piece in reading.found.pieces:
+                    self.mark_all(piece.data_name, piece.rows)
+        return self
+
+    def note(self, piece: Piece) -> None:
+        """Note how some samples ended. Once ok, always ok: a failure elsewhere takes nothing away."""
+        ok = piece.endings == OK
+        failed, endings = piece.rows[~ok], piece.endings[~ok]
+        if len(failed):
+            open_still = self._endings.get_all(piece.data_name, failed) != OK
+            self._endings.set_all(piece.data_name, failed[open_still], endings[open_still])
+        self._endings.set_all(piece.data_name, piece.rows[ok], OK)
 
     def mark(self, name: str, index: int) -> None:
-        self._rows.set(name, index, True)
+        """Note one sample that is ok."""
+        self._endings.set(name, index, OK)
 
     def mark_all(self, name: str, indexes: NDArray[np.integer]) -> None:
-        self._rows.set_all(name, indexes, True)
+        """Note many samples of a dataset, whatever they ended in, for one who need not know it."""
+        self._endings.set_all(name, indexes, OK)
 
     def has(self, name: str, index: int) -> bool:
-        return bool(self._rows.get(name, index))
+        """Whether a row is done."""
+        return bool(self._endings.get(name, index))
 
     def have(self, name: str, indexes: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which of many rows are done, in their order."""
-        return self._rows.get_all(name, indexes).astype(np.bool_)
+        return self._endings.get_all(name, indexes).astype(np.bool_)
 
     def without(self, name: str, start: int, end: int) -> Iterator[int]:
         """Those of the rows `start <= index < end` that are not done."""
-        return self._rows.without(name, start, end)
+        return self._endings.without(name, start, end)
 
     def count(self, name: str, start: int, end: int) -> int:
         """How many of the rows `start <= index < end` are done."""
-        return self._rows.count(name, start, end)
+        return self._endings.count(name, start, end)
+
+    def endings(self, name: str, start: int, end: int) -> Endings:
+        """How the rows `start <= index < end` ended; 0 where one is not done."""
+        return self._endings.between(name, start, end).astype(np.uint8, copy=False)
 
 
-def done_samples(folder: Path, rank: int | None = None) -> DoneSamples:
-    """The samples that have a record in the files of a rank, or of all."""
-    done = DoneSamples()
+def recorded_rows(folder: Path, rank: int, only_ok: bool) -> Iterator[tuple[str, Rows]]:
+    """(dataset, rows) of the records in the files of a rank, or of those that are ok, some hundred at a time.
+
+    Raises:
+        ResultError: a file cannot be read, or has a line that is no record.
+    """
     for path, _ in result_files(folder, rank):
-        for told in read_told(path):
-            done.add(told)
-    return done
+        for reading in read_whole(path, None):
+            for piece in reading.found.pieces:
+                yield piece.data_name, piece.rows[piece.endings == OK] if only_ok else piece.rows

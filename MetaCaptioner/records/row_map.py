@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,14 +41,16 @@ class RowNumbers:
     """Numbers of one NumPy type by dataset and row; 0 where none was set.
 
     They lie in pages, of which so many as take 2 MiB are in memory, the last used ones; the others wait in a temporary
-    file that has no name. So memory does not grow with the rows, and rows that have no number take no room.
+    file that has no name. So memory does not grow with the rows, and rows that have no number take no room. With
+    `in_memory` all are there.
 
     Raises:
         UserError: no temporary file can be made, or it does not fit.
     """
 
-    def __init__(self, dtype: DTypeLike) -> None:
+    def __init__(self, dtype: DTypeLike, in_memory: bool = False) -> None:
         self._dtype = np.dtype(dtype)
+        self._most_loaded = sys.maxsize if in_memory else _PAGES_IN_MEMORY
         self._rows_a_page = _PAGE_BYTES // self._dtype.itemsize
         self._names: dict[str, set[int]] = {}  # the pages that there are of each dataset
         self._loaded: OrderedDict[_PageKey, NDArray[np.generic]] = OrderedDict()
@@ -59,11 +62,11 @@ class RowNumbers:
         page, place = divmod(index, self._rows_a_page)
         self._page_to_change((name, page))[place] = number
 
-    def set_all(self, name: str, indexes: NDArray[np.integer], number: int) -> None:
-        """The same number for many rows of a dataset."""
-        pages, places = np.divmod(indexes, self._rows_a_page)
-        for page in np.unique(pages).tolist():
-            self._page_to_change((name, page))[places[pages == page]] = number
+    def set_all(self, name: str, indexes: NDArray[np.integer], numbers: NDArray[np.integer] | int) -> None:
+        """The numbers of many rows of a dataset, or one for all; the last one of a row that is there several times."""
+        each = np.broadcast_to(np.asarray(numbers, self._dtype), np.shape(indexes))
+        for number, places, which in self._by_page(indexes):
+            self._page_to_change((name, number))[places] = each[which]
 
     def get(self, name: str, index: int) -> int:
         number, place = divmod(index, self._rows_a_page)
@@ -73,11 +76,16 @@ class RowNumbers:
     def get_all(self, name: str, indexes: NDArray[np.integer]) -> NDArray[np.generic]:
         """The numbers of many rows of a dataset, in their order."""
         found = np.zeros(len(indexes), dtype=self._dtype)
-        pages, places = np.divmod(indexes, self._rows_a_page)
-        for number in np.unique(pages).tolist():
+        for number, places, which in self._by_page(indexes):
             if (page := self._page((name, number))) is not None:
-                found[pages == number] = page[places[pages == number]]
+                found[which] = page[places]
         return found
+
+    def between(self, name: str, start: int, end: int) -> NDArray[np.generic]:
+        """The numbers of the rows `start <= index < end`."""
+        numbers = range(start // self._rows_a_page, -(-end // self._rows_a_page))
+        cuts = [self._cut((name, number), start, end) for number in numbers]
+        return np.concatenate([np.zeros(0, self._dtype), *cuts])
 
     def rows(self) -> Iterator[Row]:
         """The rows with a number other than 0; numbers may be set to 0 meanwhile."""
@@ -103,6 +111,14 @@ class RowNumbers:
         for number in range(start // self._rows_a_page, -(-end // self._rows_a_page)):
             begin = number * self._rows_a_page
             yield from (np.flatnonzero(self._cut((name, number), start, end) == 0) + max(start, begin)).tolist()
+
+    def _by_page(self, indexes: NDArray[np.integer]) -> Iterator[tuple[int, NDArray[np.integer], NDArray[np.integer]]]:
+        """(number of the page, places in it, which of the indexes these are), in their order within each page."""
+        pages, places = np.divmod(indexes, self._rows_a_page)
+        order = np.argsort(pages, kind="stable")
+        for which in np.split(order, np.flatnonzero(np.diff(pages[order])) + 1):
+            if len(which):
+                yield int(pages[which[0]]), places[which], which
 
     def _cut(self, key: _PageKey, start: int, end: int) -> NDArray[np.generic]:
         """The numbers of a page, of its rows `start <= index < end`."""
@@ -132,7 +148,7 @@ class RowNumbers:
     def _keep(self, key: _PageKey, page: NDArray[np.generic]) -> NDArray[np.generic]:
         """Keep a page in memory; the one that was used longest ago goes to the file for it."""
         self._loaded[key] = page
-        if len(self._loaded) > _PAGES_IN_MEMORY:
+        if len(self._loaded) > self._most_loaded:
             left, content = self._loaded.popitem(last=False)
             if left in self._changed:
                 self._changed.remove(left)

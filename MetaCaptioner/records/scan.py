@@ -1,33 +1,22 @@
-"""What the lines of a result file are of, read in blocks of many lines at a time.
+"""What the lines of a block of a result file are of, told without parsing most of them.
 
 A line that begins and ends like a record and says so is taken for one; `verify` parses them all."""
 
-import errno
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.errors import ResultError
 from MetaCaptioner.records.record import glance, parse_record, told_error
 from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON, to_json
-from MetaCaptioner.utils.safe_open import open_descriptor
 
 OK = 255
 """The ending of a sample that has no error; that of a failed one is the number of its error's kind, from 1."""
 OTHER_KINDS = "(other kinds)"
-_BLOCK_BYTES = 2**20  # what a processor's cache holds
-_TAIL_BYTES = 64
-
-
 _SAID_OK = b'"status": "ok"'
 _ROW_DIGITS = 9  # of a row number that fits into 32 bits whatever it is
 _MOST_LEARNT = 32  # lines of a block from which it is learnt how others look; the rest are looked at one by one
-_PIECES_BEFORE_JOINING = 64
 
 Places = NDArray[np.int64]
 Rows = NDArray[np.int32]
@@ -61,6 +50,13 @@ class Kinds:
             kind = OTHER_KINDS
         return self._numbers.setdefault(kind, len(self._numbers) + 1)
 
+    def numbers_in(self, others: "Kinds") -> Endings:
+        """The ending among others, of the shape (256,), for each ending here; new kinds are added to theirs."""
+        numbers = np.zeros(OK + 1, dtype=np.uint8)
+        numbers[OK] = OK
+        numbers[1 : len(self._numbers) + 1] = [others.number(kind) for kind in self._numbers]
+        return numbers
+
     def names(self) -> list[str]:
         """The kinds in order of their numbers: the first is number 1."""
         return list(self._numbers)
@@ -84,111 +80,10 @@ class Found:
     broken: int = 0
     strays: int = 0
 
-    def join(self) -> None:
-        """Make one piece of all those of a dataset."""
-        by_name: dict[str, list[Piece]] = {}
-        for piece in self.pieces:
-            by_name.setdefault(piece.data_name, []).append(piece)
-        self.pieces = [
-            Piece(name, np.concatenate([p.rows for p in pieces]), np.concatenate([p.endings for p in pieces]))
-            for name, pieces in by_name.items()
-        ]
-
-    def add(self, more: "Found") -> list[Piece]:
-        """Take in what comes after; returns its pieces with the numbers that error kinds have here."""
-        numbers = np.zeros(OK + 1, dtype=np.uint8)
-        numbers[OK] = OK
-        for there, kind in enumerate(more.kinds.names(), start=1):
-            numbers[there] = self.kinds.number(kind)
-        pieces = [Piece(piece.data_name, piece.rows, numbers[piece.endings]) for piece in more.pieces]
-        self.pieces += pieces
-        self.broken += more.broken
-        self.strays += more.strays
-        if len(self.pieces) >= _PIECES_BEFORE_JOINING:
-            self.join()
-        return pieces
-
-
-@dataclass(frozen=True)
-class Place:
-    """How far a file was read, and what tells whether it is still the same: only growth goes on from there."""
-
-    device: int
-    inode: int
-    size: int
-    changed_ns: int
-    offset: int = 0
-    tail: bytes = b""
-    """The last bytes before `offset`."""
-
-    @classmethod
-    def at_start(cls, descriptor: int) -> "Place":
-        status = os.fstat(descriptor)
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-    def grown_from(self, earlier: "Place", descriptor: int) -> bool:
-        """Whether this file is the one that was read up to `earlier`, with more behind it."""
-        same = (self.device, self.inode) == (earlier.device, earlier.inode) and self.size > earlier.size
-        return same and os.pread(descriptor, len(earlier.tail), earlier.offset - len(earlier.tail)) == earlier.tail
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read of a file. `anew`: from its start, so that nothing that was read of it before counts any more."""
-
-    found: Found
-    place: Place | None
-    anew: bool
-
-
-def read_on(task: tuple[Path, Place | None]) -> Reading | None:
-    """Read what has come to a file since it was read up to a place; None where that is nothing.
-
-    A last line without a line break is not there yet. A file that is gone has no place.
-
-    Raises:
-        ResultError: the file cannot be read.
-    """
-    path, earlier = task
-    try:
-        descriptor = open_descriptor(path)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ESTALE):
-            return None if earlier is None else Reading(Found(), None, anew=True)
-        raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
-    try:
-        now = Place.at_start(descriptor)  # of the open file: a network file system then asks its server
-        if earlier is not None and replace(now, offset=earlier.offset, tail=earlier.tail) == earlier:
-            return None
-        goes_on = earlier is not None and now.grown_from(earlier, descriptor)
-        found = Found()
-        offset = earlier.offset if earlier is not None and goes_on else 0
-        for block, end in blocks_of(descriptor, offset, now.size):
-            count_block(block, end, found)
-            offset += end
-        found.join()
-        tail = os.pread(descriptor, min(_TAIL_BYTES, offset), max(0, offset - _TAIL_BYTES))
-    except OSError as error:
-        raise ResultError(f"result file {path}: cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-    return Reading(found, replace(now, offset=offset, tail=tail), anew=not goes_on)
-
-
-def blocks_of(descriptor: int, offset: int, size: int) -> Iterator[tuple[bytes, int]]:
-    """(bytes, end of the last whole line in them) of the whole lines from `offset` on, up to about `size`."""
-    wanted = _BLOCK_BYTES
-    while offset < size:
-        block = os.pread(descriptor, min(wanted, size - offset), offset)
-        end = block.rfind(b"\n") + 1
-        if end:
-            yield block, end
-            offset += end
-            wanted = _BLOCK_BYTES
-        elif len(block) < wanted:  # a torn last line
-            return
-        else:
-            wanted *= 2
+    def pieces_in(self, kinds: Kinds) -> list[Piece]:
+        """The pieces with the numbers that the kinds of errors have among others."""
+        numbers = self.kinds.numbers_in(kinds)
+        return [Piece(piece.data_name, piece.rows, numbers[piece.endings]) for piece in self.pieces]
 
 
 def count_block(block: bytes, end: int, found: Found) -> None:
@@ -259,7 +154,11 @@ def _row_numbers(block: bytes, starts: Places, data_name: str) -> tuple[NDArray[
     for column in range(_ROW_DIGITS):
         rows = np.where(column < length, rows * 10 + digits[:, column], rows)
     fits = (length > 0) & (_stretches(block, starts, len(before)) == np.void(before))
-    return fits & (_stretches(block, numbers + length, len(after)) == np.void(after)), rows
+    fits &= _stretches(block, numbers + length, len(after)) == np.void(after)
+    again = _stretches(block, numbers + length + len(after), _ROW_DIGITS + 1).view(np.uint8).reshape(digits.shape)
+    same = (again - np.uint8(48) == digits) | (np.arange(_ROW_DIGITS + 1) >= length[:, np.newaxis])
+    ended = np.take_along_axis(again, np.minimum(length, _ROW_DIGITS)[:, np.newaxis], axis=1)[:, 0] == ord(",")
+    return fits & same.all(axis=1) & ended, rows
 
 
 def _stretches(block: bytes, places: Places, length: int) -> NDArray[np.void]:

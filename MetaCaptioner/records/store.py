@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from MetaCaptioner.errors import ErrorKind, ResultError
-from MetaCaptioner.records.done import DoneSamples, done_samples
+from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.journal import CRASHES_BEFORE_ALONE, Journal, Past
 from MetaCaptioner.records.rank_lock import RankLock
 from MetaCaptioner.records.reader import (
@@ -138,9 +138,9 @@ class RankResults:
         `unwanted` ones in the parts of others do not count: whoever has those takes them out, sooner or later.
         """
         if scattered:
-            return done_samples(self.folder)
+            return DoneSamples().read(self.folder)
         if unwanted is None or self.parts == 1:
-            return done_samples(self.folder, self.rank)
+            return DoneSamples().read(self.folder, self.rank)
         done, own = DoneSamples(), self.files()
         for path, _ in result_files(self.folder, self.rank):
             for record in read_records(path):

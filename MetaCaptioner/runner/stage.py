@@ -25,6 +25,7 @@ from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlap
 from MetaCaptioner.planning.plan_of_folder import ThisPlan
 from MetaCaptioner.planning.provenance import Expected, Provenance
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
+from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.runner.options import StageOptions, add_arguments, from_arguments
@@ -257,7 +258,9 @@ class _RankRun(Generic[Given]):
     ) -> Run:
         """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
         begun = _begun(made, self._rank, self._claimed_gpus())
-        with RunAccount(RunLog(work.folder, self._rank.rank, self._rank.node), begun) as account:
+        me = (work.folder, self._rank.rank, self._rank.node)
+        counts = CountsPublisher(*me, lambda: (path for mine in work.files.values() for path in mine.results.files()))
+        with RunAccount(RunLog(*me), begun, counts) as account:
             engine = self._loaded_engine(work.folder)
             settings = loop_settings(engine, self._options, prompts)
             loaded = f"loaded in {account.run().loading_seconds:.0f} s"

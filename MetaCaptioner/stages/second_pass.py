@@ -17,7 +17,7 @@ from MetaCaptioner.errors import ErrorKind, UserError
 from MetaCaptioner.planning.leases import show_those_of
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.caption_records import is_caption, sample_from_record
-from MetaCaptioner.records.counts import recorded_rows
+from MetaCaptioner.records.done import recorded_rows
 from MetaCaptioner.records.record import Record, is_error, is_without_media, told_error
 from MetaCaptioner.records.scan import Rows
 from MetaCaptioner.runner.options import StageOptions

@@ -81,7 +81,7 @@ def read_as(text: bytes, kind: type[_Kind]) -> _Kind:
         ValueError: it is no JSON, or holds something else.
     """
     try:
-        return msgspec.convert(from_json(text), kind)
+        return msgspec.convert(from_json(text), kind, str_keys=True)  # JSON has no others
     except msgspec.MsgspecError as error:
         raise NotJson(f"holds something else: {error}") from error
 

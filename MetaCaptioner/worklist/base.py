@@ -1,7 +1,7 @@
 """What a stage works on, one item a sample, and the result files that it ends in."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +53,8 @@ class Work(Protocol):
 
     folder: Path
     """Where its results go."""
+    files: "Mapping[int, RankFiles]"
+    """The results of each rank that is this process's."""
     problems: list[str]
     """One line for each thing that cannot be worked on, such as a plan row out of range."""
     taken_over: int

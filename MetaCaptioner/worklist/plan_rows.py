@@ -15,7 +15,6 @@ from MetaCaptioner.planning.leases import Chunk, Leases
 from MetaCaptioner.planning.plan_file import PlanRow
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.planning.row_media import Annotations
-from MetaCaptioner.records.counts import BegunRows
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.media_identity import RowMedia
 from MetaCaptioner.records.reader import read_glances, result_files
@@ -106,7 +105,7 @@ class PlanWork:
     annotations: Annotations = field(default_factory=Annotations)
     allow_outside_root: bool = False
     taken_over: int = 0
-    _begun: dict[int, BegunRows] = field(default_factory=dict)
+    _begun: dict[int, DoneSamples] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -190,7 +189,7 @@ class PlanWork:
         for chunk in self.leases.unleased() if self.takes_over else ():
             if chunk.owner != owner:
                 owner = chunk.owner
-                begun = self._begun.setdefault(owner, BegunRows(self.folder, owner)).look()
+                begun = self._begun.setdefault(owner, DoneSamples()).read(self.folder, owner)
             rows = [row for row, _ in self._shards(chunk.rows)]
             if rows and not any(begun.count(row.data_name, row.start_idx, row.end_idx) for row in rows):
                 yield chunk

@@ -13,6 +13,7 @@ from MetaCaptioner.verify import main as verify
 from tests.chaos.forked import Rank, start
 from tests.helpers import Outcome, Row, Runner, picture_rows
 from tests.odd_file_system import OddFolder, Oddities
+from tests.records.test_published_counts import counted, with_published
 
 PICTURES, SAMPLES, ADDED, IN_FLIGHT = 120, 20, 8, 4
 BROKEN = 2
@@ -219,11 +220,12 @@ class World:
             self.foreign = sum(record["data_name"] not in self.rows for record in whole_records(self.out))
 
     def check_records(self) -> None:
-        """No sample has two records, nor two scores of one caption, in whichever files."""
+        """No sample has two records, nor two scores of one caption, in whichever files; so says what was published."""
         for folder in (self.out, self.out / "score", *sorted((self.out / "score").glob("resample/*"))):
             found = Counter(record["sample_id"] for record in whole_records(folder))
             twice = sorted(name for name, count in found.items() if count > 1)
             assert not twice, self.told(f"{len(twice)} of {len(found)} samples are doubled in {folder.name}: {twice}")
+            assert with_published(folder) == counted(folder), self.told(f"what was published is not so: {folder.name}")
 
     def check_payments(self, ranks: Sequence[Rank], before: Before, kills: int) -> None:
         """Nothing that was done before is asked about, and nothing twice but what was in flight at a kill."""

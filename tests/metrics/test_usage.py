@@ -1,19 +1,22 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-from MetaCaptioner import inferdomain
+from MetaCaptioner import inferdomain, verify
 from MetaCaptioner.captionpipeline import STAGE
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.metrics import usage
 from MetaCaptioner.metrics.usage import Run, cost_of, describe, figures, runs_of
+from MetaCaptioner.records.counts import RecordCounts
+from MetaCaptioner.records.published_counts import published_counts
 from MetaCaptioner.runner import stage
-from tests.helpers import FakeEngine, Runner, agent_of, make_clip, picture_rows, records, sample_of, small_plan
+from tests.helpers import FakeEngine, Runner, agent_of, make_clip, names, picture_rows, records, sample_of, small_plan
 
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens")
 
@@ -187,6 +190,89 @@ def test_the_log_of_a_long_run_stays_short() -> None:
         assert wait <= max(30, 0.01 * elapsed)
         elapsed, times = elapsed + wait, times + 1
     assert times < 1000
+
+
+# --- the counts that are published beside the run log
+
+COUNTS = "runs/Rank0_node0.counts.json"
+
+
+def found(counts: RecordCounts) -> dict[str, object]:
+    counts.look()
+    return {
+        path.name: (file.rows.keys(), [str(piece) for piece in file.pieces()]) for path, file in counts.files.items()
+    }
+
+
+def test_a_run_publishes_what_a_count_of_its_files_comes_to(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path, [*picture_rows(tmp_path / "media", 5), {"id": 5}]), tmp_path / "out"
+    for stage_folder, do in ((out, lambda: run.caption(plan, out)), (out / "score", lambda: run.score(out))):
+        assert do().status == 0
+        [file] = published_counts(stage_folder)
+        assert file.place is not None
+        assert file.place.offset == file.path.stat().st_size
+        assert found(RecordCounts(stage_folder, [file])) == found(RecordCounts(stage_folder))
+
+
+def test_a_rank_that_is_killed_leaves_counts_that_are_true_of_what_it_has_written(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder as it is when some samples have been counted and some have not."""
+    out, left = tmp_path / "out", tmp_path / "left"
+    monkeypatch.setattr(usage, "kept_again_after", lambda elapsed: 0.01 if not left.exists() else 60)
+
+    async def hook(request: Request) -> None:
+        waits = 500 if sample_of(request) == "set/2" else 0
+        while waits and not published_counts(out):
+            await asyncio.sleep(0.01)
+            waits -= 1
+        if sample_of(request) == "set/4" and not left.exists():
+            shutil.copytree(out, left)
+
+    run.caption(small_plan(tmp_path, 6), out, "--in-flight", 1, "--decode-threads", 1, engine=FakeEngine(hook))
+    with next(left.glob("*.jsonl")).open("ab") as file:
+        file.write(b'{"sample_id": "set/4", "data_na')
+    assert len(published_counts(left)) == 1
+    assert found(RecordCounts(left, published_counts(left))) == found(RecordCounts(left))
+
+
+def test_a_run_takes_back_what_was_published_before_it_writes(tmp_path: Path, run: Runner) -> None:
+    plan, out, there = small_plan(tmp_path, 3), tmp_path / "out", list[bool]()
+    run.caption(plan, out, "--max-samples", 1)
+    false = (out / COUNTS).read_text() + " "
+    (out / COUNTS).write_text(false)
+
+    class Late(FakeEngine):
+        def progress(self) -> int:
+            there.append((out / COUNTS).exists() and (out / COUNTS).read_text() == false)
+            return super().progress()
+
+    assert run.caption(plan, out, engine=Late()).status == 0
+    assert there
+    assert not any(there)
+
+
+def test_that_counts_cannot_be_published_is_said_once_and_ends_nothing(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "kept_again_after", lambda elapsed: 0.01)
+    (tmp_path / "out" / COUNTS / "something").mkdir(parents=True)
+    outcome = run.caption(small_plan(tmp_path, 3), tmp_path / "out")
+    assert (outcome.status, outcome.said.count("counts for status")) == (0, 1)
+    assert set(records(tmp_path / "out")) == names(3)
+
+
+def test_a_rank_does_what_was_only_said_to_be_done(tmp_path: Path, run: Runner) -> None:
+    plan, out = small_plan(tmp_path, 6), tmp_path / "out"
+    run.caption(plan, out, "--max-samples", 3)
+    said = json.loads((out / COUNTS).read_bytes())
+    [of_file] = said["files"].values()
+    of_file["datasets"]["set"]["done"] = [0, 6]
+    (out / COUNTS).write_text(json.dumps(said))
+    assert [file.rows["set"].total for file in published_counts(out)] == [6]  # nothing tells that it is not so
+    assert "missing samples: set/3; set/4; set/5" in run.main(verify.main, "--plan", plan, "--data-folder", out).said
+    assert run.caption(plan, out).status == 0
+    assert set(records(out)) == names(6)
 
 
 # --- figures

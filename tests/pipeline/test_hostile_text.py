@@ -171,13 +171,21 @@ def test_a_hostile_plan_is_one_line(tmp_path: Path, run: Runner, text: str) -> N
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize(
-    "name", [".Rank0.journal", "made_with.json", "runs/Rank0_node0.jsonl", "claims/link", "runs/Rank5_node0.jsonl"]
+    "name",
+    [
+        ".Rank0.journal",
+        "made_with.json",
+        "claims/link",
+        *(f"runs/Rank{rank}_node0.{kind}" for rank in (0, 5) for kind in ("jsonl", "counts.json")),
+    ],
 )
 def test_hostile_files_beside_the_results_cost_nothing(tmp_path: Path, run: Runner, text: str, name: str) -> None:
     plan, out = small_plan(tmp_path, 3), tmp_path / "out"
     assert run.caption(plan, out, "--max-samples", 1).status == 0
     (out / name).parent.mkdir(exist_ok=True)
     line = '{"data_name": "set", "index": 1, "crashes": 0, "in_flight": true, "attempts": ' + text + "}\n"
+    if name.endswith(".counts.json"):
+        line = '{"format": 1, "files": {"Rank0_node0_set.jsonl": {"size": 1000, "read_to": ' + text + "}}}"
     (out / name).write_text("[" + text + "]" if name == "made_with.json" else line)
     outcome = run.caption(plan, out)
     assert (outcome.status, "Traceback" in outcome.said) == (0, False), outcome.said

@@ -12,7 +12,9 @@ from PIL import Image
 from skimage import data
 
 from MetaCaptioner.metrics.usage import runs_of
+from MetaCaptioner.records.published_counts import published_counts
 from tests.pipeline.commands import environment, module, records, run, sample_ids, script, succeed, write_json
+from tests.records.test_published_counts import counted, with_published
 
 SAMPLES = 40
 
@@ -125,7 +127,10 @@ def test_kill_9_at_many_moments_with_the_scripted_engine(tmp_path: Path, plan: P
         time.sleep(0.5)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    assert with_published(output) == counted(output)
     succeed(command)
+    assert with_published(output) == counted(output)
+    assert len(published_counts(output)) == 1
     assert sample_ids(output) == sorted(f"crops/{number}" for number in range(SAMPLES))
 
 

@@ -73,3 +73,18 @@ def test_many_at_once_and_those_that_have_none() -> None:
     assert list(numbers.without("a", 3, 9)) == [3, 4, 6, 8]
     assert numbers.count("a", 0, 10**12) == 4
     assert not numbers.get_all("b", rows).any()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_numbers_of_their_own_for_many_at_once(in_memory: bool) -> None:
+    numbers = RowNumbers(np.uint8, in_memory)
+    rows = np.array([70_000, 3, 70_000, 5, 3 * 10**6, 70_001])
+    numbers.set_all("a", rows, np.array([1, 2, 3, 4, 5, 6]))
+    assert numbers.get_all("a", rows).tolist() == [3, 2, 3, 4, 5, 6]
+    assert numbers.between("a", 2, 7).tolist() == [0, 2, 0, 4, 0]
+    assert np.flatnonzero(numbers.between("a", 65_000, 71_000)).tolist() == [5_000, 5_001]
+    assert numbers.between("a", 5, 5).tolist() == numbers.between("b", 9, 3).tolist() == []
+    for row in range(0, 10**7, 16_000):  # more pages than are in memory
+        numbers.set("b", row, 7)
+    assert np.count_nonzero(numbers.between("b", 0, 10**7)) == len(range(0, 10**7, 16_000))
+    assert numbers.get_all("a", rows).tolist() == [3, 2, 3, 4, 5, 6]

@@ -18,7 +18,7 @@ from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.errors import ResultError, UserError
 from MetaCaptioner.records import rank_lock
 from MetaCaptioner.records import store as record_store
-from MetaCaptioner.records.done import DoneSamples, done_samples
+from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.journal import Past
 from MetaCaptioner.records.rank_lock import ranks_at_work
 from MetaCaptioner.records.reader import (
@@ -29,7 +29,7 @@ from MetaCaptioner.records.reader import (
     result_files,
     stem_in_names,
 )
-from MetaCaptioner.records.record import Record, Told, glance, identity, is_error
+from MetaCaptioner.records.record import Record, identity, is_error
 from MetaCaptioner.records.store import RankResults, rewrite
 from MetaCaptioner.utils import locks
 from tests.helpers import all_records, fill_disk, make_read_only, records
@@ -180,7 +180,7 @@ def test_a_last_line_that_a_crash_left_unfinished_is_dropped(
 def test_what_no_crash_leaves_is_refused_and_kept(tmp_path: Path, change: Callable[[bytes], bytes], told: str) -> None:
     path = write(tmp_path, 0, 1, 2)
     path.write_bytes(changed := change(path.read_bytes()))
-    for look in (opened, lambda folder: list(read_records(path)), lambda folder: done_samples(folder, 0)):
+    for look in (opened, lambda folder: list(read_records(path)), lambda folder: DoneSamples().read(folder, 0)):
         with pytest.raises(ResultError) as raised:
             look(tmp_path)
         assert str(raised.value).startswith(f"result file {path}{told}") or told in str(raised.value)
@@ -461,12 +461,6 @@ def test_rewrite_tells_how_many_lines_went(tmp_path: Path) -> None:
 # --- what is done
 
 
-def told(of: Record) -> Told:
-    found = glance(json.dumps(of).encode() + b"\n")
-    assert found is not None
-    return found
-
-
 def test_ranks_at_work_are_told(tmp_path: Path) -> None:
     assert ranks_at_work(tmp_path) == []
     with opened(tmp_path, 3), opened(tmp_path, 12):
@@ -478,7 +472,7 @@ def test_ranks_at_work_are_told(tmp_path: Path) -> None:
 def test_done_samples_are_counted_by_dataset_and_range() -> None:
     done = DoneSamples()
     for index in (0, 5, 5, 1000):
-        done.add(told(record(index)))
+        done.mark("set", index)
     done.mark("other", 3)
     assert [done.has("set", index) for index in (0, 1, 5, 1000, 1001)] == [True, False, True, True, False]
     assert (done.count("set", 0, 2000), done.count("set", 1, 6), done.count("other", 0, 9)) == (3, 1, 1)
@@ -487,10 +481,9 @@ def test_done_samples_are_counted_by_dataset_and_range() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"index": -1}, {"index": "1"}, {"data_name": 3}, {"index": None}])
-def test_a_record_without_a_sound_identity_counts_for_nothing(fields: Record) -> None:
-    done = DoneSamples()
-    done.add(told(record(0) | fields))
-    assert done.count("set", 0, 10) == 0
+def test_a_record_without_a_sound_identity_counts_for_nothing(tmp_path: Path, fields: Record) -> None:
+    (tmp_path / "Rank0_node0_set.jsonl").write_text(f"{json.dumps(record(0) | fields)}\n{json.dumps(record(3))}\n")
+    assert DoneSamples().read(tmp_path).count("set", 0, 10) == 1
 
 
 def test_a_process_that_has_all_of_a_rank_and_one_that_shares_it_exclude_each_other(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from MetaCaptioner.records.record import glance, parse_record
-from MetaCaptioner.utils.json_text import NotJson, from_json, to_json
+from MetaCaptioner.utils.json_text import NotJson, from_json, read_as, to_json
 from MetaCaptioner.utils.text import ODD, shown
 
 EDGES = '\0\x1b\x7f\x80\x9f\xa0\u2028\u202a\u202e\u2066\u2069\ud7ff\ud800\udbff\udc00\udfff\ue000\uffff\U0010ffff"\\/u'
@@ -117,3 +117,9 @@ def test_what_is_shown_tells_what_was_there() -> None:
     assert shown("a\x1b[2J\r\n\x9b\u202eb") == r"a\x1b[2J\r\n\x9b\u202eb"
     assert shown("a\tb\nc\x00", lines=True) == "a\tb\nc\\x00"
     assert shown("é 日本 😀 עברית") == "é 日本 😀 עברית"
+
+
+def test_a_kind_of_value_may_have_numbers_for_names() -> None:
+    assert read_as(to_json({3: [1]}), dict[int, list[int]]) == {3: [1]}
+    with pytest.raises(NotJson, match="holds something else"):
+        read_as(to_json({"x": [1]}), dict[int, list[int]])

@@ -13,7 +13,6 @@ from MetaCaptioner.data.source import LONGEST_PATH, TarPlace
 from MetaCaptioner.engine.base import Request
 from MetaCaptioner.errors import EngineDead
 from MetaCaptioner.records.caption_records import sample_from_record
-from MetaCaptioner.records.counts import BegunRows
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import identity
@@ -362,13 +361,14 @@ def test_other_ranks_are_looked_at_beside_the_event_loop(
     tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
-    look = BegunRows.look
+    read = DoneSamples.read
 
-    def noted(self: BegunRows) -> DoneSamples:
-        threads.append(threading.current_thread())
-        return look(self)
+    def noted(self: DoneSamples, folder: Path, rank: int | None = None) -> DoneSamples:
+        if rank == 1:  # another's
+            threads.append(threading.current_thread())
+        return read(self, folder, rank)
 
-    monkeypatch.setattr(BegunRows, "look", noted)
+    monkeypatch.setattr(DoneSamples, "read", noted)
     plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
     assert run.caption(plan, output, "--takeover-chunk", "3", rank=(0, 2)).status == 0
     assert set(records(output)) == names(12, "one")
