@@ -144,9 +144,9 @@ async def pipeline(bench: Bench, count: int) -> None:
         async with asyncio.TaskGroup() as tasks:
             if bench.profile:
                 tasks.create_task(bench.engine.profile(bench.profile, lambda: bar.n >= count // 2))
-            tally = await loop.run(bench.items(stack, "pipeline", count))
-    if tally.failed:
-        raise RuntimeError(f"{tally.failed} samples failed: {dict(tally.errors)}")
+            statistics = await loop.run(bench.items(stack, "pipeline", count))
+    if statistics.failed:
+        raise RuntimeError(f"{statistics.failed} samples failed: {dict(statistics.errors)}")
 
 
 async def all_at_once(bench: Bench, count: int) -> None:

@@ -187,7 +187,7 @@ class RunAccount:
         self._counts = counts
         self._begun = begun
         self._state: State = begun.state
-        self._tally = RunStatistics()
+        self._statistics = RunStatistics()
         self._began_at = time.monotonic()
         self._loaded_at: float | None = None
         self._ended_at: float | None = None
@@ -206,7 +206,7 @@ class RunAccount:
         self._over.set()
         self._keeper.join()
         self._ended_at = time.monotonic()
-        stopped = self._tally.stopped or isinstance(value, StoppedEarly)
+        stopped = self._statistics.stopped or isinstance(value, StoppedEarly)
         self._state = "stopped" if stopped else "done" if value is None else "failed"
         try:
             self._write()
@@ -217,28 +217,28 @@ class RunAccount:
             self._log.close()
             self._publish_until(self._ended_at + _LAST_COUNT_SECONDS)
 
-    def begin_work(self, tally: RunStatistics) -> None:
-        """The engine is ready; what is done from now on is counted in `tally`."""
-        self._tally = tally
+    def begin_work(self, statistics: RunStatistics) -> None:
+        """The engine is ready; what is done from now on is counted in `statistics`."""
+        self._statistics = statistics
         self._loaded_at = time.monotonic()
         self._state = "working"
         self._write()
 
     def run(self) -> Run:
         """The account as it stands, or as it was at the end."""
-        tally, now = self._tally, self._ended_at or time.monotonic()
+        statistics, now = self._statistics, self._ended_at or time.monotonic()
         loaded_at = self._loaded_at or now
         counts = {
             "state": self._state,
             "loading_seconds": round(loaded_at - self._began_at, 3),
-            "working_seconds": round(tally.seconds or now - loaded_at, 3),
-            "images": tally.images,
-            "videos": tally.videos,
-            "truncated": tally.truncated,
-            "errors": dict(tally.errors),
-            "input_tokens": tally.input_tokens,
-            "cached_tokens": tally.cached_tokens,
-            "output_tokens": tally.output_tokens,
+            "working_seconds": round(statistics.seconds or now - loaded_at, 3),
+            "images": statistics.images,
+            "videos": statistics.videos,
+            "truncated": statistics.truncated,
+            "errors": dict(statistics.errors),
+            "input_tokens": statistics.input_tokens,
+            "cached_tokens": statistics.cached_tokens,
+            "output_tokens": statistics.output_tokens,
         }
         return self._begun.model_copy(update=counts)
 

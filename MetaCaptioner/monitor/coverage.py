@@ -89,7 +89,7 @@ class Coverage:
             self._shards[row.assign_rank].append(row)
         self._leases = Leases(folder, rows)
         self._moved: set[str] = set()
-        self._tally = RecordCounts(folder, published_counts(folder))
+        self._counts = RecordCounts(folder, published_counts(folder))
         of_scores = folder.name == _SCORES and bool(result_files(folder.parent))
         self._captions = Coverage(rows, folder.parent) if of_scores else None
         self._clear()
@@ -107,12 +107,12 @@ class Coverage:
         """
         if self._captions is not None:
             self._captions.look()
-        changes = self._tally.look()
+        changes = self._counts.look()
         self._move_chunks()  # after the look: whoever writes a record has claimed it before
         anew = {change.file.rank for change in changes if change.anew}
         if anew:
             self._clear()
-            for file in self._tally.files.values():
+            for file in self._counts.files.values():
                 self._take(file.name, file.pieces())
         else:
             for change in changes:
@@ -183,19 +183,19 @@ class Coverage:
         errors: dict[str, int] = {}
         if done > ok:
             numbers = sum((np.bincount(endings, minlength=OK + 1) for endings in stretches), np.zeros(OK + 1, np.int64))
-            names = self._tally.kinds.names()
+            names = self._counts.kinds.names()
             errors = {names[number - 1]: int(numbers[number]) for number in np.flatnonzero(numbers[1:OK]) + 1}
         return Count(total, done, dict(sorted(errors.items(), key=lambda entry: -entry[1])))
 
     def last_changes(self) -> dict[int, float]:
         """When a file of each rank that has any was last changed (Unix time, in seconds)."""
         last: dict[int, float] = {}
-        for file in self._tally.files.values():
+        for file in self._counts.files.values():
             last[file.name.rank] = max(file.changed, last.get(file.name.rank, 0.0))
         return last
 
     def oddities(self) -> Oddities:
-        files, done, nobodys = self._tally.files.values(), 0, 0
+        files, done, nobodys = self._counts.files.values(), 0, 0
         for name, recorded in self._recorded.items():
             endings = self._anywhere.endings(name, 0, len(recorded))
             done += int(np.count_nonzero(endings))

@@ -20,7 +20,7 @@ from MetaCaptioner.records.row_map import row_of
 from MetaCaptioner.records.store import RankResults
 from MetaCaptioner.utils.cli import say
 from MetaCaptioner.utils.locks import check_kept
-from MetaCaptioner.utils.parallel import side_by_side
+from MetaCaptioner.utils.parallel import parallel_map
 
 _PROBED_RECORDS = 20
 _HIGHEST_ROW = 2**62  # of whatever numbers records may tell, all behind any row
@@ -145,7 +145,7 @@ class _Results:
         paths = [path for path, _ in files]
         said = stated(results)
         self._stated = said[-1:] if self._others == "redo" else said  # what was kept beside the newest is no more
-        reads = side_by_side(_read_file, [(path, lengths, self._stated) for path in paths], paths)
+        reads = parallel_map(_read_file, [(path, lengths, self._stated) for path in paths], paths)
         for (_, name), read in zip(files, reads, strict=True):
             before = self._found.records
             self._take_off(read, name)

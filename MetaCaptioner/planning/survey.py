@@ -18,7 +18,7 @@ from MetaCaptioner.errors import ErrorKind, UserError
 from MetaCaptioner.media.loader import MediaBudget
 from MetaCaptioner.planning.cost import BAD_ROW, NO_MEDIA_ROW, OUTSIDE_ROW, Estimator
 from MetaCaptioner.records.media_identity import mark, of_plain, of_rows
-from MetaCaptioner.utils.parallel import side_by_side
+from MetaCaptioner.utils.parallel import parallel_map
 
 _UNUSABLE = (NO_MEDIA_ROW, BAD_ROW, OUTSIDE_ROW)
 # No domain has these names.
@@ -49,7 +49,7 @@ def survey_all(
 ) -> Iterator[DatasetWork | str]:
     """Every dataset's work in their order, or what is wrong with the dataset."""
     tasks = [(name, dataset, prompts, budget, allow_outside_root) for name, dataset in datasets.items()]
-    return side_by_side(_survey_or_problem, tasks, [dataset.annotation for dataset in datasets.values()])
+    return parallel_map(_survey_or_problem, tasks, [dataset.annotation for dataset in datasets.values()])
 
 
 def _survey_or_problem(task: tuple[str, Dataset, Prompts, MediaBudget, bool]) -> DatasetWork | str:

@@ -11,9 +11,9 @@ from MetaCaptioner.records.growth import Place, read_on
 from MetaCaptioner.records.reader import ResultName, result_files
 from MetaCaptioner.records.row_ranges import RowRanges
 from MetaCaptioner.records.scan import Kinds, Piece
-from MetaCaptioner.utils.parallel import side_by_side
+from MetaCaptioner.utils.parallel import parallel_map
 
-_SIDE_BY_SIDE_FROM_BYTES = 2**30  # read in a second or so, which is what it takes to start processes
+_PARALLEL_FROM_BYTES = 2**30  # read in a second or so, which is what it takes to start processes
 _RECENT_RECORDS = 2**16
 
 
@@ -128,7 +128,7 @@ class RecordCounts:
         for path, file in self.files.items():
             changes[path] = [*changes.get(path, ()), *file.read_on()]
         self.files = {path: file for path, file in self.files.items() if file.place is not None}
-        for file in side_by_side(_counted, new, [path for path, _ in new], _SIDE_BY_SIDE_FROM_BYTES):
+        for file in parallel_map(_counted, new, [path for path, _ in new], _PARALLEL_FROM_BYTES):
             if file.place is not None:  # it is still there
                 changes[file.path] = [self._take(file)]
         return [change for path in sorted(changes) for change in changes[path]]

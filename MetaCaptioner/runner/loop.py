@@ -114,7 +114,7 @@ class RankLoop:
         self._numbers = itertools.count()
         self._fatal: BaseException | None = None
         self._deadline: float | None = None
-        self.tally = RunStatistics()
+        self.statistics = RunStatistics()
 
     async def run(self, items: Iterable[Item], take_over: TakeOver = lambda: None) -> RunStatistics:
         """Work through `items`, then what can be taken over, until that ends, a signal comes, or the rank cannot go on.
@@ -143,12 +143,12 @@ class RankLoop:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._decoders.shutdown(wait=False, cancel_futures=True)
             pool.end_helpers()
-            self.tally.seconds = time.monotonic() - begin
+            self.statistics.seconds = time.monotonic() - begin
         if self._stop.received and (self._fatal is None or isinstance(self._fatal, EngineDead)):
-            self.tally.stopped = True  # a signal to the whole group ends the engine's processes as well
+            self.statistics.stopped = True  # a signal to the whole group ends the engine's processes as well
         elif self._fatal is not None:
             raise self._fatal
-        return self.tally
+        return self.statistics
 
     def _over(self) -> bool:
         return self._stop.received is not None or self._fatal is not None
@@ -291,7 +291,7 @@ class RankLoop:
             finally:
                 self._heartbeat.requests -= 1
             usage.count(completion)
-            self.tally.count(completion)
+            self.statistics.count(completion)
             return completion
 
         return generate
@@ -304,11 +304,11 @@ class RankLoop:
         Raises:
             TooManyErrors: too many samples have failed of late.
         """
-        self.tally.note(record)
+        self.statistics.note(record)
         self._heartbeat.records += 1
         self._heartbeat.finished += kind is None
         self._heartbeat.poisoned += kind is ErrorKind.ENGINE_CRASH
-        self._bar.set_postfix(errors=self.tally.failed, refresh=False)
+        self._bar.set_postfix(errors=self.statistics.failed, refresh=False)
         self._bar.update()
         if not retried and (kind is None or not kind.is_known_beforehand):
             self._error_rate.note(kind, "" if kind is None else record["error"]["message"])

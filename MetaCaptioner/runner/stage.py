@@ -275,7 +275,7 @@ class _RankRun(Generic[Given]):
             with _bar(stage.name, self._rank, pending) as bar:
                 run_sample = stage.run_sample(prompts)
                 loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._heartbeat)
-                account.begin_work(loop.tally)
+                account.begin_work(loop.statistics)
                 if self._options.max_samples is None:
                     await loop.run(work.items(), lambda: _added(work.take_over(), bar))
                 else:

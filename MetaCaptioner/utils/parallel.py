@@ -19,7 +19,7 @@ _FROM_BYTES = 64 * 2**20  # below that, starting processes takes longer than it 
 _MOST_PROCESSES = 8
 
 
-def side_by_side(
+def parallel_map(
     function: Callable[[Task], Result], tasks: Sequence[Task], files: Sequence[Path], from_bytes: int | None = None
 ) -> Iterator[Result]:
     """`function` of each task, in their order; the n-th task reads the n-th file. The function must be of a module.

@@ -5,7 +5,7 @@ import pytest
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils import parallel as module
-from MetaCaptioner.utils.parallel import side_by_side
+from MetaCaptioner.utils.parallel import parallel_map
 
 
 def work(task: str) -> tuple[str, int]:
@@ -30,13 +30,13 @@ def test_results_come_in_the_order_of_the_tasks(
 ) -> None:
     monkeypatch.setattr(module, "_FROM_BYTES", from_bytes)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
-    found = list(side_by_side(work, ["a", "b", "c"], files))
+    found = list(parallel_map(work, ["a", "b", "c"], files))
     assert [text for text, _ in found] == ["A", "B", "C"]
     assert (os.getpid() in {process for _, process in found}) == (from_bytes > 0)
 
 
 def test_no_tasks_are_no_results() -> None:
-    assert list(side_by_side(work, [], [])) == []
+    assert list(parallel_map(work, [], [])) == []
 
 
 @pytest.mark.parametrize(("task", "error"), [("wrong", ValueError), ("die", UserError)])
@@ -46,4 +46,4 @@ def test_what_goes_wrong_in_a_helper_is_raised(
     monkeypatch.setattr(module, "_FROM_BYTES", 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     with pytest.raises(error, match="wrong" if task == "wrong" else "a helper process was killed"):
-        list(side_by_side(work, ["a", task, "c"], files))
+        list(parallel_map(work, ["a", task, "c"], files))
