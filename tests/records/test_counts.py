@@ -63,7 +63,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_several_processes_come_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for rank in range(3):
         result_file(tmp_path, *random_records(rank, 50), rank=rank)
-    monkeypatch.setattr(counts, "_SIDE_BY_SIDE_FROM_BYTES", 1)
+    monkeypatch.setattr(counts, "_PARALLEL_FROM_BYTES", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     counted = RecordCounts(tmp_path)
     counted.look()
