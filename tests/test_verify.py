@@ -32,7 +32,7 @@ def test_complete(tmp_path: Path, plan: Path, write_lines: WriteLines) -> None:
     status, text = verify(plan, out)
     assert status == 0
     assert "complete: 6 samples expected, 5 ok" in text
-    assert "1  failed samples: photos/5: media_missing" in text
+    assert "1  failed samples: photos/5: media_missing: …" in text
     assert verify(plan, out, "--fail-on-errors")[0] == 1
 
 

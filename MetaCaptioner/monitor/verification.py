@@ -125,8 +125,8 @@ def check_records(
             if rows.rank(index) not in (NOBODY, file.rank):
                 findings.add(ELSEWHERE, where)
             if told.status != "ok":
-                kind = _error_kind(line)
-                findings.add(UNUSABLE if kind == ErrorKind.NO_MEDIA else FAILED, f"{told.sample_id}: {kind}")
+                kind, message = _error_of(line)
+                findings.add(UNUSABLE if kind == ErrorKind.NO_MEDIA else FAILED, f"{told.sample_id}: {kind}: {message}")
                 continue
             sound += 1
             if media.is_below_another_root(told):
@@ -143,8 +143,10 @@ def check_records(
     return sound
 
 
-def _error_kind(line: bytes) -> object:
-    return told_error(parse_record(line) or {}).get("kind")
+def _error_of(line: bytes) -> tuple[object, str]:
+    """The kind of a failure, and what it says, which names the file."""
+    error = told_error(parse_record(line) or {})
+    return error.get("kind"), f"{error.get('message', ''):.200}"
 
 
 class MediaCanary:
