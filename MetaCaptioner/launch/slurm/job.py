@@ -10,66 +10,22 @@ requeued and goes on from the result files.
 import argparse
 import os
 import re
-import shlex
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from MetaCaptioner.errors import StoppedEarly, UserError
+from MetaCaptioner.launch.slurm import REPOSITORY
 from MetaCaptioner.launch.slurm.scheduler import Scheduler, patience_seconds
-from MetaCaptioner.launch.slurm.signs import Signs
+from MetaCaptioner.launch.slurm.signs import Signs, beat_seconds
 from MetaCaptioner.launch.slurm.step import SRUN_ERROR, Outcome, block_signals, run_step, srun_command
-from MetaCaptioner.launch.variables import seconds, whole_number
+from MetaCaptioner.launch.slurm.this_job import RESTARTS, Job
 from MetaCaptioner.utils.cli import run_main
 
-SCRIPTS = Path(__file__).parents[3] / "script"
-AGAIN, RESTARTS, SBATCH = "METACAPTIONER_AGAIN", "METACAPTIONER_RESTARTS", "METACAPTIONER_SBATCH"
-"""What submits a chain again; how often its job was submitted anew; comment and further words of that sbatch."""
 _SHORT_RUN_SECONDS = 600
 _SHORT_RUNS = 3
 _WORST_IN_GOOD_ORDER = 2
 _OF_A_SIGNAL = 128
-
-
-@dataclass(frozen=True)
-class Job:
-    """This job, as SLURM and who has submitted it tell of it.
-
-    `name` is what scontrol calls it: the id of one of an array's jobs is that of the array too. `requeues` are by
-    SLURM, `restarts` are all times that it has begun before. `sbatch` are the words that have submitted it, its comment
-    first; empty where nobody knows, or where it cannot be submitted by itself. `again` is what the user may type.
-    """
-
-    number: str
-    name: str
-    requeues: int
-    restarts: int
-    sbatch: tuple[str, ...]
-    again: str
-
-    @classmethod
-    def this(cls, environment: Mapping[str, str]) -> "Job":
-        """Only here are SLURM's variables of a job read.
-
-        Raises:
-            UserError: this is no job of SLURM.
-        """
-        number = environment.get("SLURM_JOB_ID")
-        if not number:
-            raise UserError("this is no job of SLURM (SLURM_JOB_ID is not set): submit it with sbatch")
-        requeues = whole_number(environment, "SLURM_RESTART_COUNT", 0, 0)
-        array = environment.get("SLURM_ARRAY_JOB_ID")
-        told = f"cd {environment.get('SLURM_SUBMIT_DIR') or '.'} && sbatch, with the options and flags as before"
-        return cls(
-            number=number,
-            name=f"{array}_{environment.get('SLURM_ARRAY_TASK_ID', '')}" if array else number,
-            requeues=requeues,
-            restarts=requeues + whole_number(environment, RESTARTS, 0, 0),
-            # An array's jobs cannot each be submitted anew: their ranks' numbers need the whole array.
-            sbatch=() if array else tuple(shlex.split(environment.get(SBATCH, ""))),
-            again=f"submit again to go on: {environment.get(AGAIN) or told}",
-        )
 
 
 class JobEnd:
@@ -136,7 +92,7 @@ class JobEnd:
     def _hand_over_to(self, other: str) -> None:
         """Have the jobs that wait for this one wait for another."""
         again, say = self._job.again, self._scheduler.say
-        listed = self._scheduler.ask("squeue", f"--user={os.getuid()}", "--noheader", "--format=%F %E")
+        listed = self._scheduler.ask("squeue", f"--user={os.geteuid()}", "--noheader", "--format=%F %E")
         if listed is None:
             say(f"job {other} is on its own; {again}")
             return
@@ -179,10 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         or_else=f"; if nothing follows, {job.again}",
         own_job=job.number,
     )
-    beat_seconds = seconds(os.environ, "BEAT_SECONDS", 30)
+    look_every = beat_seconds(os.environ)
     signs = Signs.made_anew(options.output, job.number, job.requeues)
-    command = srun_command(signs, SCRIPTS / options.script, options.flags, os.environ)
-    outcome = run_step(command, signs, beat_seconds, scheduler.say)
+    command = srun_command(signs, REPOSITORY / "script" / options.script, options.flags, job)
+    outcome = run_step(command, signs, look_every, scheduler.say)
     signs.remove()
     return JobEnd(job, scheduler, begun).settle(outcome)
 

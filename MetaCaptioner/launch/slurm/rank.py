@@ -15,8 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from MetaCaptioner.errors import StoppedEarly, UserError
-from MetaCaptioner.launch.slurm.signs import Signs
-from MetaCaptioner.launch.variables import seconds
+from MetaCaptioner.launch.slurm.signs import Signs, beat_seconds
 from MetaCaptioner.runtime.rank import task_number
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.utils.cli import run_main
@@ -68,7 +67,7 @@ def run_rank(signs: Signs, command: Sequence[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     if signs.stop_is_asked():
         return StoppedEarly.exit_status
-    beats = _Beats(signs, task_number(os.environ), seconds(os.environ, "BEAT_SECONDS", 30))
+    beats = _Beats(signs, task_number(os.environ), beat_seconds(os.environ))
     process = os.getpid()
 
     def begin() -> None:  # a signal to stop waits until the supervisor can take it

@@ -106,7 +106,7 @@ class Scheduler:
 
     def jobs_of(self, comment: str) -> list[str] | None:
         """The numbers of one's jobs that wait or run and whose comment ends so, but this one; None as in `ask`."""
-        answer = self.ask("squeue", f"--user={os.getuid()}", "--noheader", "--format=%F %k")
+        answer = self.ask("squeue", f"--user={os.geteuid()}", "--noheader", "--format=%F %k")
         if answer is None:
             return None
         listed = (line.strip().partition(" ") for line in answer.split("\n"))

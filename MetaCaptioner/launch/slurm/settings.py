@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.launch.slurm import REPOSITORY
 from MetaCaptioner.launch.slurm.scheduler import patience_seconds
 from MetaCaptioner.launch.variables import whole_number, yes_or_no
 from MetaCaptioner.utils.cli import as_typed
 
-REPOSITORY = Path(__file__).parents[3]
 _VARIABLES = (
     *("MODEL", "METAFILE", "RUN", "NNODES", "TP", "GPUS_PER_NODE", "NPROC", "CPUS", "ARRAY", "ROUTE", "PLAN", "REPLAN"),
     *("SBATCH_OPTIONS", "MIN_CONFIDENCE", "MIN_OVERALL", "MIN_DIM_SCORE", "RESAMPLE", "SCHEDULER_SECONDS"),

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.launch.variables import seconds
+
+
+def beat_seconds(environment: Mapping[str, str]) -> float:
+    """So often a rank gives a sign of life, and the batch script looks for it: `BEAT_SECONDS`."""
+    return seconds(environment, "BEAT_SECONDS", 30)
 
 
 class Signs:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MetaCaptioner.launch.slurm.signs import Signs
+from MetaCaptioner.launch.slurm.this_job import Job
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.utils.processes import heed_every_signal, shell_status
 
@@ -40,22 +41,22 @@ def block_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
 
 
-def srun_command(signs: Signs, script: Path, flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+def srun_command(signs: Signs, script: Path, flags: Sequence[str], job: Job) -> list[str]:
     """A script as a rank on each task of the job, whatever else ends or fails.
 
     No MPI of the site's choice, no part of the environment left out (sbatch --export=NONE), all parts of a
     heterogeneous job.
     """
     command = ["srun", "--kill-on-bad-exit=0", "--wait=0", "--mpi=none", "--export=ALL"]
-    if cpus := environment.get("SLURM_CPUS_PER_TASK"):
-        command.append(f"--cpus-per-task={cpus}")
-    if parts := environment.get("SLURM_HET_SIZE"):
-        command.append(f"--het-group=0-{int(parts) - 1}")
+    if job.cpus_of_task:
+        command.append(f"--cpus-per-task={job.cpus_of_task}")
+    if job.parts:
+        command.append(f"--het-group=0-{job.parts - 1}")
     rank = [sys.executable, "-m", "MetaCaptioner.launch.slurm.rank", str(signs.folder)]
     return [*command, *rank, "bash", str(script), *flags]
 
 
-def run_step(command: Sequence[str], signs: Signs, beat_seconds: float, say: Callable[[str], None]) -> Outcome:
+def run_step(command: Sequence[str], signs: Signs, look_every: float, say: Callable[[str], None]) -> Outcome:
     """Run `srun_command`; signals to stop go to its ranks. Needs `block_signals`."""
     stopped = False
     while signal.sigtimedwait(_STOPS, 0) is not None:
@@ -67,7 +68,7 @@ def run_step(command: Sequence[str], signs: Signs, beat_seconds: float, say: Cal
     except OSError as error:
         say(f"{command[0]}: {error.strerror}")
         return Outcome(_NO_PROGRAM, 0, stopped)
-    watch = _Watch(signs, beat_seconds)
+    watch = _Watch(signs, look_every)
     while srun.poll() is None:
         received = signal.sigtimedwait(_AWAITED, watch.seconds_left())
         if received is None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.launch.slurm.job import Job, JobEnd
+from MetaCaptioner.launch.slurm.job import JobEnd
 from MetaCaptioner.launch.slurm.scheduler import Scheduler
 from MetaCaptioner.launch.slurm.step import Outcome
+from MetaCaptioner.launch.slurm.this_job import Job
 from tests.launch.slurm.conftest import Slurm
 from tests.launch.slurm.test_scheduler import MUTE
 from tests.pipeline.commands import environment

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.launch.slurm.settings import REPOSITORY, Chain, SbatchOptions, Size, StageFlags
+from MetaCaptioner.launch.slurm import REPOSITORY
+from MetaCaptioner.launch.slurm.settings import Chain, SbatchOptions, Size, StageFlags
 from tests.random_model import ROOT
 
 SUBMIT = (ROOT / "script" / "slurm" / "submit.sh").read_text()

@@ -1,8 +1,8 @@
 """A chain is submitted whole or not at all, whatever comes between; further tests: tests/slurm/test_submit.py."""
 
-import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -78,10 +78,17 @@ def test_a_signal_while_slurm_is_waited_for_takes_back_at_once_also_what_has_no_
 def test_a_signal_while_it_is_planned_goes_to_the_planner_and_nothing_is_submitted(
     slurm: Slurm, chain: dict[str, str], tmp_path: Path
 ) -> None:
-    os.mkfifo(tmp_path / "endless.json")  # the planner waits for ever for its first byte
-    write_metafile(tmp_path, set={"root": "media", "annotation": "endless.json"})
-    slurm.stand_in("squeue", "(sleep 1.5; kill -TERM $PPID) </dev/null >/dev/null 2>&1 &")
-    status, said = submitted(chain)
+    begun, slow = tmp_path / "begun", tmp_path / "slow"
+    slow.mkdir()
+    (slow / "sitecustomize.py").write_text(
+        "import sys, time\n"
+        f"if 'MetaCaptioner.plan' in sys.orig_argv: open({str(begun)!r}, 'w').close(); time.sleep(60)\n"
+    )
+    stop = f"(until [ -e '{begun}' ]; do sleep 0.05; done; kill -TERM $PPID) </dev/null >/dev/null 2>&1 &"
+    slurm.stand_in("squeue", f"if [ ! -e '{begun}' ]; then {stop} fi")
+    since = time.monotonic()
+    status, said = submitted({**chain, "PYTHONPATH": f"{ROOT}:{slow}"})
+    assert time.monotonic() - since < 50
     assert (status, slurm.calls) == (1, [])
     assert said.splitlines()[-1].startswith(NONE_IS_KEPT)
 
