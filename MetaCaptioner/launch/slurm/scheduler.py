@@ -64,9 +64,12 @@ class Scheduler:
     pause: Callable[[float], None] = time.sleep
 
     def say(self, message: str) -> None:
-        """To the person who reads the log, a line at a time."""
+        """To the person who reads the log, a line at a time; where it cannot be written (a full disk, a closed
+        terminal), what there is to do is done all the same.
+        """
         for line in message.splitlines():
-            cli.say(f"{self.begin_line}{line}")
+            with suppress(OSError):
+                cli.say(f"{self.begin_line}{line}")
 
     def ask(self, *command: str, pattern: str = "") -> str | None:
         """The last line that a command prints that matches `pattern`; all lines, where that is empty.
@@ -110,8 +113,8 @@ class Scheduler:
         if answer is None:
             return None
         listed = (line.strip().partition(" ") for line in answer.split("\n"))
-        found = {job for job, _, told in listed if told.endswith(comment.rstrip()) and job != self.own_job}
-        return sorted(found, key=int)
+        found = {job for job, _, told in listed if job.isdecimal() and told.endswith(comment.rstrip())}
+        return sorted(found - {self.own_job}, key=int)
 
     def _attempt(self, command: Sequence[str], pattern: str, environment: Mapping[str, str]) -> _Attempt:
         try:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments, UserError
@@ -22,7 +23,7 @@ from MetaCaptioner.launch.slurm.scheduler import Scheduler
 from MetaCaptioner.launch.slurm.settings import Chain
 from MetaCaptioner.launch.slurm.this_job import AGAIN, RESTARTS, SBATCH
 from MetaCaptioner.utils.cli import run_main
-from MetaCaptioner.utils.processes import heed_every_signal
+from MetaCaptioner.utils.processes import heed_every_signal, signal_when_parent_ends
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OF_OTHER_RUNS = frozenset({"OUTPUT", "INPUT", "RESULTS", RESTARTS, SBATCH})
@@ -57,8 +58,12 @@ class _Signals:
             _Stopped: one has come.
         """
         stopped = False
-        # In a group of its own: a Ctrl-C reaches it through us alone.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=heed_every_signal)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # a Ctrl-C reaches it through us alone
+            preexec_fn=partial(_begin_program, os.getpid()),
+        )
         while process.poll() is None:
             received = signal.sigwaitinfo({*self._stops, signal.SIGCHLD}).si_signo
             if received != signal.SIGCHLD:
@@ -67,6 +72,11 @@ class _Signals:
         if stopped:
             raise _Stopped
         return process.returncode
+
+
+def _begin_program(submitter: int) -> None:
+    heed_every_signal()
+    signal_when_parent_ends(signal.SIGTERM, submitter)
 
 
 class Submission:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -190,14 +191,14 @@ def heed_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def batch(folder: Path, *flags: str, **variables: str) -> "subprocess.Popen[str]":
+def batch(folder: Path, *flags: str, log: IO[str] | int = subprocess.PIPE, **variables: str) -> "subprocess.Popen[str]":
     """The ranks of job 7, with results in `folder`."""
     program = [sys.executable, "-m", "MetaCaptioner.launch.slurm.job", f"--output={folder}", "run_caption.sh", *flags]
     told = {"BEAT_SECONDS": "0.05", "SLURM_JOB_ID": "7", **variables}
     return subprocess.Popen(
         program,
         env=environment(told),
-        stdout=subprocess.PIPE,
+        stdout=log,
         stderr=subprocess.STDOUT,
         text=True,
         preexec_fn=heed_signals,
@@ -266,6 +267,15 @@ def test_a_signal_that_comes_after_the_ranks_have_ended_does_not_keep_the_job_fr
     slurm.stand_in("srun", "exit 3")
     slurm.stand_in("squeue", "kill -TERM $PPID; echo RUNNING")
     assert ended(batch(tmp_path)) == (3, "job 7: stopped by a signal: requeued\n")
+    assert slurm.calls == ["scontrol requeue 7"]
+
+
+def test_a_log_that_cannot_be_written_does_not_keep_the_job_from_being_requeued(slurm: Slurm, tmp_path: Path) -> None:
+    slurm.stand_in("srun", "exit 3")
+    slurm.stand_in("squeue", MUTE, times=1)
+    with Path("/dev/full").open("w") as log:
+        process = batch(tmp_path, log=log)
+        assert process.wait(timeout=60) != 0
     assert slurm.calls == ["scontrol requeue 7"]
 
 

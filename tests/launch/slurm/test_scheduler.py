@@ -1,12 +1,15 @@
 """Calls to SLURM's commands, for which stand-ins do what a real SLURM does not do on demand."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from MetaCaptioner.launch.slurm.scheduler import Scheduler
 from tests.launch.slurm.conftest import Slurm
+from tests.pipeline.commands import environment
 
 MUTE = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
 
@@ -44,6 +47,19 @@ def test_one_that_stays_mute_is_said(slurm: Slurm, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.splitlines()[1:] == [
         "squeue -h failed: slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
     ]
+
+
+def test_where_nobody_can_be_told_it_is_asked_again_all_the_same(slurm: Slurm) -> None:
+    """A closed terminal does not keep a chain from being taken back."""
+    slurm.stand_in("squeue", MUTE, times=1)
+    code = (
+        "from MetaCaptioner.launch.slurm.scheduler import Scheduler; "
+        "print(Scheduler(9).ask('squeue', '-h'), Scheduler(9).ask('scontrol', 'x'))"
+    )
+    slurm.stand_in("scontrol", "echo no >&2; exit 1")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], env=environment(), stdout=subprocess.PIPE, stderr=full)
+    assert done.stdout == b"RUNNING None\n"
 
 
 def test_a_refusal_is_none_to_try_again(slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
