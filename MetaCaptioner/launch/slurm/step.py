@@ -105,7 +105,10 @@ class _Watch:
         self._silent = self._silent + 1 if now and now == self._before else 0
         self._before = now
         self._next = time.monotonic() + self._every
-        return self._silent >= _SILENT_BEATS
+        if self._silent < _SILENT_BEATS:
+            return False
+        self._silent = 0
+        return True
 
 
 def _ask_to_stop(signs: Signs, say: Callable[[str], None]) -> None:
