@@ -1,17 +1,6 @@
-# Sourced by the other scripts: where the repository and its Python are, and how a stage is started on every rank.
+# Sourced by the other scripts: how a stage is started on every rank, and by which Python.
 
-source "$(command -p dirname "${BASH_SOURCE[0]}")/safe_paths.sh"
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-if [ -z "${PYTHON:-}" ]; then
-  PYTHON=python3
-  [ -x "$ROOT/.venv/bin/python" ] && PYTHON=$ROOT/.venv/bin/python
-fi
-case $PYTHON in
-/*) ;;
-*/*) PYTHON=$PWD/$PYTHON ;;
-*) PYTHON=$(type -P "$PYTHON" || { echo "error: PYTHON: there is no program '$PYTHON'" >&2 && exit 1; }) || exit 1 ;;
-esac
-export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
+source "$(command -p dirname "${BASH_SOURCE[0]}")/python.sh"
 
 refuse() { echo "error: $1" >&2 && exit "${2:-2}"; }
 # whole NAME LEAST: refuses a variable that is no whole number from LEAST.

@@ -64,6 +64,9 @@ def test_the_picture_is_as_the_code_is() -> None:
     assert told.returncode == 0, "docs/architecture.svg is old: run python script/draw_architecture.py"
 
 
-@pytest.mark.parametrize("script", sorted((ROOT / "dataprocess").glob("*.py")), ids=lambda path: path.name)
+SCRIPTS = sorted([*(ROOT / "dataprocess").glob("*.py"), *(ROOT / "script" / "slurm").iterdir()])
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_are_a_few_lines(script: Path) -> None:
     assert len(script.read_text(encoding="utf-8").splitlines()) < 25

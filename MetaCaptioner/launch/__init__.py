@@ -1,1 +1,1 @@
-"""Starts the ranks of a machine, and watches over each."""
+"""Starts ranks, on this machine or by SLURM, and watches over each."""

@@ -175,6 +175,18 @@ def _srun_task(environment: Mapping[str, str]) -> Rank:
     return Rank(rank, size, local, node or 0, "slurm", ranks_on_node=len(here) or None)
 
 
+def task_number(environment: Mapping[str, str]) -> int:
+    """The number of a task of srun among all of its step, from 0, whatever rank it is by an inner launcher.
+
+    Raises:
+        UserError: this is no task of srun.
+    """
+    number = environment.get("SLURM_PROCID", "")
+    if not number.isdecimal():
+        raise UserError(f"this is no task that srun has started: SLURM_PROCID is '{number}'")
+    return int(number)
+
+
 def _in_array(rank: Rank, environment: MutableMapping[str, str]) -> Rank:
     """A rank of one job as a rank of the whole job array: the n-th job has the n-th run of ranks and of nodes.
 

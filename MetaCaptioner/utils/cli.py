@@ -19,9 +19,9 @@ def say(message: str) -> None:
     sys.stderr.flush()
 
 
-def as_typed(path: Path) -> str:
-    """A path as a shell takes it, for what the user is told to type; one with controls in it as bash's `$'…'`."""
-    name = str(path)
+def as_typed(word: Path | str) -> str:
+    """A path or word as a shell takes it, for what the user is told to type; controls in it as bash's `$'…'`."""
+    name = str(word)
     if shown(name) == name:
         return shlex.quote(name)
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")

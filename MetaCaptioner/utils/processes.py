@@ -37,6 +37,16 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def heed_every_signal() -> None:
+    """In a new process, before its program: block no signal, whatever its parent waits for."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def shell_status(status: int) -> int:
+    """A status of `subprocess`, negative for a signal, as a shell has it: 128 and the signal's number."""
+    return status if status >= 0 else 128 - status
+
+
 def signal_name(number: int) -> str:
     """What a signal is called; those of real time, and of other systems, have numbers only."""
     return signal.Signals(number).name if number in {*signal.Signals} else f"signal {number}"

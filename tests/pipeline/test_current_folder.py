@@ -197,10 +197,16 @@ def test_every_script_cleans_its_search_paths_first() -> None:
     first = {
         path.name: next(line for line in text.splitlines() if line.startswith(("source ", "ROOT=")))
         for path, text in scripts.items()
-        if not text.startswith("# Sourced") or path.name in ("common.sh", "job.sh")  # the others follow one of these
+        if path.name != "safe_paths.sh"
     }
-    assert all(re.search(r"safe_paths|common|job", line) for name, line in first.items() if name != "run_tests.sh")
+    assert all(re.search(r"safe_paths|python|common", line) for name, line in first.items() if name != "run_tests.sh")
     assert not [name for name, line in first.items() if "$(dirname" in line]
+
+
+def test_a_search_path_for_cd_leads_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "script").mkdir()
+    code = 'cd "$0"; export CDPATH="$1"; for name in python common; do source "script/$name.sh"; echo "$ROOT"; done'
+    assert succeed(["bash", "-c", code, ROOT, tmp_path], VARIABLES) == f"{ROOT}\n{ROOT}\n"
 
 
 def test_lists_keep_what_is_absolute() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from MetaCaptioner.errors import StoppedEarly, UserError
 from MetaCaptioner.runtime import signals as signals
-from MetaCaptioner.runtime.rank import Rank, assigned_ranks, share, who_am_i
+from MetaCaptioner.runtime.rank import Rank, assigned_ranks, share, task_number, who_am_i
 from MetaCaptioner.runtime.signals import StopSignal
 
 TORCHRUN = {
@@ -272,3 +272,9 @@ def test_during_set_up_the_first_signal_ends_the_process() -> None:
 def test_a_process_whose_parent_has_gone_before_it_asked_ends(parent: str, status: int) -> None:
     code = f"import os; from MetaCaptioner.utils.processes import kill_when_parent_ends as kill; kill({parent})"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == status
+
+
+def test_a_task_of_srun_has_its_number_whatever_rank_it_is_by_another_launcher() -> None:
+    assert task_number({"SLURM_PROCID": "12", "SLURM_STEP_ID": "0", "RANK": "0", "WORLD_SIZE": "1"}) == 12
+    with pytest.raises(UserError, match="no task that srun has started: SLURM_PROCID is ''"):
+        task_number({"RANK": "0", "WORLD_SIZE": "1"})

@@ -133,7 +133,7 @@ def test_a_controller_that_is_away_when_a_job_is_stopped_is_waited_for(captionin
     job = captioning.submit()
     captioning.wait_for_records(4)
     scripts = [pid for daemon in captioning.cluster.step_daemons("n1", job) for pid in children(daemon)]
-    [script] = [pid for pid in scripts if b"slurm_script" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    [script] = [pid for pid in scripts if b"launch.slurm.job" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     captioning.cluster.stop_controller()
     os.kill(script, signal.SIGUSR1)
     wait_until(lambda: "squeue gives no answer" in captioning.log, "squeue to be asked")

@@ -1,0 +1,118 @@
+"""The job step of a stage: srun starts a rank as each task, and is watched until the last of them has ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from MetaCaptioner.launch.slurm.signs import Signs
+from MetaCaptioner.launch.slurm.this_job import Job
+from MetaCaptioner.runtime.signals import STOP_SIGNALS
+from MetaCaptioner.utils.processes import heed_every_signal, shell_status
+
+SRUN_ERROR = 70
+"""What srun exits with when SLURM, not a rank, has failed."""
+_NO_PROGRAM = 127
+_SILENT_BEATS = 10
+_STOPS = {*STOP_SIGNALS, signal.SIGHUP}
+_AWAITED = {*_STOPS, signal.SIGCHLD}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step has ended.
+
+    `status` is the highest of all ranks, as srun has it; `lost` counts the ranks that never came to their end, which
+    srun may take for done; `stopped`: a signal to stop has come.
+    """
+
+    status: int
+    lost: int
+    stopped: bool
+
+
+def block_signals() -> None:
+    """Have signals to the batch script wait: for `run_step`, or for ever once the ranks have ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+
+
+def srun_command(signs: Signs, script: Path, flags: Sequence[str], job: Job) -> list[str]:
+    """A script as a rank on each task of the job, whatever else ends or fails.
+
+    No MPI of the site's choice, no part of the environment left out (sbatch --export=NONE), all parts of a
+    heterogeneous job.
+    """
+    command = ["srun", "--kill-on-bad-exit=0", "--wait=0", "--mpi=none", "--export=ALL"]
+    if job.cpus_of_task:
+        command.append(f"--cpus-per-task={job.cpus_of_task}")
+    if job.parts:
+        command.append(f"--het-group=0-{job.parts - 1}")
+    rank = [sys.executable, "-m", "MetaCaptioner.launch.slurm.rank", str(signs.folder)]
+    return [*command, *rank, "bash", str(script), *flags]
+
+
+def run_step(command: Sequence[str], signs: Signs, look_every: float, say: Callable[[str], None]) -> Outcome:
+    """Run `srun_command`; signals to stop go to its ranks. Needs `block_signals`."""
+    stopped = False
+    while signal.sigtimedwait(_STOPS, 0) is not None:
+        stopped = True
+        _ask_to_stop(signs, say)
+    environment = {**os.environ, "SLURM_EXIT_ERROR": str(SRUN_ERROR)}
+    try:
+        srun = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, preexec_fn=heed_every_signal)
+    except OSError as error:
+        say(f"{command[0]}: {error.strerror}")
+        return Outcome(_NO_PROGRAM, 0, stopped)
+    watch = _Watch(signs, look_every)
+    while srun.poll() is None:
+        received = signal.sigtimedwait(_AWAITED, watch.seconds_left())
+        if received is None:
+            if watch.finds_silence():
+                say("the ranks that are left give no sign of life: their slurmstepd has died, the step is ended")
+                srun.kill()
+        elif received.si_signo != signal.SIGCHLD:
+            stopped = True
+            _ask_to_stop(signs, say)
+            srun.send_signal(signal.SIGUSR1)
+    return Outcome(shell_status(srun.returncode), len(signs.left()), stopped)
+
+
+class _Watch:
+    """Finds out when all ranks that are left are dead.
+
+    srun does not notice that a slurmstepd has died, and waits for its ranks for ever. So each rank gives a sign of life
+    now and then.
+    """
+
+    def __init__(self, signs: Signs, every: float) -> None:
+        self._signs, self._every = signs, every
+        self._before: Mapping[Path, bytes] = {}
+        self._silent = 0
+        self._next = time.monotonic() + every
+
+    def seconds_left(self) -> float:
+        """Until the next look."""
+        return max(0.0, self._next - time.monotonic())
+
+    def finds_silence(self) -> bool:
+        """Look; whether no rank that is left has given a sign of life for so many looks."""
+        now = self._signs.left()
+        self._silent = self._silent + 1 if now and now == self._before else 0
+        self._before = now
+        self._next = time.monotonic() + self._every
+        if self._silent < _SILENT_BEATS:
+            return False
+        self._silent = 0
+        return True
+
+
+def _ask_to_stop(signs: Signs, say: Callable[[str], None]) -> None:
+    try:
+        signs.ask_to_stop()
+    except OSError as error:
+        say(f"{signs.folder}: ranks that begin only now cannot be told to stop: {error.strerror}")
