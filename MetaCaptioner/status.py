@@ -20,7 +20,7 @@ from MetaCaptioner.monitor.progress import Progress, Watcher
 from MetaCaptioner.monitor.screen import screen, svg
 from MetaCaptioner.monitor.status_formats import as_json, as_prometheus
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import run_main
+from MetaCaptioner.utils.cli import command_line, run_main
 from MetaCaptioner.utils.json_text import to_json
 
 _EVERY_SECONDS = 2.0
@@ -28,10 +28,7 @@ Show = Callable[[Progress], None]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m MetaCaptioner.status",
-        description="How far is the run: one screen over all ranks and datasets. It costs the ranks nothing.",
-    )
+    parser = command_line("How far is the run: one screen over all ranks and datasets. It costs the ranks nothing.")
     parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
     parser.add_argument("--output-dir", type=Path, required=True, help="where the ranks write their results")
     parser.add_argument(

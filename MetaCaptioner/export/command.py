@@ -20,17 +20,14 @@ from MetaCaptioner.export.registry import FORMATS
 from MetaCaptioner.export.totals import Account
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 from MetaCaptioner.utils.locks import add_single_launch_argument
 from MetaCaptioner.utils.safe_open import add_outside_argument
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     kinds = "\n".join(f"  {name:<14} {kind.about}" for name, kind in FORMATS.items())
-    parser = argparse.ArgumentParser(
-        description=f"Turn captions into training data. Formats, and what --output is:\n{kinds}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line(f"Turn captions into training data. Formats, and what --output is:\n{kinds}")
     parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
     parser.add_argument("--format", choices=tuple(FORMATS), required=True)
     parser.add_argument("--output", type=Path, help="folder or file to write")
