@@ -3,7 +3,8 @@
     metacaptioner plan --metafile data/Metafile.json --num-ranks 8 --output data/split_plan.jsonl
     metacaptioner caption --plan data/split_plan.jsonl --output-dir Output/Caption
 
-A command is a module's `main`; one of a stage starts the ranks of this machine. Nothing is imported before one is chosen.
+A command is a module's `main`; one of a stage starts the ranks of this machine. Nothing is imported before one is
+chosen.
 """
 
 import difflib
@@ -54,7 +55,12 @@ COMMANDS = {command.name: command for group in GROUPS.values() for command in gr
 
 
 def _help() -> str:
-    lines = [f"usage: {program()} COMMAND ...", "", "Dense captions for image and video datasets, by agents on vLLM.", ""]
+    lines = [
+        f"usage: {program()} COMMAND ...",
+        "",
+        "Dense captions for image and video datasets, by agents on vLLM.",
+        "",
+    ]
     for group, commands in GROUPS.items():
         lines += [f"{group}:", *(f"  {command.name:<10}{command.about}" for command in commands), ""]
     lines += [
@@ -91,8 +97,8 @@ def _load(command: Command) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] == "MetaCaptioner":
             raise
         raise UserError(
-            f"{sys.executable} lacks the package '{error.name}': in a checkout, bash script/setup.sh makes .venv, whose "
-            "Python has it; elsewhere, pip install it with MetaCaptioner[cpu] or [gpu]"
+            f"{sys.executable} lacks the package '{error.name}': use .venv/bin/python (bash script/setup.sh makes it) "
+            "or install what is needed: pip install CHECKOUT[gpu], or [cpu]"
         ) from error
 
 

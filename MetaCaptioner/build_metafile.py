@@ -51,7 +51,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--id-column", help="column or .json field of ids (default: id)")
     parser.add_argument("--split", help="huggingface: (default: the only one)")
     parser.add_argument("--subset", help="huggingface: its configuration")
-    parser.add_argument("--shard-megabytes", type=int, help="huggingface: size of a shard that it is packed into")
+    packed = f"huggingface: size of a shard that it is packed into (default: {Given.shard_megabytes})"
+    parser.add_argument("--shard-megabytes", type=int, help=packed)
     add_outside_argument(parser)
     add_single_launch_argument(parser)
     options = parser.parse_args(arguments)

@@ -37,20 +37,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="?",
         const=_EVERY_SECONDS,
         metavar="SECONDS",
-        help="look again every so often (default 2 s), until all is done",
+        help="look again every so often, every 2 s where none is said, until all is done (default: look once)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object for each look, and no screen")
     parser.add_argument("--prometheus", type=Path, metavar="FILE", help="write a textfile for the node exporter too")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of the last screen too")
-    parser.add_argument(
-        "--window", type=float, default=60.0, metavar="SECONDS", help="the rate now is over this time (default 60 s)"
-    )
+    parser.add_argument("--window", type=float, default=60.0, metavar="SECONDS", help="the rate now is over this time")
     parser.add_argument(
         "--stall-seconds",
         type=float,
         default=300.0,
         metavar="SECONDS",
-        help="a rank without a new record for so long is without progress (default 300 s)",
+        help="a rank without a new record for so long is without progress",
     )
     options = parser.parse_args(arguments)
     for name in ("watch", "window", "stall_seconds"):

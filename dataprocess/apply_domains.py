@@ -1,6 +1,7 @@
 """Write the router's domains back into annotation files and a new Metafile.
 
     python dataprocess/apply_domains.py --domain-folder Output/Domain --metafile data/Metafile.json \
+        --output-dir data/routed --min-confidence 0.7
 """
 
 import sys

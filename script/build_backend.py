@@ -1,7 +1,9 @@
-"""Builds the package: setuptools, and two files more in the wheel that lie beside it in the environment (`cpu_torch.py`).
+"""Builds the package by setuptools, and puts two files more into the wheel: `cpu_torch.py`, and what has it imported.
 
-Setuptools cannot put a `.pth` file there, whichever way the package is installed. Source: PEP 517, PEP 660; for RECORD the
-binary distribution format of the Python Packaging User Guide.
+They lie beside the package in the environment, where setuptools itself cannot put a `.pth` file, least of all for a
+package that is used where it lies (`pip install -e`).
+
+Source: PEP 517, PEP 660; for RECORD the binary distribution format of the Python Packaging User Guide.
 """
 
 import base64

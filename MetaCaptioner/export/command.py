@@ -38,10 +38,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--beside", action="store_true", help="txt: write each caption beside its picture or clip")
     parser.add_argument("--one-line", action="store_true", help="txt: join the lines of a caption")
     parser.add_argument(
-        "--own-texts", choices=("keep", "replace"), help="txt --beside: .txt files that are there and no export's"
+        "--own-texts",
+        choices=("keep", "replace"),
+        help="txt --beside: .txt files that are there and no export's (default: refused)",
     )
-    parser.add_argument("--instruction", help="conversations, jsonl: what the human turn asks")
-    parser.add_argument("--shard-megabytes", type=int, help="webdataset, huggingface: size of a shard (1000)")
+    asks = f"conversations, jsonl: what the human turn asks (default: {Job.instruction})"
+    parser.add_argument("--instruction", help=asks)
+    parser.add_argument(
+        "--shard-megabytes", type=int, help=f"webdataset, huggingface: size of a shard (default: {Job.shard_megabytes})"
+    )
     parser.add_argument("--without-media", action="store_true", help="huggingface: the captions alone")
     add_outside_argument(parser)
     add_single_launch_argument(parser)

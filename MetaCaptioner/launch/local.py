@@ -2,10 +2,11 @@
 
     python -m MetaCaptioner.launch.local [--ranks 8] [--nodes 2 --node 1] MODULE FLAGS...
 
-Where a launcher (srun, torchrun, mpirun) has made several ranks already, this is one of them; one task alone, such as an
-interactive shell of srun, makes those of its node. A rank is a process with RANK, WORLD_SIZE and LOCAL_RANK. Ranks never wait for each other, so nothing brings them
-together: one that ends or dies leaves the others working, and those of a node start whether or not another node does.
-Signals to stop go to all of them; where this process itself dies, however that happens, they are told to stop too.
+Where a launcher (srun, torchrun, mpirun) has made several ranks already, this is one of them; one task alone, such as
+an interactive shell of srun, makes those of its node. A rank is a process with RANK, WORLD_SIZE and LOCAL_RANK. Ranks
+never wait for each other, so nothing brings them together: one that ends or dies leaves the others working, and those
+of a node start whether or not another node does. Signals to stop go to all of them; where this process itself dies,
+however that happens, they are told to stop too.
 """
 
 import argparse
@@ -140,7 +141,9 @@ def asked_for(options: argparse.Namespace, environment: Mapping[str, str], nodes
         named = f"--node {node}"
     ranks = options.ranks
     if ranks is None:
-        ranks = whole_number(environment, "NPROC", 1, otherwise=0) or max(len(visible_gpus(environment)) // gpus_a_rank, 1)
+        ranks = whole_number(environment, "NPROC", 1, otherwise=0) or max(
+            len(visible_gpus(environment)) // gpus_a_rank, 1
+        )
     if ranks < 1 or nodes < 1:
         raise BadArguments("--ranks and --nodes must be at least 1")
     if not 0 <= node < nodes:

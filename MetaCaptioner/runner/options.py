@@ -63,7 +63,7 @@ def _add_model_arguments(add: Callable[..., object]) -> None:
     gpus = whole_number(os.environ, "TP", 1, otherwise=1)
     add("--tensor-parallel-size", type=int, default=gpus, metavar="N", help="GPUs that one rank uses; or TP=…")
     add("--max-model-len", type=int, metavar="TOKENS", help="context length (default 16384, or the model's)")
-    add("--gpu-memory-utilization", type=float, metavar="SHARE", help="of each GPU, such as 0.9")
+    add("--gpu-memory-utilization", type=float, metavar="SHARE", help="of each GPU, such as 0.9 (default: vLLM's own)")
     add("--seed", type=int, help="make every answer reproducible (a little slower)")
     add("--engine-arg", action="append", default=[], metavar="NAME=VALUE", help="any vLLM engine argument")
 

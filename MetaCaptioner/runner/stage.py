@@ -74,7 +74,8 @@ class Stage(Generic[Given]):
 
     `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are its own
     flags, and what `open_work` is given, which is also told what the results that it opens should be like. `conclude`
-    makes the lines to say at its end, `then` the stages that follow, which have the same options; `about` is for --help.
+    makes the lines to say at its end, `then` the stages that follow, which have the same options. `about` is what
+    --help says.
     """
 
     name: str
@@ -178,9 +179,7 @@ def stage_command_line(stage: Stage[Given]) -> argparse.ArgumentParser:
     return parser
 
 
-def read_options(
-    stage: Stage[Given], parsed: argparse.Namespace, ranks_here: int = 1
-) -> tuple[StageOptions, Given]:
+def read_options(stage: Stage[Given], parsed: argparse.Namespace, ranks_here: int = 1) -> tuple[StageOptions, Given]:
     """What the flags say to every stage, and to this one, for one of so many ranks on this machine.
 
     Raises:

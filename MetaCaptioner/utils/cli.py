@@ -14,7 +14,7 @@ from MetaCaptioner.utils.text import shown
 _NOT_ASCII = 0x7F
 PROGRAM = "METACAPTIONER_PROGRAM"
 """The variable that tells a process what the user typed, where that is not the process itself."""
-_NO_DEFAULT = (None, False, argparse.SUPPRESS)
+_NO_DEFAULTS = (None, argparse.SUPPRESS)
 
 
 def say(message: str) -> None:
@@ -24,7 +24,7 @@ def say(message: str) -> None:
 
 
 def program() -> str:
-    """What the user typed: `metacaptioner plan`, `python -m MetaCaptioner.plan`, `dataprocess/verify.py`, a bash script."""
+    """What the user typed: `metacaptioner plan`, `python -m MetaCaptioner.plan`, or a bash script."""
     if told := os.environ.get(PROGRAM):
         return told
     specification = sys.modules["__main__"].__spec__
@@ -38,7 +38,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         told = action.help or ""
-        if "default" in told or action.required or action.default in _NO_DEFAULT or action.default == []:
+        if action.nargs == 0 or action.required or action.default in (*_NO_DEFAULTS, []) or "default" in told:
             return action.help
         return super()._get_help_string(action)
 
