@@ -25,11 +25,12 @@ from MetaCaptioner.utils.import_path import leave_out_current_folder
 
 @dataclass(frozen=True)
 class Command:
-    """What the user types, the module that does it, and a line about it."""
+    """What the user types, the module that does it, a line about it; `on_ranks` where that is a stage."""
 
     name: str
     module: str
     about: str
+    on_ranks: bool = False
 
 
 GROUPS = {
@@ -38,9 +39,9 @@ GROUPS = {
         Command("plan", "plan", "cut the datasets of a Metafile into balanced rank shards"),
     ),
     "stages, on all ranks of this machine": (
-        Command("route", "inferdomain", "route every sample of a plan to one of the domains"),
-        Command("caption", "captionpipeline", "caption every sample of a plan, or earlier captions once more"),
-        Command("score", "inferscore", "have a judge mark every caption of a result folder"),
+        Command("route", "inferdomain", "route every sample of a plan to one of the domains", True),
+        Command("caption", "captionpipeline", "caption every sample of a plan, or earlier captions once more", True),
+        Command("score", "inferscore", "have a judge mark every caption of a result folder", True),
     ),
     "between and after": (
         Command("status", "status", "show how far all ranks are"),
@@ -102,9 +103,12 @@ def _load(command: Command) -> ModuleType:
         ) from error
 
 
-def _start_ranks(stage: ModuleType, arguments: Sequence[str]) -> NoReturn:
+def _start_ranks(command: Command, arguments: Sequence[str]) -> NoReturn:
     """Check the flags, so that a mistake is told once and at once, then start the ranks."""
     from MetaCaptioner.launch import local
+
+    local.keep_signals()
+    stage = _load(command)
     from MetaCaptioner.runner.stage import read_options, stage_command_line
 
     parser = stage_command_line(stage.STAGE)
@@ -117,10 +121,9 @@ def _start_ranks(stage: ModuleType, arguments: Sequence[str]) -> NoReturn:
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
-    module = _load(command)
-    if hasattr(module, "STAGE"):
-        _start_ranks(module, arguments)
-    status: int = module.main(arguments)
+    if command.on_ranks:
+        _start_ranks(command, arguments)
+    status: int = _load(command).main(arguments)
     return status
 
 

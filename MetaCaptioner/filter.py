@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if content["duplicates"]:
         say(
             f"note: {content['duplicates']} records of samples that have another one are passed over "
-            "(verify.py names them, --mend moves them aside)"
+            "(metacaptioner verify names them, --mend moves them aside)"
         )
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")

@@ -1,8 +1,10 @@
 """The command `metacaptioner`, in processes of its own."""
 
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,28 @@ def test_scripts_work_from_any_folder_and_without_their_own_on_the_path(name: st
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"usage: {ROOT / 'dataprocess' / name} ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_that_comes_before_there_are_ranks_stops_them(
+    tmp_path: Path, metafile: Path, number: signal.Signals
+) -> None:
+    """As of SLURM, which has the job go on after status 3."""
+    plan = tmp_path / "plan"
+    succeed([*COMMAND, "plan", "--metafile", metafile, "--num-ranks", "1", "--output", plan])
+    flags = ("--engine", "scripted", "--engine-arg", "delay=1", "--ranks", "1")
+    command = [*COMMAND, "caption", "--plan", plan, "--output-dir", tmp_path / "out", *flags]
+    process = subprocess.Popen(
+        [str(part) for part in command], env=environment(NO_GPU), stderr=subprocess.PIPE, text=True
+    )
+    while not blocks(process.pid, number):
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 3, said
+
+
+def blocks(process: int, number: int) -> bool:
+    """Whether a process has a signal wait. Source: proc(5), /proc/[pid]/status, SigBlk."""
+    [told] = re.findall(r"SigBlk:\s*(\w+)", Path(f"/proc/{process}/status").read_text())
+    return bool(int(told, 16) & 1 << number - 1)

@@ -80,7 +80,7 @@ def _filtered(options: argparse.Namespace, account: Account) -> tuple[Captions, 
     data_folder, folder = options.data_folder, options.filtered or find_place(options.data_folder)
     kept, summary = folder / KEPT, read_summary(folder)
     if not kept.is_file():
-        raise UserError(f"{kept}: is missing; filter first (dataprocess/filterd_by_score.py), or use --all")
+        raise UserError(f"{kept}: is missing; filter first (metacaptioner filter), or use --all")
     if summary is None and not options.stale:
         raise UserError(f"{folder / SUMMARY}: is missing, so the filter was cut off: filter again (or --stale)")
     summary = summary or {}

@@ -185,9 +185,13 @@ def start(options: argparse.Namespace, module: str, flags: Sequence[str]) -> int
     return LocalRanks(supervisor, launch.ranks, launch.nodes, launch.node).wait()
 
 
-def become(arguments: Sequence[str], module: str, flags: Sequence[str]) -> NoReturn:
-    """Go on as the process that starts the ranks, which is small. A signal to stop waits until it can take it."""
+def keep_signals() -> None:
+    """Have a signal to stop wait until the process that starts the ranks can take it, which this one will become."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+
+def become(arguments: Sequence[str], module: str, flags: Sequence[str]) -> NoReturn:
+    """Go on as the process that starts the ranks, which is small."""
     os.execv(sys.executable, [sys.executable, "-m", "MetaCaptioner.launch.local", *arguments, module, *flags])
 
 

@@ -166,8 +166,7 @@ def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Ite
     if count := failures_left_out(rows, paths):
         say(
             f"note: {folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
-            f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors (run_plan.sh: "
-            "RESULTS) for that"
+            f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors for that"
         )
 
 
