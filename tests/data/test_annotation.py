@@ -505,7 +505,7 @@ COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its p
         ("a.arrow", b"ARROW1\0\0", "--format huggingface"),
         ("a.pkl", b"\x80\x04\x95", "pickle"),
         ("a.tar", b"a.jpg" + b"\0" * 252 + b"ustar\0", "--format webdataset"),
-        ("a.csv", b"image,caption\na.jpg,a dog\n", "is a table (CSV or TSV), not JSON text; make rows of it: metacaptioner build "),
+        ("a.csv", b"image,caption\na.jpg,a dog\n", "is a table (CSV or TSV), not JSON text; make rows of it: metacaptioner build "),  # noqa: E501
         ("a.csv", b"image\na.jpg\n", "is a table"),
         ("a.txt", b"image\tcaption\na.jpg\ta dog\n", "is a table"),
         ("a.csv", b'"image","caption"\n"a.jpg","x"\n', "is a table"),
