@@ -59,6 +59,8 @@ def _define_schemas() -> object:
         return None
     library = torch.library.Library("torchvision", "FRAGMENT")
     for name in _SCHEMAS:
+        if hasattr(torch.ops.torchvision, name):  # by what an earlier version has left in the environment
+            continue
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return library
 

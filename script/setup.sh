@@ -53,6 +53,7 @@ install_gpu() {
 
 # The package, used where it lies: changes of its code need no new installation.
 install_package() {
+  rm -f "$VENV"/lib/python*/site-packages/metacaptioner_cpu_torchvision.{py,pth} # of an earlier version
   "$VENV/bin/pip" install -qq --no-deps --no-build-isolation -e "$ROOT"
 }
 

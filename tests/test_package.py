@@ -104,7 +104,7 @@ def test_it_works_elsewhere_and_takes_nothing_from_there(site: Path, tmp_path: P
 
 
 BROKEN = {
-    "torch/__init__.py": "from torch import library, version\n",
+    "torch/__init__.py": ("from torch import library, version\nclass ops:\n    class torchvision: pass\n"),
     "torch/version.py": "import os\ncuda, hip = os.environ.get('CUDA') or None, None\n",
     "torch/library.py": (
         "defined = []\n"
