@@ -7,7 +7,6 @@ A row that was routed with enough confidence gets `task`, `subdomain` and `task_
 were (the caption stage routes rows without a task itself), or are left out with --drop-uncertain.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from MetaCaptioner.data.metafile import read_metafile
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.export.routed import Routes, apply, output_names
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 from MetaCaptioner.utils.json_text import to_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the routed annotation files and their Metafile."""
-    parser = argparse.ArgumentParser(description="Write the router's domains back into annotation files.")
+    parser = command_line("Write the router's domains back into annotation files.")
     parser.add_argument("--domain-folder", type=Path, required=True, help="folder of route results")
     parser.add_argument("--metafile", type=Path, required=True, help="the Metafile that was routed")
     parser.add_argument("--output-dir", type=Path, required=True, help="where annotation files and Metafile.json go")

@@ -25,7 +25,7 @@ from MetaCaptioner.data.metafile import add_entry, check_free, read_entries, rel
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.utils.atomic_io import NotWritten
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 from MetaCaptioner.utils.file_names import shortened
 from MetaCaptioner.utils.locks import add_single_launch_argument, check_kept
 from MetaCaptioner.utils.safe_open import add_outside_argument
@@ -33,10 +33,7 @@ from MetaCaptioner.utils.safe_open import add_outside_argument
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     kinds = "\n".join(f"  {name:<12} {kind.about}" for name, kind in FORMATS.items())
-    parser = argparse.ArgumentParser(
-        description=f"Make an annotation file and its Metafile entry. Formats:\n{kinds}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line(f"Make an annotation file and its Metafile entry. Formats:\n{kinds}")
     parser.add_argument("--format", choices=tuple(FORMATS), required=True)
     parser.add_argument("--input", required=True, metavar="PLACE", help="folder, file, pattern or name")
     parser.add_argument("--metafile", type=Path, required=True, help="made, or extended by this dataset")
@@ -54,7 +51,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--id-column", help="column or .json field of ids (default: id)")
     parser.add_argument("--split", help="huggingface: (default: the only one)")
     parser.add_argument("--subset", help="huggingface: its configuration")
-    parser.add_argument("--shard-megabytes", type=int, help="huggingface: size of a shard that it is packed into")
+    packed = f"huggingface: size of a shard that it is packed into (default: {Given.shard_megabytes})"
+    parser.add_argument("--shard-megabytes", type=int, help=packed)
     add_outside_argument(parser)
     add_single_launch_argument(parser)
     options = parser.parse_args(arguments)

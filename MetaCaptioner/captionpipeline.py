@@ -82,7 +82,8 @@ def open_work(
     return open_plan_work(expected, given.work, options, rank, prompts, stack)
 
 
-STAGE = Stage("captionpipeline", ("router", "agents"), run_sample, CaptionOptions, open_work)
+_ABOUT = "Caption every sample of a plan, or the captions of earlier results once more."
+STAGE = Stage("captionpipeline", ("router", "agents"), run_sample, CaptionOptions, open_work, about=_ABOUT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

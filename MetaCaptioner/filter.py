@@ -8,7 +8,6 @@ was sampled again, the best caption does. The summary tells as well what the cap
 beside the results.
 """
 
-import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from MetaCaptioner.agents.thresholds import add_threshold_arguments, thresholds_from
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.stages.filtering import describe_cost, describe_resampled, filter_captions
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 from MetaCaptioner.utils.locks import add_single_launch_argument, held_alone
 
 _LOCK = ".filter.lock"
@@ -24,7 +23,7 @@ _LOCK = ".filter.lock"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Filter and tell what was kept."""
-    parser = argparse.ArgumentParser(description="Keep the captions that the judge marked well.")
+    parser = command_line("Keep the captions that the judge marked well.")
     parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
     parser.add_argument("--score-folder", type=Path, help="folder of score results (default: DATA_FOLDER/score)")
     parser.add_argument(
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if content["duplicates"]:
         say(
             f"note: {content['duplicates']} records of samples that have another one are passed over "
-            "(verify.py names them, --mend moves them aside)"
+            "(metacaptioner verify names them, --mend moves them aside)"
         )
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")

@@ -26,7 +26,8 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
-STAGE = Stage("inferdomain", ("router",), run_sample, PlanOptions, open_plan_work)
+_ABOUT = "Route every sample of a plan to one of the domains."
+STAGE = Stage("inferdomain", ("router",), run_sample, PlanOptions, open_plan_work, about=_ABOUT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -71,7 +71,10 @@ def open_work(
     return work.open(rank, options.retry_errors, stack, to_score)
 
 
-STAGE = Stage("inferscore", ("judge",), run_sample, resample.ScoreOptions, open_work, then=resample.stages)
+_ABOUT = "Have a judge mark every caption of a result folder."
+STAGE = Stage(
+    "inferscore", ("judge",), run_sample, resample.ScoreOptions, open_work, then=resample.stages, about=_ABOUT
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from MetaCaptioner.planning.resume import take_off_results
 from MetaCaptioner.planning.shards import cut
 from MetaCaptioner.planning.survey import DatasetWork, survey_all
 from MetaCaptioner.records.reader import file_sizes
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 from MetaCaptioner.utils.locks import add_single_launch_argument
 from MetaCaptioner.utils.safe_open import add_outside_argument
 
@@ -40,7 +40,7 @@ def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: 
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m MetaCaptioner.plan", description="Cut datasets into rank shards.")
+    parser = command_line("Cut datasets into rank shards.")
     parser.add_argument("--metafile", type=Path, required=True, help="the Metafile: dataset name -> entry")
     parser.add_argument("--num-ranks", type=int, required=True, help="how many ranks will work")
     parser.add_argument("--output", type=Path, required=True, help="the plan to write, JSONL")

@@ -20,7 +20,7 @@ from MetaCaptioner.monitor.progress import Progress, Watcher
 from MetaCaptioner.monitor.screen import screen, svg
 from MetaCaptioner.monitor.status_formats import as_json, as_prometheus
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import run_main
+from MetaCaptioner.utils.cli import command_line, run_main
 from MetaCaptioner.utils.json_text import to_json
 
 _EVERY_SECONDS = 2.0
@@ -28,10 +28,7 @@ Show = Callable[[Progress], None]
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m MetaCaptioner.status",
-        description="How far is the run: one screen over all ranks and datasets. It costs the ranks nothing.",
-    )
+    parser = command_line("How far is the run: one screen over all ranks and datasets. It costs the ranks nothing.")
     parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
     parser.add_argument("--output-dir", type=Path, required=True, help="where the ranks write their results")
     parser.add_argument(
@@ -40,20 +37,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="?",
         const=_EVERY_SECONDS,
         metavar="SECONDS",
-        help="look again every so often (default 2 s), until all is done",
+        help="look again every so often, every 2 s where none is said, until all is done (default: look once)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object for each look, and no screen")
     parser.add_argument("--prometheus", type=Path, metavar="FILE", help="write a textfile for the node exporter too")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of the last screen too")
-    parser.add_argument(
-        "--window", type=float, default=60.0, metavar="SECONDS", help="the rate now is over this time (default 60 s)"
-    )
+    parser.add_argument("--window", type=float, default=60.0, metavar="SECONDS", help="the rate now is over this time")
     parser.add_argument(
         "--stall-seconds",
         type=float,
         default=300.0,
         metavar="SECONDS",
-        help="a rank without a new record for so long is without progress (default 300 s)",
+        help="a rank without a new record for so long is without progress",
     )
     options = parser.parse_args(arguments)
     for name in ("watch", "window", "stall_seconds"):

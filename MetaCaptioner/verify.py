@@ -38,13 +38,13 @@ from MetaCaptioner.planning.plan_of_folder import told_of_another
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
 from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 from MetaCaptioner.utils.locks import add_single_launch_argument
 from MetaCaptioner.utils.safe_open import add_outside_argument
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Prove that every sample of a plan has exactly one record.")
+    parser = command_line("Prove that every sample of a plan has exactly one record.")
     parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
     parser.add_argument("--data-folder", type=Path, required=True, help="folder of route or caption results")
     parser.add_argument("--scores", action="store_true", help="ask for a score of every caption too")

@@ -1,12 +1,15 @@
 """Write the router's domains back into annotation files and a new Metafile.
 
     python dataprocess/apply_domains.py --domain-folder Output/Domain --metafile data/Metafile.json \
+        --output-dir data/routed --min-confidence 0.7
 """
 
-import _repository  # noqa: F401
+import sys
 
-from MetaCaptioner.apply_domains import main
-from MetaCaptioner.utils.cli import run_main
+try:
+    from MetaCaptioner.__main__ import run_script
+except ModuleNotFoundError:
+    sys.exit("error: this Python lacks MetaCaptioner; use .venv/bin/python (bash script/setup.sh makes it)")
 
 if __name__ == "__main__":
-    run_main(main)
+    run_script("apply")

@@ -7,10 +7,12 @@ python dataprocess/build_metafile.py --format table --input data/paths.csv --roo
 python dataprocess/build_metafile.py --format coco --input data/captions_train2017.json --root data/train2017 …
 """
 
-import _repository  # noqa: F401
+import sys
 
-from MetaCaptioner.build_metafile import main
-from MetaCaptioner.utils.cli import run_main
+try:
+    from MetaCaptioner.__main__ import run_script
+except ModuleNotFoundError:
+    sys.exit("error: this Python lacks MetaCaptioner; use .venv/bin/python (bash script/setup.sh makes it)")
 
 if __name__ == "__main__":
-    run_main(main)
+    run_script("build")

@@ -5,10 +5,12 @@ python dataprocess/export.py --data-folder Output/Caption --format txt --output 
 python dataprocess/export.py --data-folder Output/Caption --format huggingface --output data/hub
 """
 
-import _repository  # noqa: F401
+import sys
 
-from MetaCaptioner.export.command import main
-from MetaCaptioner.utils.cli import run_main
+try:
+    from MetaCaptioner.__main__ import run_script
+except ModuleNotFoundError:
+    sys.exit("error: this Python lacks MetaCaptioner; use .venv/bin/python (bash script/setup.sh makes it)")
 
 if __name__ == "__main__":
-    run_main(main)
+    run_script("export")

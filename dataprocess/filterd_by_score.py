@@ -3,10 +3,12 @@
 python dataprocess/filterd_by_score.py --data-folder ./Output/Caption --min-overall 3 --min-dim-score 3
 """
 
-import _repository  # noqa: F401
+import sys
 
-from MetaCaptioner.filter import main
-from MetaCaptioner.utils.cli import run_main
+try:
+    from MetaCaptioner.__main__ import run_script
+except ModuleNotFoundError:
+    sys.exit("error: this Python lacks MetaCaptioner; use .venv/bin/python (bash script/setup.sh makes it)")
 
 if __name__ == "__main__":
-    run_main(main)
+    run_script("filter")

@@ -4,10 +4,12 @@ python dataprocess/report.py --data-folder Output/Caption                       
 python dataprocess/report.py --data-folder Output/Caption --compare Output/Caption2    two runs over the same data
 """
 
-import _repository  # noqa: F401
+import sys
 
-from MetaCaptioner.report.command import main
-from MetaCaptioner.utils.cli import run_main
+try:
+    from MetaCaptioner.__main__ import run_script
+except ModuleNotFoundError:
+    sys.exit("error: this Python lacks MetaCaptioner; use .venv/bin/python (bash script/setup.sh makes it)")
 
 if __name__ == "__main__":
-    run_main(main)
+    run_script("report")

@@ -3,10 +3,12 @@
 python dataprocess/verify.py --plan data/split_plan.jsonl --data-folder Output/Caption
 """
 
-import _repository  # noqa: F401
+import sys
 
-from MetaCaptioner.utils.cli import run_main
-from MetaCaptioner.verify import main
+try:
+    from MetaCaptioner.__main__ import run_script
+except ModuleNotFoundError:
+    sys.exit("error: this Python lacks MetaCaptioner; use .venv/bin/python (bash script/setup.sh makes it)")
 
 if __name__ == "__main__":
-    run_main(main)
+    run_script("verify")

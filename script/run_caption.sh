@@ -10,4 +10,4 @@ if [ -n "${INPUT:-}" ]; then
   WORK=(--input "$INPUT")
   OUTPUT=${OUTPUT:?the folder of the second pass, beside that of the first}
 fi
-run_stage MetaCaptioner.captionpipeline "${WORK[@]}" --output-dir "${OUTPUT:-$ROOT/Output/Caption}" "$@"
+run_stage caption "${WORK[@]}" --output-dir "${OUTPUT:-$ROOT/Output/Caption}" "$@"

@@ -5,6 +5,6 @@
 # --resample N (or RESAMPLE=N) captions what MIN_OVERALL and MIN_DIM_SCORE (3 and 3) reject again, in up to N rounds.
 set -euo pipefail
 source "$(command -p dirname "${BASH_SOURCE[0]}")/common.sh"
-run_stage MetaCaptioner.inferscore --data-folder "${OUTPUT:-$ROOT/Output/Caption}" \
+run_stage score --data-folder "${OUTPUT:-$ROOT/Output/Caption}" \
   ${RESAMPLE:+--resample "$RESAMPLE"} ${MIN_OVERALL:+--min-overall "$MIN_OVERALL"} \
   ${MIN_DIM_SCORE:+--min-dim-score "$MIN_DIM_SCORE"} "$@"

@@ -42,17 +42,19 @@ install_cpu() {
   echo "installing vLLM's CPU build (a few minutes) ..."
   # Where your package index has CUDA builds of torch only, this takes several GB more than it needs; PyTorch's own
   # index of CPU builds, given as PIP_EXTRA_INDEX_URL, saves them.
-  "$VENV/bin/pip" install -qq torch==2.13.0
+  "$VENV/bin/pip" install -qq "$(grep '^torch==' "$ROOT/requirements-cpu.txt")"
   "$VENV/bin/pip" install -qq --no-deps -r "$ROOT/requirements-cpu.txt"
-  local site
-  site=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-  cp "$ROOT/script/cpu_torchvision.py" "$site/metacaptioner_cpu_torchvision.py"
-  echo "import metacaptioner_cpu_torchvision" >"$site/metacaptioner_cpu_torchvision.pth"
 }
 
 install_gpu() {
   echo "installing vLLM for CUDA (several GB) ..."
   "$VENV/bin/pip" install -qq -r "$ROOT/requirements.txt"
+}
+
+# The package, used where it lies: changes of its code need no new installation.
+install_package() {
+  rm -f "$VENV"/lib/python*/site-packages/metacaptioner_cpu_torchvision.{py,pth} # of an earlier version
+  "$VENV/bin/pip" install -qq --no-deps --no-build-isolation -e "$ROOT"
 }
 
 # A set-up that was interrupted early leaves an environment without pip: begin again.
@@ -63,9 +65,11 @@ if [ "$DEVICE" = gpu ]; then
   install gpu "$ROOT/requirements.txt" -- install_gpu
 else
   rm -f "$VENV/.installed-gpu"
-  install cpu "$ROOT/requirements-cpu.txt" "$ROOT/script/cpu_torchvision.py" -- install_cpu
+  install cpu "$ROOT/requirements-cpu.txt" -- install_cpu
 fi
 if [ $DEV = yes ]; then
   install dev "$ROOT/requirements-dev.txt" -- "$VENV/bin/pip" install -qq --no-deps -r "$ROOT/requirements-dev.txt"
 fi
+install package "$ROOT/pyproject.toml" "$ROOT"/requirements*.txt "$ROOT/MetaCaptioner/__init__.py" \
+  "$ROOT/script/build_backend.py" "$ROOT/script/cpu_torch.py" -- install_package
 echo "ready: $VENV ($DEVICE)"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.made_records import Record, WriteLines, caption_record, failed, run_record, score_record
-from tests.pipeline.commands import run, script, succeed
+from tests.pipeline.commands import environment, run, script, succeed
 
 
 def lines(path: Path) -> list[Record]:
@@ -160,11 +160,10 @@ def test_a_score_that_somebody_edited_is_no_reason_to_keep_nor_to_stop(
 _OPENS = """
 import builtins, os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import filterd_by_score
+from MetaCaptioner import filter as command
 opened = []
 sys.addaudithook(lambda event, given: opened.append(given[0]) if event == "open" else None)
-filterd_by_score.main(["--data-folder", sys.argv[2]])
+command.main(["--data-folder", sys.argv[1]])
 print(sum("score/Rank" in str(name) for name in opened))
 """
 
@@ -172,7 +171,6 @@ print(sum("score/Rank" in str(name) for name in opened))
 def test_the_score_file_is_not_opened_for_each_caption(tmp_path: Path, write_lines: WriteLines) -> None:
     write_lines(tmp_path / "Rank0_node0_photos.jsonl", [caption_record(n) for n in range(300)])
     write_lines(tmp_path / "score" / "Rank0_node0_photos.jsonl", [score_record(n) for n in range(300)])
-    tools = Path(__file__).parents[1] / "dataprocess"
-    command = [sys.executable, "-c", _OPENS, str(tools), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tools.parent)
+    command = [sys.executable, "-c", _OPENS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     assert int(done.stdout.split()[-1]) < 12  # each time it is looked up first, then opened

@@ -57,7 +57,7 @@ class AnnotationFile:
         except (OSError, ValueError) as error:  # a ValueError: the name can be no file's
             reason = str(error.strerror if isinstance(error, OSError) else error)
             if isinstance(error, IsADirectoryError):
-                reason += " (make rows of what is in it: python dataprocess/build_metafile.py --format folder …)"
+                reason += " (make rows of what is in it: metacaptioner build --format folder …)"
             raise BrokenAnnotation(f"annotation file {path}: cannot be read: {reason}") from error
         status = self._file.status
         if status.st_size == 0:

@@ -34,7 +34,7 @@ def packed_kind(path: Path, head: bytes) -> str | None:
 
 
 def _by_magic(path: Path, head: bytes) -> str | None:
-    table = f"make rows of it: python dataprocess/build_metafile.py --format table --input {as_typed(path)} …"
+    table = f"make rows of it: metacaptioner build --format table --input {as_typed(path)} …"
     for magic, name, advice in (
         (b"\x1f\x8b", "compressed with gzip", _unpack(path, "gzip", ".gz")),
         (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", _unpack(path, "zstd", ".zst")),
@@ -43,14 +43,14 @@ def _by_magic(path: Path, head: bytes) -> str | None:
         (b"\x04\x22\x4d\x18", "compressed with LZ4", _unpack(path, "lz4", ".lz4")),
         (b"PK\x03\x04", "a ZIP archive", f"unpack it: unzip {as_typed(path)}"),
         (b"PAR1", "a Parquet table", table),
-        (b"ARROW1", "an Arrow file", "take --format huggingface of dataprocess/build_metafile.py for its folder"),
+        (b"ARROW1", "an Arrow file", "take --format huggingface of metacaptioner build for its folder"),
         (b"SQLite format 3", "an SQLite database", "export its rows as JSONL"),
         (b"\x80", "a Python pickle or the like", "write its rows as JSONL; it is never opened, since that runs code"),
     ):
         if head.startswith(magic) and not _is_text(head, magic):
             return f"is {name}, not JSON text; {advice}"
     if head[257:262] == b"ustar":
-        return "is a tar file, not JSON text; take --format webdataset of dataprocess/build_metafile.py, or unpack it"
+        return "is a tar file, not JSON text; take --format webdataset of metacaptioner build, or unpack it"
     return None
 
 
@@ -91,7 +91,7 @@ def _by_text(path: Path, head: bytes) -> str | None:
     if _is_table(path, text):
         return (
             "is a table (CSV or TSV), not JSON text; make rows of it: "
-            f"python dataprocess/build_metafile.py --format table --input {as_typed(path)} …"
+            f"metacaptioner build --format table --input {as_typed(path)} …"
         )
     if text[0] < 32 or text[0] >= 127:
         return f"is no JSON text: it begins with the bytes {text[:8].hex(' ')}"
@@ -143,7 +143,7 @@ def only_object(path: Path, row: object) -> str | None:
 def _coco(path: Path) -> str:
     return (
         "is one COCO object, not a list of rows; make a row of each of its pictures: "
-        f"python dataprocess/build_metafile.py --format coco --input {as_typed(path)} …"
+        f"metacaptioner build --format coco --input {as_typed(path)} …"
     )
 
 

@@ -82,7 +82,9 @@ class VllmEngine:
             from vllm.engine.arg_utils import AsyncEngineArgs
             from vllm.v1.engine.async_llm import AsyncLLM
         except ImportError as error:
-            raise EngineLoadError(f"vLLM cannot be imported ({error}); run 'bash script/setup.sh'") from error
+            raise EngineLoadError(
+                f"vLLM cannot be imported ({error}); install it: 'bash script/setup.sh' does, or the extra cpu or gpu"
+            ) from error
         known = {field.name for field in fields(AsyncEngineArgs)}
         unknown = sorted(set(options.extra) - known)
         if unknown:

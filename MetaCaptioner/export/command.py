@@ -20,17 +20,14 @@ from MetaCaptioner.export.registry import FORMATS
 from MetaCaptioner.export.totals import Account
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 from MetaCaptioner.utils.locks import add_single_launch_argument
 from MetaCaptioner.utils.safe_open import add_outside_argument
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     kinds = "\n".join(f"  {name:<14} {kind.about}" for name, kind in FORMATS.items())
-    parser = argparse.ArgumentParser(
-        description=f"Turn captions into training data. Formats, and what --output is:\n{kinds}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line(f"Turn captions into training data. Formats, and what --output is:\n{kinds}")
     parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
     parser.add_argument("--format", choices=tuple(FORMATS), required=True)
     parser.add_argument("--output", type=Path, help="folder or file to write")
@@ -41,10 +38,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--beside", action="store_true", help="txt: write each caption beside its picture or clip")
     parser.add_argument("--one-line", action="store_true", help="txt: join the lines of a caption")
     parser.add_argument(
-        "--own-texts", choices=("keep", "replace"), help="txt --beside: .txt files that are there and no export's"
+        "--own-texts",
+        choices=("keep", "replace"),
+        help="txt --beside: .txt files that are there and no export's (default: refused)",
     )
-    parser.add_argument("--instruction", help="conversations, jsonl: what the human turn asks")
-    parser.add_argument("--shard-megabytes", type=int, help="webdataset, huggingface: size of a shard (1000)")
+    asks = f"conversations, jsonl: what the human turn asks (default: {Job.instruction})"
+    parser.add_argument("--instruction", help=asks)
+    parser.add_argument(
+        "--shard-megabytes", type=int, help=f"webdataset, huggingface: size of a shard (default: {Job.shard_megabytes})"
+    )
     parser.add_argument("--without-media", action="store_true", help="huggingface: the captions alone")
     add_outside_argument(parser)
     add_single_launch_argument(parser)
@@ -78,7 +80,7 @@ def _filtered(options: argparse.Namespace, account: Account) -> tuple[Captions, 
     data_folder, folder = options.data_folder, options.filtered or find_place(options.data_folder)
     kept, summary = folder / KEPT, read_summary(folder)
     if not kept.is_file():
-        raise UserError(f"{kept}: is missing; filter first (dataprocess/filterd_by_score.py), or use --all")
+        raise UserError(f"{kept}: is missing; filter first (metacaptioner filter), or use --all")
     if summary is None and not options.stale:
         raise UserError(f"{folder / SUMMARY}: is missing, so the filter was cut off: filter again (or --stale)")
     summary = summary or {}

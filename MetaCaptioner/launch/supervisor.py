@@ -26,7 +26,7 @@ from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals
 from MetaCaptioner.runtime.heartbeat import Heartbeat, is_worker, shared_heartbeat, tell_worker
 from MetaCaptioner.utils import processes
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 
 _IN_GOOD_ORDER = (0, 1, 2, 3)
 """What a worker exits with that knows what it says; it has cleaned up, and another one would say the same.
@@ -216,9 +216,7 @@ def _times(count: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Supervise one rank; the exit status is the rank's."""
-    parser = argparse.ArgumentParser(
-        prog="python -m MetaCaptioner.launch.supervisor", description="Keep a rank's worker going."
-    )
+    parser = command_line("Keep a rank's worker going.")
     parser.add_argument("module", help="the stage, such as MetaCaptioner.captionpipeline")
     parser.add_argument("flags", nargs=argparse.REMAINDER, help="its flags")
     options = parser.parse_args(arguments)
@@ -244,6 +242,8 @@ def _as_worker(main: Callable[[], int]) -> int:
 def run_supervised(main: Callable[[], int]) -> NoReturn:
     """Run a stage's `main` as the worker of a supervisor; started by anyone else, become that supervisor first."""
     specification = sys.modules["__main__"].__spec__
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        run_main(main)
     if specification is None or is_worker(os.environ):
         signals.dump_stacks_on_request()
         run_main(partial(_as_worker, main))

@@ -64,7 +64,7 @@ def read_plan(path: Path) -> tuple[list[PlanRow], list[str]]:
     try:
         lines = read_file(path).decode("utf-8-sig").replace("\r\n", "\n").split("\n")
     except FileNotFoundError as error:
-        raise UserError(f"plan {path}: cannot be read: {error.strerror}; plan first (script/run_plan.sh)") from error
+        raise UserError(f"plan {path}: cannot be read: {error.strerror}; plan first (metacaptioner plan)") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"plan {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     folder = path.resolve().parent

@@ -39,7 +39,14 @@ def add_others_arguments(parser: argparse._ActionsContainer) -> None:
     """The flags that say what becomes of records that were made otherwise."""
     word = parser.add_mutually_exclusive_group().add_argument
     what = "results of other prompts, another model or engine, or other media"
-    word("--keep", dest="others", action="store_const", const="keep", default="refuse", help=f"{what} count as done")
+    word(
+        "--keep",
+        dest="others",
+        action="store_const",
+        const="keep",
+        default="refuse",
+        help=f"{what} count as done (default: refused)",
+    )
     redone = f"{what} are taken out and made again"
     word("--redo", dest="others", action="store_const", const="redo", default="refuse", help=redone)
 

@@ -15,7 +15,7 @@ from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.report.collect import Run, collect
 from MetaCaptioner.report.page import render
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import command_line, run_main, say
 from MetaCaptioner.utils.safe_open import add_outside_argument
 
 _MOST_SAMPLES = 1000
@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     Raises:
         BadArguments: a value is out of range.
     """
-    parser = argparse.ArgumentParser(description="Make one HTML page that shows a run.")
+    parser = command_line("Make one HTML page that shows a run.")
     parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
     parser.add_argument("--score-folder", type=Path, help="folder of score results (default: DATA_FOLDER/score)")
     parser.add_argument(

@@ -12,11 +12,13 @@ from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.media.decoding.limits import default_memory
 from MetaCaptioner.media.loader import MediaBudget
 from MetaCaptioner.planning.provenance import Others, add_others_arguments
+from MetaCaptioner.runtime.settings import whole_number
 from MetaCaptioner.utils.json_text import from_json
 from MetaCaptioner.utils.locks import add_single_launch_argument
 from MetaCaptioner.utils.safe_open import add_outside_argument
 
 ENGINES = ("vllm", "scripted")
+DEFAULT_MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model_arguments(add: Callable[..., object]) -> None:
-    add("--model", required=True, help="name or folder of a vision model that vLLM can run")
+    model = os.environ.get("MODEL") or DEFAULT_MODEL
+    add("--model", default=model, help="name or folder of a vision model that vLLM can run; or MODEL=…")
     add("--engine", choices=ENGINES, default="vllm", help="'scripted' answers without a model: a dry run")
-    add("--tensor-parallel-size", type=int, default=1, metavar="N", help="GPUs that one rank uses")
+    gpus = whole_number(os.environ, "TP", 1, otherwise=1)
+    add("--tensor-parallel-size", type=int, default=gpus, metavar="N", help="GPUs that one rank uses; or TP=…")
     add("--max-model-len", type=int, metavar="TOKENS", help="context length (default 16384, or the model's)")
-    add("--gpu-memory-utilization", type=float, metavar="SHARE", help="of each GPU, such as 0.9")
+    add("--gpu-memory-utilization", type=float, metavar="SHARE", help="of each GPU, such as 0.9 (default: vLLM's own)")
     add("--seed", type=int, help="make every answer reproducible (a little slower)")
     add("--engine-arg", action="append", default=[], metavar="NAME=VALUE", help="any vLLM engine argument")
 

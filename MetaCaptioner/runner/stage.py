@@ -35,7 +35,7 @@ from MetaCaptioner.runtime.gpus import claim_gpus, device_name
 from MetaCaptioner.runtime.heartbeat import Heartbeat, inherited_heartbeat
 from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.runtime.signals import StopSignal
-from MetaCaptioner.utils.cli import as_typed, say
+from MetaCaptioner.utils.cli import as_typed, command_line, say
 from MetaCaptioner.worklist.base import Item, Work, open_results
 from MetaCaptioner.worklist.plan_rows import PlanWork, failures_left_out, left_by_earlier_plans, planned, redo_left
 
@@ -75,7 +75,8 @@ class Stage(Generic[Given]):
 
     `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are its own
     flags, and what `open_work` is given, which is also told what the results that it opens should be like. `conclude`
-    makes the lines to say at its end, `then` the stages that follow, which have the same options.
+    makes the lines to say at its end, `then` the stages that follow, which have the same options. `about` is what
+    --help says.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Stage(Generic[Given]):
     adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
     conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
     then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
+    about: str = ""
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
@@ -165,22 +167,32 @@ def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Ite
     if count := failures_left_out(rows, paths):
         say(
             f"note: {folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
-            f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors (run_plan.sh: "
-            "RESULTS) for that"
+            f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors for that"
         )
+
+
+def stage_command_line(stage: Stage[Given]) -> argparse.ArgumentParser:
+    """The parser of a stage's flags."""
+    parser = command_line(stage.about)
+    stage.options.add_arguments(parser)
+    add_arguments(parser)
+    return parser
+
+
+def read_options(stage: Stage[Given], parsed: argparse.Namespace, ranks_here: int = 1) -> tuple[StageOptions, Given]:
+    """What the flags say to every stage, and to this one, for one of so many ranks on this machine.
+
+    Raises:
+        BadArguments: a value is out of its range.
+    """
+    return from_arguments(parsed, ranks_here), stage.options.from_arguments(parsed)
 
 
 def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> int:
     """Run this process's rank of a stage and of those that follow it; the exit status as DESIGN has it."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m MetaCaptioner.{stage.name}", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    stage.options.add_arguments(parser)
-    add_arguments(parser)
-    parsed = parser.parse_args(arguments)
+    parsed = stage_command_line(stage).parse_args(arguments)
     rank = replace(rank_variables.who_am_i(os.environ), single_launch=parsed.single_launch)
-    options = from_arguments(parsed, rank.ranks_on_node or 1)
-    given = stage.options.from_arguments(parsed)
+    options, given = read_options(stage, parsed, rank.ranks_on_node or 1)
     stages = (stage, *stage.then(given))
     heartbeat = inherited_heartbeat(os.environ)
     heartbeat.stall_seconds, heartbeat.max_deaths = options.stall_seconds, options.max_deaths

@@ -61,11 +61,12 @@ def begin_helper() -> None:
     """If this is a process that multiprocessing spawned: end with the parent, show stacks when asked, ignore SIGUSR1.
 
     A rank killed with -9 cannot end its engine processes, which would keep the GPU's memory from the next run. A
-    spawned process imports its parent's main module under the name `__mp_main__` before it does anything else.
+    spawned process imports its parent's main module under the name `__mp_main__` before it does anything else; in any
+    other that is one more name of its own main module, once multiprocessing is imported.
 
     SLURM sends SIGUSR1 to all processes of a job step, but what is in flight needs the engine.
     """
-    if "__mp_main__" in sys.modules:
+    if sys.modules.get("__mp_main__") not in (None, sys.modules["__main__"]):
         kill_when_parent_ends()
         dump_stacks_on_request()
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -97,7 +97,7 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
     if not result_files(captions):
         raise UserError(f"data folder {captions}: holds no caption results (Rank*_node*_*.jsonl)")
     if not result_files(scores):
-        raise UserError(f"score folder {scores}: holds no scores; score first (script/run_filter.sh)")
+        raise UserError(f"score folder {scores}: holds no scores; score first (metacaptioner score)")
     check_are_scores(scores)
     summary = Summary()
     kept_path, rejected_path = output / KEPT, output / REJECTED

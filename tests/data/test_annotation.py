@@ -489,7 +489,7 @@ def test_an_index_that_counts_wrong_is_found_out_where_it_is_used(tmp_path: Path
 PARQUET = b"PAR1\x15\x04\x15\x0c" + b"\0" * 40
 GZIP = gzip.compress(b"[]", mtime=0)  # the same in every process that collects tests
 COCO = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"id": 3, "image_id": 1}], "categories": []}
-COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its pictures: python dataprocess"
+COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its pictures: metacaptioner build"
 
 
 @pytest.mark.parametrize(
@@ -501,11 +501,11 @@ COCO_TOLD = "is one COCO object, not a list of rows; make a row of each of its p
         ("a.json.bz2", bz2.compress(b"[]"), "bzip2 -dk"),
         ("a.json.xz", lzma.compress(b"[]"), "xz -dk"),
         ("a.zip", b"PK\x03\x04\x14\0", "unzip"),
-        ("a.parquet", PARQUET, "is a Parquet table, not JSON text; make rows of it: python dataprocess/build_metafile"),
+        ("a.parquet", PARQUET, "is a Parquet table, not JSON text; make rows of it: metacaptioner build"),
         ("a.arrow", b"ARROW1\0\0", "--format huggingface"),
         ("a.pkl", b"\x80\x04\x95", "pickle"),
         ("a.tar", b"a.jpg" + b"\0" * 252 + b"ustar\0", "--format webdataset"),
-        ("a.csv", b"image,caption\na.jpg,a dog\n", "is a table (CSV or TSV), not JSON text; make rows of it: python "),
+        ("a.csv", b"image,caption\na.jpg,a dog\n", "is a table (CSV or TSV), not JSON text; make rows of it: metacaptioner build "),  # noqa: E501
         ("a.csv", b"image\na.jpg\n", "is a table"),
         ("a.txt", b"image\tcaption\na.jpg\ta dog\n", "is a table"),
         ("a.csv", b'"image","caption"\n"a.jpg","x"\n', "is a table"),

@@ -16,7 +16,7 @@ from tests.pipeline.commands import environment, module, script, succeed
 from tests.random_model import ROOT
 
 MODULES = (
-    *("numpy", "torch", "pydantic", "msgspec", "yaml", "tqdm", "PIL", "av", "MetaCaptioner", "_repository", "inputs"),
+    *("numpy", "torch", "pydantic", "msgspec", "yaml", "tqdm", "PIL", "av", "MetaCaptioner", "inputs"),
     *("json", "socket", "pickle", "runpy", "multiprocessing", "tempfile", "random", "statistics", "sysconfig", "pip"),
     *("sitecustomize", "usercustomize", "matplotlib", "qwen_vl_utils"),
 )

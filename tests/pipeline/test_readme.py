@@ -34,7 +34,7 @@ def type_in(checkout: Path, commands: str, extra: dict[str, str]) -> str:
     without_model = re.sub(r"(bash script/run_(?:domain|caption|filter)\.sh)", r"\1 --engine scripted", commands)
     lines = [line for line in without_model.splitlines() if "script/setup.sh" not in line and "activate" not in line]
     path = f"{checkout.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    variables = {"PATH": path, "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": "", **extra}
+    variables = {"PATH": path, "PYTHONPATH": str(checkout), "CUDA_VISIBLE_DEVICES": "", **extra}
     return succeed(["bash", "-c", f'set -e; cd "{checkout}"\n' + "\n".join(lines)], variables)
 
 

@@ -149,7 +149,7 @@ def test_a_plan_that_is_missing_is_one_line(tmp_path: Path, run: Runner) -> None
     assert outcome.status == 1
     assert outcome.said == (
         f"rank 0: error: plan {tmp_path / 'none.jsonl'}: cannot be read: No such file or directory; "
-        "plan first (script/run_plan.sh)\n"
+        "plan first (metacaptioner plan)\n"
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.launch.variables import yes_or_no
+from MetaCaptioner.runtime.settings import yes_or_no
 from MetaCaptioner.utils.cli import run_main, say
 
 RunProgram = Callable[[Sequence[str]], int]

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from MetaCaptioner.launch.variables import seconds
+from MetaCaptioner.runtime.settings import seconds
 from MetaCaptioner.utils import cli
 from MetaCaptioner.utils.processes import heed_every_signal, shell_status
 

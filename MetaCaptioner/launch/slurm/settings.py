@@ -9,7 +9,7 @@ from pathlib import Path
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.launch.slurm import REPOSITORY
 from MetaCaptioner.launch.slurm.scheduler import patience_seconds
-from MetaCaptioner.launch.variables import whole_number, yes_or_no
+from MetaCaptioner.runtime.settings import whole_number, yes_or_no
 from MetaCaptioner.utils.cli import as_typed
 
 _VARIABLES = (

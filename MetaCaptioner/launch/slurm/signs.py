@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.launch.variables import seconds
+from MetaCaptioner.runtime.settings import seconds
 
 
 def beat_seconds(environment: Mapping[str, str]) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.launch.variables import whole_number
+from MetaCaptioner.runtime.settings import whole_number
 
 AGAIN, RESTARTS, SBATCH = "METACAPTIONER_AGAIN", "METACAPTIONER_RESTARTS", "METACAPTIONER_SBATCH"
 """What submits a chain again; how often its job was submitted anew; comment and further words of that sbatch."""

@@ -1,4 +1,4 @@
-"""Settings from the environment, each checked: what is not as it must be is one line for the user."""
+"""What the user sets in the environment, in place of flags; each value is checked."""
 
 import math
 import re
@@ -9,13 +9,15 @@ from MetaCaptioner.errors import BadArguments
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
-def whole_number(environment: Mapping[str, str], name: str, least: int, otherwise: int) -> int:
-    """A whole number from `least`; `otherwise` where the variable is not set, or empty.
+def whole_number(environment: Mapping[str, str], name: str, least: int, otherwise: int | None) -> int:
+    """A whole number from `least`; `otherwise` where the variable is not set, or empty, and there is such a value.
 
     Raises:
         BadArguments: it is something else.
     """
-    text = environment.get(name) or str(otherwise)
+    text = environment.get(name, "")
+    if not text and otherwise is not None:
+        return otherwise
     if not _WHOLE.fullmatch(text) or int(text) < least:
         raise BadArguments(f"{name} must be a whole number from {least}, not '{text}'")
     return int(text)

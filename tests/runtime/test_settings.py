@@ -1,7 +1,7 @@
 import pytest
 
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.launch.variables import seconds, whole_number, yes_or_no
+from MetaCaptioner.runtime.settings import seconds, whole_number, yes_or_no
 
 
 @pytest.mark.parametrize(("text", "number"), [("", 8), ("1", 1), ("08", 8), ("999999999", 999_999_999)])
