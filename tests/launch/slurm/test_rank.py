@@ -64,9 +64,9 @@ def test_a_command_that_a_signal_ends_has_a_shell_s_status(tmp_path: Path) -> No
 def test_a_rank_lives_on_when_its_sign_of_life_cannot_be_written_for_a_moment(tmp_path: Path) -> None:
     folder, away = tmp_path / "job", tmp_path / "away"
     folder.mkdir()
-    moved = f'sleep 0.3; mv "{folder}" "{away}"; sleep 0.3; mv "{away}" "{folder}"; : >"{folder}/rank0"; sleep 0.5; '
-    looked = f'grep -c . "{folder}/rank0"'
-    done = run([*RANK, folder, "bash", "-c", moved + looked], TOLD)
+    moved = f'sleep 0.3; mv "{folder}" "{away}"; sleep 0.3; mv "{away}" "{folder}"; : >"{folder}/rank0"; '
+    written = f'until [ -s "{folder}/rank0" ]; do sleep 0.02; done; grep -c . "{folder}/rank0"'
+    done = run([*RANK, folder, "bash", "-c", moved + written], TOLD)
     assert (done.returncode, done.stdout) == (0, "1\n")
 
 
