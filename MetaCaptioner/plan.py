@@ -15,7 +15,7 @@ from MetaCaptioner.media.loader import MediaBudget
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, write_plan
 from MetaCaptioner.planning.plan_of_folder import handed_over, refuse_to_replace, refuse_to_replace_another
 from MetaCaptioner.planning.provenance import add_others_arguments
-from MetaCaptioner.planning.resume import take_off_results
+from MetaCaptioner.planning.remaining import take_off_results
 from MetaCaptioner.planning.shards import cut
 from MetaCaptioner.planning.survey import DatasetWork, survey_all
 from MetaCaptioner.records.reader import file_sizes

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from MetaCaptioner.data.source import MediaSource
+from MetaCaptioner.data.media_source import MediaSource
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.media import video
 from MetaCaptioner.media.clip import VideoFacts, Wanted

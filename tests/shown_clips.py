@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from MetaCaptioner.data.source import MediaSource
+from MetaCaptioner.data.media_source import MediaSource
 from MetaCaptioner.media import video
 from MetaCaptioner.media.clip import Clip, VideoFacts, Wanted
 from tests.odd_clips import FORMS, ffmpeg

@@ -17,7 +17,7 @@ from MetaCaptioner.monitor.coverage import Count, Oddities
 from MetaCaptioner.monitor.progress import Progress, RankProgress
 from MetaCaptioner.monitor.screen import screen, svg
 from MetaCaptioner.monitor.status_formats import as_json, as_prometheus
-from MetaCaptioner.records import growth
+from MetaCaptioner.records import growing_file
 from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.scan import Found
@@ -228,13 +228,13 @@ def test_what_ranks_have_published_changes_nothing_that_is_told(
     annotation = write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 60))
     shards = [plan_row(annotation, tmp_path / "media", 20 * rank, 20 * rank + 20, rank) for rank in range(3)]
     plan = write_plan(tmp_path / "plan.jsonl", *shards)
-    count = growth.count_block
+    count = growing_file.count_block
 
     def noted(block: bytes, end: int, found: Found) -> None:
         lengths.append(end)
         count(block, end, found)
 
-    monkeypatch.setattr(growth, "count_block", noted)
+    monkeypatch.setattr(growing_file, "count_block", noted)
 
     def same() -> tuple[int, int]:
         """Bytes that were counted with and without what was published."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
 
-from MetaCaptioner.data.source import TarPlace, check_name, tar_place
+from MetaCaptioner.data.media_source import TarPlace, check_name, tar_place
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.utils.json_text import NotJson, to_json
 

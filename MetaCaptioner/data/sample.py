@@ -18,8 +18,8 @@ from MetaCaptioner.data.annotation_row import (
     sound_id,
     without_media,
 )
+from MetaCaptioner.data.media_source import WHAT_TO_DO, MediaSource, TarPlace, is_content, media_source, name_outside
 from MetaCaptioner.data.metafile import TaskSource
-from MetaCaptioner.data.source import WHAT_TO_DO, MediaSource, TarPlace, is_content, media_source, name_outside
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, Domain, Modality, find_domain
 from MetaCaptioner.errors import ErrorKind
 from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON, from_json

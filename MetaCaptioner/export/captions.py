@@ -12,7 +12,7 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from MetaCaptioner.agents.repetition import repeats_itself
-from MetaCaptioner.data.source import name_outside, tar_place
+from MetaCaptioner.data.media_source import name_outside, tar_place
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.totals import Account

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from MetaCaptioner.data.media_source import MediaSource
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.data.source import MediaSource
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError, cannot_be_read
 from MetaCaptioner.media.clip import Clip, VideoFacts, Wanted

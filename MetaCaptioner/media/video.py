@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from MetaCaptioner.data.source import Content
+from MetaCaptioner.data.media_source import Content
 from MetaCaptioner.media.clip import Clip, Plan, VideoError, Wanted, rising_times
 from MetaCaptioner.media.orientation import picture_within, upright_picture, upright_size
 from MetaCaptioner.media.packet_times import PacketFacts, PacketIndex

@@ -13,7 +13,7 @@ import numpy as np
 from MetaCaptioner.data.annotation import AnnotationFile
 from MetaCaptioner.data.annotation_blocks import BrokenAnnotation
 from MetaCaptioner.data.annotation_row import as_it_was, named_medium
-from MetaCaptioner.data.source import media_source, tar_place
+from MetaCaptioner.data.media_source import media_source, tar_place
 from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.planning.expected_rows import NOBODY, Expected
 from MetaCaptioner.planning.plan_file import PlanRow

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Workflow
-from MetaCaptioner.data.source import TarPlace, media_source
+from MetaCaptioner.data.media_source import TarPlace, media_source
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media.loader import MediaBudget

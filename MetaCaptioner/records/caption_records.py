@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from MetaCaptioner.data.media_source import tar_place
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.data.source import tar_place
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.records.record import Record, is_error
 from MetaCaptioner.records.row_map import row_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from MetaCaptioner.records.growth import Place, read_on
+from MetaCaptioner.records.growing_file import Place, read_on
 from MetaCaptioner.records.reader import ResultName, result_files
 from MetaCaptioner.records.row_ranges import RowRanges
 from MetaCaptioner.records.scan import Kinds, Piece

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from MetaCaptioner.records.growth import Place, read_whole
+from MetaCaptioner.records.growing_file import Place, read_whole
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.row_map import RowNumbers
 from MetaCaptioner.records.scan import OK, Endings, Piece, Rows

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.counts import CountedFile
-from MetaCaptioner.records.growth import Place
+from MetaCaptioner.records.growing_file import Place
 from MetaCaptioner.records.reader import ResultName, result_files
 from MetaCaptioner.records.row_map import HIGHEST_ROW
 from MetaCaptioner.records.row_ranges import RowRanges

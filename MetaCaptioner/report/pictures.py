@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageOps
 
+from MetaCaptioner.data.media_source import MediaSource
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.data.source import MediaSource
 from MetaCaptioner.errors import DecodeError, SampleError
 from MetaCaptioner.media.clip import VideoFacts, Wanted
 from MetaCaptioner.media.decoding import pool

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from MetaCaptioner.data.media_source import WHAT_TO_DO
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.data.source import WHAT_TO_DO
 from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.done import DoneSamples

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.workload import FRAMES, Workload
-from MetaCaptioner.data.source import MediaSource
+from MetaCaptioner.data.media_source import MediaSource
 from MetaCaptioner.media.clip import VideoFacts, Wanted
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.loader import MediaBudget

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from MetaCaptioner.data.media_source import media_source, tar_place
 from MetaCaptioner.data.metafile import read_metafile
-from MetaCaptioner.data.source import media_source, tar_place
 from MetaCaptioner.data.taxonomy import DOMAINS
 from tests.export.conftest import Captions, Export, filtered
 from tests.made_records import caption_record

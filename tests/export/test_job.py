@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from MetaCaptioner.data.source import MediaSource
+from MetaCaptioner.data.media_source import MediaSource
 from MetaCaptioner.export import huggingface, webdataset
 from MetaCaptioner.export.registry import FORMATS
 from tests.export.conftest import Captions, Export

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from MetaCaptioner.data import source
+from MetaCaptioner.data import media_source
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import SampleError
@@ -156,7 +156,7 @@ def test_a_file_that_cannot_be_read_is_not_called_missing(tmp_path: Path, monkey
     def fail(path: Path, *_: object, **__: object) -> BinaryIO:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(source, "open_file", fail)
+    monkeypatch.setattr(media_source, "open_file", fail)
     error = refused(path)
     assert (error.kind, error.message) == ("media_unreadable", f"{path}: cannot be read: Permission denied")
 

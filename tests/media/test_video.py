@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MetaCaptioner.data.source import MediaSource
+from MetaCaptioner.data.media_source import MediaSource
 from MetaCaptioner.media import video
 from MetaCaptioner.media.clip import VideoFacts, Wanted
 from tests.odd_clips import FORMS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from MetaCaptioner.records import growth, published_counts
+from MetaCaptioner.records import growing_file, published_counts
 from MetaCaptioner.records.counts import CountedFile, RecordCounts
 from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.reader import result_files
@@ -90,13 +90,13 @@ def test_only_what_follows_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     result_file(tmp_path, *(ok_record("set", index) for index in range(3000)))
     publisher(tmp_path).publish(never)
     blocks: list[int] = []
-    count = growth.count_block
+    count = growing_file.count_block
 
     def noted(block: bytes, *more: Any) -> None:
         blocks.append(len(block))
         count(block, *more)
 
-    monkeypatch.setattr(growth, "count_block", noted)
+    monkeypatch.setattr(growing_file, "count_block", noted)
     with (tmp_path / NAME).open("ab") as file:
         file.write(line(ok_record("set", 3000)))
     assert with_published(tmp_path)[NAME]
@@ -276,7 +276,7 @@ def test_files_with_too_many_ranges_are_left_out_and_forgotten(tmp_path: Path, m
 
 
 def test_a_count_that_is_broken_off_goes_on_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "_BLOCK_BYTES", 2000)
+    monkeypatch.setattr(growing_file, "_BLOCK_BYTES", 2000)
     path, publishes, rounds = result_file(tmp_path, *random_records(3, 200)), publisher(tmp_path), 0
     while not (tmp_path / COUNTS).exists():
         looks = iter([False, False, True])

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from MetaCaptioner.records import growth, scan
-from MetaCaptioner.records.growth import Reading, read_on
+from MetaCaptioner.records import growing_file, scan
+from MetaCaptioner.records.growing_file import Reading, read_on
 from MetaCaptioner.records.record import Told, glance, parse_record
 from MetaCaptioner.records.scan import OK, OTHER_KINDS, Found, Kinds, Piece
 
@@ -93,7 +93,7 @@ def parsed(content: bytes) -> list[tuple[str, int, str]]:
 @pytest.fixture(name="blocks", params=[2**20, 300])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both in one block, and in blocks that are shorter than some lines."""
-    monkeypatch.setattr(growth, "_BLOCK_BYTES", request.param)
+    monkeypatch.setattr(growing_file, "_BLOCK_BYTES", request.param)
 
 
 def random_records(seed: int, count: int) -> list[dict[str, Any]]:

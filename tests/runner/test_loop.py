@@ -14,7 +14,7 @@ from PIL import Image
 
 from MetaCaptioner import captionpipeline, verify
 from MetaCaptioner.agents.prompts import load_prompts
-from MetaCaptioner.data import source
+from MetaCaptioner.data import media_source
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media, load_media
@@ -462,7 +462,7 @@ def test_two_different_failures_of_one_run_are_two_attempts(tmp_path: Path, run:
 def failing_reads(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> list[Path]:
     """Let the first so many attempts to read picture 1 fail with an error of the operating system."""
     failed: list[Path] = []
-    read = source.open_file
+    read = media_source.open_file
 
     def opened(path: Path, root: Path | None) -> BinaryIO:
         if path.name == "1.png" and len(failed) < times:
@@ -470,7 +470,7 @@ def failing_reads(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> l
             raise OSError(number, os.strerror(number))
         return read(path, root)
 
-    monkeypatch.setattr(source, "open_file", opened)
+    monkeypatch.setattr(media_source, "open_file", opened)
     monkeypatch.setattr(loop, "_PAUSES_SECONDS", (0.01, 0.01, 0.01))
     return failed
 

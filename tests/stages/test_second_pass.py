@@ -8,7 +8,7 @@ import pytest
 from MetaCaptioner import captionpipeline
 from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, load_prompts
 from MetaCaptioner.monitor.progress import Watcher
-from MetaCaptioner.planning.resume import drop_errors
+from MetaCaptioner.planning.remaining import drop_errors
 from MetaCaptioner.records.row_map import caption_hash
 from tests.helpers import (
     FakeEngine,

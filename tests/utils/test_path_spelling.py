@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.data.source import TarPlace, media_source
+from MetaCaptioner.data.media_source import TarPlace, media_source
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.utils.path_spelling import find, hint, local_name
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from MetaCaptioner.data.media_source import LONGEST_PATH, TarPlace
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.data.source import LONGEST_PATH, TarPlace
 from MetaCaptioner.engine.base import Request
 from MetaCaptioner.errors import EngineDead
 from MetaCaptioner.records.caption_records import sample_from_record

@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from MetaCaptioner.data.conversation import turns
+from MetaCaptioner.data.media_source import TarPlace
 from MetaCaptioner.data.picture_formats import IMAGE_FORMATS
-from MetaCaptioner.data.source import TarPlace
 from MetaCaptioner.data.taxonomy import Modality
 
 IMAGE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in IMAGE_FORMATS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from MetaCaptioner.data.inputs.base import Found, Input, Notes, Row, nothing_found
-from MetaCaptioner.data.inputs.bring_up_to_date import in_old_places
+from MetaCaptioner.data.inputs.kept_rows import in_old_places
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.atomic_io import atomic_write

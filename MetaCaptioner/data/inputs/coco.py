@@ -11,7 +11,7 @@ import msgspec
 
 from MetaCaptioner.data.inputs.base import OUTSIDE, Found, Given, Input, Notes, modality_of
 from MetaCaptioner.data.inputs.cell_values import caption_of
-from MetaCaptioner.data.source import check_name
+from MetaCaptioner.data.media_source import check_name
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON
 from MetaCaptioner.utils.safe_open import leads_out, read_file

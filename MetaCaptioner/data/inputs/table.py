@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from MetaCaptioner.data.inputs.base import OUTSIDE, Found, Given, Input, Notes, modality_of
 from MetaCaptioner.data.inputs.cell_values import CAPTION_COLUMNS, caption_of, dig, id_or
 from MetaCaptioner.data.inputs.csv_rows import BrokenTable, open_delimited
-from MetaCaptioner.data.source import check_name
+from MetaCaptioner.data.media_source import check_name
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.safe_open import leads_out, open_file

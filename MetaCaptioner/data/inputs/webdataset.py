@@ -19,7 +19,7 @@ from MetaCaptioner.data.inputs.cell_values import (
 )
 from MetaCaptioner.data.inputs.sample_groups import Grouped, grouped
 from MetaCaptioner.data.inputs.tars import Member, tar_members
-from MetaCaptioner.data.source import TarPlace, check_name, media_source
+from MetaCaptioner.data.media_source import TarPlace, check_name, media_source
 from MetaCaptioner.errors import SampleError, UserError
 from MetaCaptioner.utils.json_text import from_json
 from MetaCaptioner.utils.safe_open import is_below, leads_out, open_file

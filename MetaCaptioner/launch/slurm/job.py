@@ -16,10 +16,10 @@ from pathlib import Path
 
 from MetaCaptioner.errors import StoppedEarly, UserError
 from MetaCaptioner.launch.slurm import REPOSITORY
+from MetaCaptioner.launch.slurm.job_environment import RESTARTS, Job
 from MetaCaptioner.launch.slurm.scheduler import Scheduler, patience_seconds
-from MetaCaptioner.launch.slurm.signs import Signs, beat_seconds
+from MetaCaptioner.launch.slurm.signs_of_life import Signs, beat_seconds
 from MetaCaptioner.launch.slurm.step import SRUN_ERROR, Outcome, block_signals, run_step, srun_command
-from MetaCaptioner.launch.slurm.this_job import RESTARTS, Job
 from MetaCaptioner.utils.cli import run_main
 
 _SHORT_RUN_SECONDS = 600

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from MetaCaptioner.errors import StoppedEarly, UserError
-from MetaCaptioner.launch.slurm.signs import Signs, beat_seconds
+from MetaCaptioner.launch.slurm.signs_of_life import Signs, beat_seconds
 from MetaCaptioner.runtime.rank import task_number
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.utils.cli import run_main

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from MetaCaptioner.launch.slurm.signs import Signs
-from MetaCaptioner.launch.slurm.this_job import Job
+from MetaCaptioner.launch.slurm.job_environment import Job
+from MetaCaptioner.launch.slurm.signs_of_life import Signs
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.utils.processes import heed_every_signal, shell_status
 

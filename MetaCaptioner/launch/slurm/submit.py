@@ -18,10 +18,10 @@ from pathlib import Path
 
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.launch.slurm import REPOSITORY
+from MetaCaptioner.launch.slurm.job_environment import AGAIN, RESTARTS, SBATCH
 from MetaCaptioner.launch.slurm.plans import PlanOfChain
 from MetaCaptioner.launch.slurm.scheduler import Scheduler
 from MetaCaptioner.launch.slurm.settings import Chain
-from MetaCaptioner.launch.slurm.this_job import AGAIN, RESTARTS, SBATCH
 from MetaCaptioner.utils.cli import run_main
 from MetaCaptioner.utils.processes import heed_every_signal, signal_when_parent_ends
 

@@ -26,7 +26,7 @@ import PIL
 import tifffile
 from PIL import Image
 
-from MetaCaptioner.data.source import Stretch
+from MetaCaptioner.data.media_source import Stretch
 from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError
 from MetaCaptioner.media import picture, video
 from MetaCaptioner.media.clip import VideoError, VideoFacts, Wanted

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from MetaCaptioner.data.source import MediaSource
+from MetaCaptioner.data.media_source import MediaSource
 from MetaCaptioner.errors import DecodeError, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.clip import Clip, Plan, VideoFacts, Wanted
 from MetaCaptioner.media.decoding.memory_budget import EndedError, Memory

@@ -12,7 +12,7 @@ from PIL import Image
 
 from MetaCaptioner.data.inputs.base import Given, Notes
 from MetaCaptioner.data.inputs.huggingface_features import choose
-from MetaCaptioner.data.source import media_source, tar_place
+from MetaCaptioner.data.media_source import media_source, tar_place
 from MetaCaptioner.errors import UserError
 from tests.data.inputs.building import Build, Built, answer
 from tests.helpers import make_clip, picture_rows

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from MetaCaptioner.data.inputs.huggingface_origin import Origin
-from MetaCaptioner.data.source import media_source, tar_place
+from MetaCaptioner.data.media_source import media_source, tar_place
 from MetaCaptioner.utils.safe_open import OutsideRoot
 from tests.data.inputs.building import Build, Built
 from tests.helpers import picture_rows

@@ -11,7 +11,7 @@ import webdataset
 
 from MetaCaptioner.data.inputs.base import Notes
 from MetaCaptioner.data.inputs.tars import tar_members
-from MetaCaptioner.data.source import media_source, tar_place
+from MetaCaptioner.data.media_source import media_source, tar_place
 from tests.data.inputs.building import Build, Built, Row, answer
 from tests.helpers import make_clip, picture_rows
 

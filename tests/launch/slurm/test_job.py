@@ -11,9 +11,9 @@ from typing import IO
 import pytest
 
 from MetaCaptioner.launch.slurm.job import JobEnd
+from MetaCaptioner.launch.slurm.job_environment import Job
 from MetaCaptioner.launch.slurm.scheduler import Scheduler
 from MetaCaptioner.launch.slurm.step import Outcome
-from MetaCaptioner.launch.slurm.this_job import Job
 from tests.launch.slurm.conftest import Slurm
 from tests.launch.slurm.test_scheduler import MUTE
 from tests.pipeline.commands import environment

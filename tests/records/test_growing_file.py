@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.errors import ResultError
-from MetaCaptioner.records import growth
-from MetaCaptioner.records.growth import Place, Reading, read_on, read_whole
+from MetaCaptioner.records import growing_file
+from MetaCaptioner.records.growing_file import Place, Reading, read_on, read_whole
 from MetaCaptioner.records.scan import Found
 from tests.records.test_scan import (
     failed_record,
@@ -33,7 +33,7 @@ def read_first(path: Path) -> Place:
 def test_a_file_that_grows_at_any_byte_is_counted_to_its_last_whole_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
 ) -> None:
-    monkeypatch.setattr(growth, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(growing_file, "_BLOCK_BYTES", block_bytes)
     content = b"".join(map(line, random_records(9, 60)))
     path, place, found = tmp_path / "Rank0_node0_set.jsonl", None, Found()
     chosen, written = random.Random(1), 0
@@ -52,7 +52,7 @@ def test_a_file_that_grows_at_any_byte_is_counted_to_its_last_whole_line(
 
 
 def test_whoever_breaks_off_at_any_block_goes_on_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "_BLOCK_BYTES", 300)
+    monkeypatch.setattr(growing_file, "_BLOCK_BYTES", 300)
     path, place, readings = result_file(tmp_path, *random_records(3, 40), b"torn"), None, list[Reading]()
     while one := next(read_on(path, place), None):
         following = list(read_on(path, place))[:2]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from MetaCaptioner.data import source
+from MetaCaptioner.data import media_source
+from MetaCaptioner.data.media_source import MediaSource, Stretch, TarPlace, tar_place
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.data.source import MediaSource, Stretch, TarPlace, tar_place
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media import loader
@@ -222,7 +222,7 @@ def test_a_file_of_nothing_but_a_size_is_not_read_whole(tmp_path: Path) -> None:
 
 
 def test_a_stretch_is_read_to_its_end_or_that_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "_MOST_AT_ONCE", 1000)
+    monkeypatch.setattr(media_source, "_MOST_AT_ONCE", 1000)
     (tmp_path / "a").write_bytes(content := bytes(range(256)) * 40)
     with (tmp_path / "a").open("rb") as file:
         assert Stretch(file.fileno(), 100, 5000).read() == content[100:5100]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.data.source import media_source, tar_place
+from MetaCaptioner.data.media_source import media_source, tar_place
 from MetaCaptioner.verify import main as verify
 from tests.data.inputs.building import Build, Built, Row, answer
 from tests.helpers import Runner, all_records, picture_rows, records
