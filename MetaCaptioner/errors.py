@@ -19,8 +19,8 @@ _PASSING = frozenset(
 class ErrorKind(StrEnum):
     """Every way in which a sample can fail: the `kind` of an error record, with what it means and what to do about it.
 
-    README's table of them is made from this by `python -m script.error_table`. Records of other versions may have kinds
-    that are none of these; those are counted and shown as they are.
+    The table of them in docs/errors.md is made from this by `python -m script.error_table`. Records of other versions
+    may have kinds that are none of these; those are counted and shown as they are.
     """
 
     _value_: str

@@ -1,4 +1,4 @@
-"""Writes README's table of errors from `ErrorKind`.
+"""Writes the table of errors in docs/errors.md from `ErrorKind`.
 
 python -m script.error_table
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from MetaCaptioner.errors import ErrorKind
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "errors.md"
 _HEAD = "| kind | what it means | what to do |\n| --- | --- | --- |\n"
 _TABLE = re.compile(re.escape(_HEAD) + r"(?:\|.*\n)*")
 
@@ -20,12 +20,12 @@ def table() -> str:
 
 
 def main() -> int:
-    """Put the table in place of the one in README; with --check, only say whether that is the same."""
-    now = README.read_text(encoding="utf-8")
+    """Put the table in place of the one in the page; with --check, only say whether that is the same."""
+    now = PAGE.read_text(encoding="utf-8")
     made, found = _TABLE.subn(lambda _: table(), now)
     if "--check" in sys.argv[1:]:
         return int(found != 1 or made != now)
-    README.write_text(made, encoding="utf-8")
+    PAGE.write_text(made, encoding="utf-8")
     return 0
 
 

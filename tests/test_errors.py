@@ -12,9 +12,9 @@ from MetaCaptioner.utils.json_text import from_json, to_json
 ROOT = Path(__file__).parents[1]
 
 
-def test_readme_tells_what_every_kind_means() -> None:
+def test_the_page_of_errors_tells_what_every_kind_means() -> None:
     told = subprocess.run([sys.executable, "-m", "script.error_table", "--check"], cwd=ROOT, timeout=60)
-    assert told.returncode == 0, "README.md is old: run python -m script.error_table"
+    assert told.returncode == 0, "docs/errors.md is old: run python -m script.error_table"
 
 
 @pytest.mark.parametrize("kind", ErrorKind)

@@ -23,7 +23,7 @@ from tests.helpers import (
 )
 
 ROOT = Path(__file__).parents[2]
-PROSE = (ROOT / "README.md").read_text()
+PROSE = (ROOT / "docs" / "cluster.md").read_text()
 CHINESE = (
     "这张照片展示了一条安静的乡村小路，两旁种满了高大的梧桐树，阳光透过树叶洒在地面上，形成斑驳的光影。远处有一位老人牵着一头水牛缓缓走来，"
     "他头戴草帽，身穿蓝色布衣，脸上带着平和的微笑。路边的稻田里，几只白鹭正低头觅食，水面倒映着天空和云朵。画面整体色调温暖，构图平衡，"

@@ -10,18 +10,19 @@ import pytest
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.launch.slurm import REPOSITORY
 from MetaCaptioner.launch.slurm.settings import Chain, SbatchOptions, Size, StageFlags
+from tests.pages import section
 from tests.random_model import ROOT
 
 SUBMIT = (ROOT / "script" / "slurm" / "submit.sh").read_text()
 
 
 def variables_that_users_know() -> set[str]:
-    """Those of the script's head, and of README's section on SLURM."""
+    """Those of the script's head, and of the pages' section on SLURM."""
     head = {
         name for line in re.findall(r"^#   ([A-Z][A-Z_, ]+?)   ", SUBMIT, re.MULTILINE) for name in line.split(", ")
     }
-    section = (ROOT / "README.md").read_text().split("## On SLURM")[1].split("\n## ")[0]
-    rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+    told = section("docs/cluster.md", "## On SLURM")
+    rows = [row.split("|")[1] for row in told.splitlines() if row.startswith("| `")]
     return {
         *head,
         "MODEL",

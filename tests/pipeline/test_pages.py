@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type and to write."""
+"""What README and the pages tell their readers to type and to write."""
 
 import json
 import os
@@ -11,14 +11,9 @@ import datasets
 import pytest
 
 from tests.helpers import pack, picture_rows
+from tests.pages import PAGES, blocks, section, typed
 from tests.pipeline.commands import module, records, run, sample_ids, succeed, write_json
 from tests.random_model import ROOT
-
-README = (ROOT / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -30,8 +25,9 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def type_in(checkout: Path, commands: str, extra: dict[str, str]) -> str:
-    """Run README commands in a checkout, without a model: each stage gets `--engine scripted`, set-up is left out."""
-    without_model = re.sub(r"(bash script/run_(?:domain|caption|filter)\.sh)", r"\1 --engine scripted", commands)
+    """Run commands of a page in a checkout, without a model: stages get `--engine scripted`, set-up is left out."""
+    stage = r"(bash script/run_(?:domain|caption|filter)\.sh|metacaptioner (?:caption|score))\b"
+    without_model = re.sub(stage, r"\1 --engine scripted", commands)
     lines = [line for line in without_model.splitlines() if "script/setup.sh" not in line and "activate" not in line]
     path = f"{checkout.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     variables = {"PATH": path, "PYTHONPATH": str(checkout), "CUDA_VISIBLE_DEVICES": "", **extra}
@@ -39,9 +35,8 @@ def type_in(checkout: Path, commands: str, extra: dict[str, str]) -> str:
 
 
 def test_the_real_run_on_one_node(checkout: Path) -> None:
-    [commands] = [block for block in blocks("bash") if "setup.sh" in block and "export.py" in block]
     # The scripted judge marks at random; the thresholds are the README's.
-    log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
+    log = type_in(checkout, typed("a real run on one node"), {"NPROC": "1", "MODEL": "none"})
     assert "12 samples of 3 datasets" in log
     assert "complete: 12 samples expected, 12 ok" in log
     assert "kept" in log
@@ -52,10 +47,28 @@ def test_the_real_run_on_one_node(checkout: Path) -> None:
     assert sum(entry["length"] for entry in exported.values()) == len(kept)
 
 
+def test_a_folder_to_captions_beside_its_pictures(checkout: Path) -> None:
+    picture_rows(checkout / "photos", 20)
+    # The scripted judge marks at random: what it marks badly has no caption then.
+    log = type_in(checkout, typed("a folder to captions"), {"MODEL": "none", "NPROC": "1"})
+    kept = (checkout / "work/Caption/filtered/kept.jsonl").read_text().splitlines()
+    names = {Path(json.loads(line)["image"]).with_suffix(".txt").name for line in kept}
+    assert {path.name for path in (checkout / "photos").glob("*.txt")} == names
+    assert f"{len(kept)} captions written" in log
+    assert names
+
+
+def test_how_far_a_run_is(checkout: Path) -> None:
+    variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
+    succeed(["bash", checkout / "script/run_plan.sh"], variables)
+    succeed(["bash", checkout / "script/run_caption.sh", "--engine", "scripted"], variables)
+    log = type_in(checkout, typed("how far it is"), {})
+    assert len(re.findall(r"\b12\b.*\b12\b", log)) >= 2, log
+
+
 def test_routing_alone_and_writing_the_domains_back(checkout: Path) -> None:
-    [commands] = [block for block in blocks("bash") if "apply_domains.py" in block]
     succeed(["bash", checkout / "script/run_plan.sh"], {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""})
-    log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
+    log = type_in(checkout, typed("sorting first"), {"NPROC": "1", "MODEL": "none"})
     assert "4 rows routed" in log
     assert json.loads((checkout / "data/routed/Metafile.json").read_text()).keys() == {
         "natural_scenes",
@@ -66,7 +79,7 @@ def test_routing_alone_and_writing_the_domains_back(checkout: Path) -> None:
 
 def test_data_in_other_shapes(checkout: Path, tmp_path: Path) -> None:
     """The commands as they stand, on small data of the shapes that they name; `/data` is a folder of the test."""
-    commands, update = [block for block in blocks("bash") if "build_metafile.py" in block]
+    commands, update = typed("data in other shapes"), typed("data that have grown")
     data = tmp_path / "data"
     picture_rows(data / "photos", 3)
     (data / "photos" / "1.txt").write_text("A caption.")
@@ -96,7 +109,7 @@ def test_data_in_other_shapes(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_taking_captions_out(checkout: Path) -> None:
-    [commands] = [block for block in blocks("bash") if "--format huggingface --output" in block]
+    commands = typed("exports")
     variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
     succeed(["bash", checkout / "script/run_plan.sh"], variables)
     succeed(["bash", checkout / "script/run_caption.sh", "--engine", "scripted"], variables)
@@ -112,12 +125,10 @@ def test_a_second_pass_and_sampling_again(checkout: Path) -> None:
     variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
     succeed(["bash", checkout / "script/run_plan.sh"], variables)
     succeed(["bash", checkout / "script/run_caption.sh", "--engine", "scripted"], variables)
-    [commands] = [block for block in blocks("bash") if "--resample" in block]
-    log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
+    log = type_in(checkout, typed("sampling again"), {"NPROC": "1", "MODEL": "none"})
     assert re.search(r"sampled again: \d+ captions, of which \d+ were rescued and \d+ replaced by a better one; ", log)
     assert (checkout / "Output/Caption/score/resample/2").is_dir()
-    [commands] = [block for block in blocks("bash") if "INPUT=Output/Caption" in block]
-    log = type_in(checkout, commands, {"NPROC": "1", "MODEL": "none"})
+    log = type_in(checkout, typed("a second pass"), {"NPROC": "1", "MODEL": "none"})
     assert "complete: 12 samples expected, 12 ok" in log
     assert "12 captions written to data/short" in log
     assert all("source" in record for record in records(checkout / "Output/Short"))
@@ -131,7 +142,7 @@ def test_planning_what_remains_for_other_ranks(checkout: Path) -> None:
     succeed(["bash", checkout / "script/run_plan.sh"], {**variables, "NUM_RANKS": "3"})
     caption = ["bash", checkout / "script/run_caption.sh", "--engine", "scripted"]
     succeed([*caption, "--max-samples", "5"], variables)
-    [command] = re.findall(r"`(RESULTS=\S+ NUM_RANKS=\d+ bash script/run_plan\.sh)`", README)
+    [command] = re.findall(r"`(RESULTS=\S+ NUM_RANKS=\d+ bash script/run_plan\.sh)`", PAGES["docs/cluster.md"])
     assert "7 samples of 3 datasets (5 of 12 are done)" in type_in(checkout, command, {})
     succeed(caption, variables)
     assert len(sample_ids(checkout / "Output/Caption")) == len(set(sample_ids(checkout / "Output/Caption"))) == 12
@@ -170,10 +181,10 @@ def test_the_json_examples_are_what_the_program_takes(tmp_path: Path) -> None:
     assert "length says 100000, the annotation file has 1 rows" in log
 
 
-def test_every_flag_of_the_readme_exists() -> None:
+def test_every_flag_of_the_stages_exists() -> None:
     stages = ("inferdomain", "captionpipeline", "inferscore")
     helps = {name: run(module(name, "--help")).stdout for name in stages}
-    table = README[README.index("## The flags that matter") : README.index("## What an error means")]
+    table = section("docs/cluster.md", "## Flags of the stages")
     flags = set(re.findall(r"--[a-z][a-z-]+", table)) - {"--help"}
     assert len(flags) > 12
     for name, text in helps.items():
