@@ -48,9 +48,10 @@ def test_the_real_run_on_one_node(checkout: Path) -> None:
 
 
 def test_a_folder_to_captions_beside_its_pictures(checkout: Path) -> None:
-    picture_rows(checkout / "photos", 20)
-    # The scripted judge marks at random: what it marks badly has no caption then.
-    log = type_in(checkout, typed("a folder to captions"), {"MODEL": "none", "NPROC": "1"})
+    picture_rows(checkout / "photos", 5)
+    # The scripted judge marks at random: few captions have five good marks, about half are good on the whole.
+    commands = typed("a folder to captions").replace("--min-dim-score 3", "--min-dim-score 1")
+    log = type_in(checkout, commands, {"MODEL": "none", "NPROC": "1"})
     kept = (checkout / "work/Caption/filtered/kept.jsonl").read_text().splitlines()
     names = {Path(json.loads(line)["image"]).with_suffix(".txt").name for line in kept}
     assert {path.name for path in (checkout / "photos").glob("*.txt")} == names
