@@ -1,6 +1,7 @@
 """The demo, as a newcomer runs it: set-up done, on two ranks, with real vLLM."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from benchmarks.metrics import FactCount, count_facts
 from demo.drawing import STATEMENTS
 from demo.scene import read_caption
-from tests.pages import typed
+from tests.pages import PAGES, typed
 from tests.pipeline.commands import records, run, sample_ids, script, succeed
 from tests.random_model import ROOT
 
@@ -29,6 +30,19 @@ def check_captions(demo: Path) -> None:
     assert min(count.f1 for count in counts) >= 0.5
     summary = json.loads((demo / "Caption" / "filtered" / "summary.json").read_text())
     assert summary["kept"] >= 0.75 * len(counts), summary
+
+
+def check_readme(demo: Path) -> None:
+    """README shows a picture with what this model says of it, and its marks."""
+    readme = PAGES["README.md"]
+    [picture] = re.findall(r'src="data/demo/(\w+/\S+)"', readme)
+    name, [caption] = picture.rpartition("/")[2], re.findall(r"^> (.+(?:\n> .+)*)", readme, re.MULTILINE)
+    [captioned] = [record for record in records(demo / "Caption") if record.get("image") == name]
+    [scored] = [record for record in records(demo / "Caption" / "score") if record.get("image") == name]
+    assert caption.replace("\n> ", " ") == captioned["caption"]
+    marks = dict(re.findall(r"^\| (\w+) \| (\d) \|", readme, re.MULTILINE))
+    assert {mark: str(given) for mark, given in scored["scores"].items()} == marks
+    assert f"“{scored['reason']}”" in readme
 
 
 def check_routes(demo: Path, routed: Path) -> None:
@@ -69,6 +83,7 @@ def test_the_demo_runs_and_a_second_time_finds_all_done(tmp_path: Path) -> None:
     assert all(record["status"] == "ok" for record in records(demo / "Domain") + records(demo / "Caption"))
     assert first.stdout.count(": complete:") == 2
     check_captions(demo)
+    check_readme(demo)
     check_routes(demo, tmp_path / "routed")
     cost = json.loads((demo / "Caption" / "filtered" / "summary.json").read_text())["cost"]
     assert [stage["images"] + stage["videos"] for stage in cost["stages"].values()] == [len(ids)] * 3
