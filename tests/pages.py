@@ -19,6 +19,7 @@ TYPED = {
     "an installation": "pip install",
     "a folder to captions": "metacaptioner build",
     "a real run on one node": "setup.sh",
+    "two machines": "NODE_RANK=1",
     "a chain on SLURM": "submit.sh",
     "one stage on SLURM": "caption.sbatch",
     "sorting first": "apply_domains.py",

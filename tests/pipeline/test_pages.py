@@ -11,7 +11,7 @@ import datasets
 import pytest
 
 from tests.helpers import pack, picture_rows
-from tests.pages import PAGES, blocks, section, typed
+from tests.pages import PAGES, blocks, inline_code, section, typed
 from tests.pipeline.commands import module, records, run, sample_ids, succeed, write_json
 from tests.random_model import ROOT
 
@@ -59,12 +59,26 @@ def test_a_folder_to_captions_beside_its_pictures(checkout: Path) -> None:
     assert names
 
 
-def test_how_far_a_run_is(checkout: Path) -> None:
+def test_how_far_a_run_is_and_the_commands_within_lines(checkout: Path) -> None:
     variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
     succeed(["bash", checkout / "script/run_plan.sh"], variables)
-    succeed(["bash", checkout / "script/run_caption.sh", "--engine", "scripted"], variables)
+    codes = [code for page in ("docs/cluster.md", "docs/results.md") for code in inline_code(PAGES[page])]
+    commands = [code for code in codes if re.match(r"bash script/run_caption\.sh --|python dataprocess/", code)]
+    assert len(commands) == 4
+    log = type_in(checkout, "\n".join(commands), {"MODEL": "none", "NPROC": "1"})
+    assert "12 samples: 12 ok, 0 errors" in log
+    assert "complete: 12 samples expected, 12 ok" in log
+    assert (checkout / "Output/Caption/report.html").exists()
     log = type_in(checkout, typed("how far it is"), {})
     assert len(re.findall(r"\b12\b.*\b12\b", log)) >= 2, log
+
+
+def test_two_machines_share_a_plan(checkout: Path) -> None:
+    succeed(["bash", checkout / "script/run_plan.sh"], {"NUM_RANKS": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""})
+    each_for_itself = typed("two machines").replace("run_caption.sh", "run_caption.sh --takeover-chunk 0")
+    type_in(checkout, each_for_itself, {"MODEL": "none", "NPROC": "1"})
+    assert len(set(sample_ids(checkout / "Output/Caption"))) == len(sample_ids(checkout / "Output/Caption")) == 12
+    assert {path.name.split("_")[1] for path in (checkout / "Output/Caption").glob("Rank*.jsonl")} == {"node0", "node1"}
 
 
 def test_routing_alone_and_writing_the_domains_back(checkout: Path) -> None:
