@@ -35,14 +35,16 @@ def check_captions(demo: Path) -> None:
 def check_readme(demo: Path) -> None:
     """README shows a picture with what this model says of it, and its marks."""
     readme = PAGES["README.md"]
-    [picture] = re.findall(r'src="data/demo/(\w+/\S+)"', readme)
-    name, [caption] = picture.rpartition("/")[2], re.findall(r"^> (.+(?:\n> .+)*)", readme, re.MULTILINE)
-    [captioned] = [record for record in records(demo / "Caption") if record.get("image") == name]
-    [scored] = [record for record in records(demo / "Caption" / "score") if record.get("image") == name]
-    assert caption.replace("\n> ", " ") == captioned["caption"]
-    marks = dict(re.findall(r"^\| (\w+) \| (\d) \|", readme, re.MULTILINE))
-    assert {mark: str(given) for mark, given in scored["scores"].items()} == marks
-    assert f"“{scored['reason']}”" in readme
+    [picture] = re.findall(r'src="data/demo/\w+/(\S+)"', readme)
+    [routed], [captioned], [scored] = (
+        [record for record in records(demo / folder) if record.get("image") == picture]
+        for folder in ("Domain", "Caption", "Caption/score")
+    )
+    assert f"*{routed['task']}*, *{routed['subdomain']}*" in readme
+    assert " ".join(re.findall(r"^> (.+)", readme, re.MULTILINE)) == captioned["caption"]
+    names, marks = (" | ".join(map(str, part)) for part in (scored["scores"], scored["scores"].values()))
+    assert re.search(rf"^\| {re.escape(names)} \|\n.+\n\| {re.escape(marks)} \|$", readme, re.MULTILINE)
+    assert f"“{scored['reason']}”" in " ".join(readme.split())
 
 
 def check_routes(demo: Path, routed: Path) -> None:
