@@ -135,9 +135,7 @@ class Supervisor:
 
     def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
         """Have the worker and its engine write to the log what they are at, one after another, then kill the worker."""
-        self._say(
-            f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine are at, the engine in its log:"
-        )
+        self._say(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
         for process, name in _members(worker.pid):
             self._say(f"process {process} ({name}):")
             with suppress(ProcessLookupError):
