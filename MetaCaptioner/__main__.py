@@ -108,6 +108,9 @@ def _start_ranks(command: Command, arguments: Sequence[str]) -> NoReturn:
     from MetaCaptioner.launch import local
 
     local.keep_signals()
+    mine, flags = local.split(arguments)
+    if local.is_one_of_several():  # whose flags its launcher's other ranks would check as well
+        local.become(mine, f"MetaCaptioner.{command.module}", flags)
     stage = _load(command)
     from MetaCaptioner.runner.stage import read_options, stage_command_line
 
@@ -116,7 +119,6 @@ def _start_ranks(command: Command, arguments: Sequence[str]) -> NoReturn:
     options = parser.parse_args(arguments)
     read_options(stage.STAGE, options)
     os.environ["TP"] = str(options.tensor_parallel_size)
-    mine, flags = local.split(arguments)
     local.become(mine, stage.__name__, flags)
 
 

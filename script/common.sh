@@ -6,13 +6,16 @@ refuse() { echo "error: $1" >&2 && exit "${2:-2}"; }
 # whole NAME LEAST: refuses a variable that is no whole number from LEAST.
 whole() { [[ ${!1:-} =~ ^[0-9]{1,9}$ ]] && [ "${!1}" -ge "$2" ] || refuse "$1 must be a whole number from $2, not '${!1:-}'"; }
 
-GPUS=$("$PYTHON" -m MetaCaptioner.runtime.gpus) || exit
-TP=${TP:-1}
-whole TP 1
-NNODES=${NNODES:-1}
-whole NNODES 1
-NPROC=${NPROC:-$((GPUS >= TP ? GPUS / TP : 1))}
-whole NPROC 1
+# ranks_here: sets GPUS, TP, NNODES and NPROC, the ranks of this machine.
+ranks_here() {
+  GPUS=$("$PYTHON" -m MetaCaptioner.runtime.gpus) || exit
+  TP=${TP:-1}
+  whole TP 1
+  NNODES=${NNODES:-1}
+  whole NNODES 1
+  NPROC=${NPROC:-$((GPUS >= TP ? GPUS / TP : 1))}
+  whole NPROC 1
+}
 
 # run_tool NAME FLAGS...: dataprocess/NAME.py.
 run_tool() { "$PYTHON" "$ROOT/dataprocess/$1.py" "${@:2}"; }

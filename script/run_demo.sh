@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash script/setup.sh
 WANTED_MODEL=${MODEL:-}
 source script/common.sh
+ranks_here
 
 # Captions of one model are not mixed with another's.
 DEMO=${DEMO:-Output/demo${WANTED_MODEL:+-$(basename "$WANTED_MODEL")}}

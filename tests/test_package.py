@@ -135,7 +135,9 @@ def test_beside_a_cpu_build_of_torch_what_does_not_load_is_hidden(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     program = (
-        "import sys; before = set(sys.modules); import metacaptioner_cpu_torch\n"
+        "import sys; sys.modules.pop('metacaptioner_cpu_torch', None)  # of this environment\n"
+        "sys.meta_path[:] = [one for one in sys.meta_path if type(one).__module__ != 'metacaptioner_cpu_torch']\n"
+        "before = set(sys.modules); import metacaptioner_cpu_torch\n"
         "assert set(sys.modules) - before == {'metacaptioner_cpu_torch'}\nimport transformers\n"
     )
     environment = {"PYTHONPATH": f"{tmp_path}:{site}", "CUDA": cuda}

@@ -17,7 +17,7 @@ from typing import Self
 
 from MetaCaptioner.runtime.signals import dump_stacks_on_request
 
-_LONGEST_LOG = 16 * 2**20  # bytes; a longer one is begun anew
+_LONGEST_LOG = 16 * 2**20  # bytes; a longer one is set aside when the next engine is loaded
 _LOOK_SECONDS, _SAY_SECONDS = 0.5, 10.0
 _PHASES = (
     (b"Resolved architecture", "starting its process"),
@@ -49,9 +49,9 @@ class EngineOutput:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        too_long = path.exists() and path.stat().st_size > _LONGEST_LOG
-        mode = os.O_TRUNC if too_long else 0
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | mode, 0o666)
+        if path.exists() and path.stat().st_size > _LONGEST_LOG:
+            path.replace(path.with_name(f"{path.name}.1"))
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             os.write(descriptor, f"\n--- {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()}\n".encode())
             self._begin = os.fstat(descriptor).st_size

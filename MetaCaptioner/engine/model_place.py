@@ -5,7 +5,9 @@ Asked before the engine is imported, so that a wrong name, or a hub that is out 
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.cli import say
@@ -17,6 +19,7 @@ _MOST_SECONDS = 8.0
 """In all: a name server that is mute, or many addresses of which none answers, are outside the other limit."""
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _ELSEWHERE = "VLLM_USE_MODELSCOPE"
+_DESCRIBED_ELSEWHERE = ("hf_config_path", "config_format")
 _TRUE = ("1", "on", "true", "yes")
 
 
@@ -24,18 +27,26 @@ class EngineLoadError(UserError):
     """The model could not be loaded."""
 
 
-def check_model(model: str) -> None:
+def check_model(model: str, arguments: Mapping[str, object] = MappingProxyType({})) -> None:
     """Refuse what is surely no model. Where the hub is out of reach but the cache has the model, the cache is taken.
+
+    `arguments` are those of the engine: which revision it is, or that what describes it lies elsewhere.
 
     Raises:
         EngineLoadError: there is no such folder, it holds no model, the hub has no such model, or it cannot be
             reached and nothing of the model is here.
     """
-    path = Path(model).expanduser()
+    if any(arguments.get(name) for name in _DESCRIBED_ELSEWHERE):
+        return
+    try:
+        path = Path(model).expanduser()
+    except RuntimeError as error:
+        raise EngineLoadError(f"model {model}: {error}") from None
     if path.is_absolute() or model.startswith((".", "~")) or path.exists():
         _check_folder(model, path)
     elif not _is_set(_ELSEWHERE) and _is_hub_name(model):
-        _check_hub(model)
+        revision = arguments.get("revision")
+        _check_hub(model, None if revision is None else str(revision))
 
 
 def _is_set(name: str) -> bool:
@@ -67,18 +78,18 @@ def _is_hub_name(model: str) -> bool:
     return True
 
 
-def _check_hub(model: str) -> None:
+def _check_hub(model: str, revision: str | None) -> None:
     import huggingface_hub
 
-    is_cached = isinstance(huggingface_hub.try_to_load_from_cache(model, "config.json"), str)
+    is_cached = isinstance(huggingface_hub.try_to_load_from_cache(model, "config.json", revision=revision), str)
     reason = "HF_HUB_OFFLINE is set"
     if not any(_is_set(name) for name in _OFFLINE):
-        unreachable = _ask_hub(model)
+        unreachable = _ask_hub(model, revision, is_cached)
         if unreachable is None:
             return
         reason = unreachable
         if is_cached:
-            say(f"note: model {model}: the hub cannot be reached ({reason}); taken as it was fetched before")
+            say(f"note: model {model}: the hub cannot be asked ({reason}); taken as it was fetched before")
             os.environ["HF_HUB_OFFLINE"] = "1"  # for the engine's processes
             huggingface_hub.constants.HF_HUB_OFFLINE = True  # for this one, which has read it already
     if not is_cached:
@@ -88,11 +99,11 @@ def _check_hub(model: str) -> None:
         )
 
 
-def _ask_hub(model: str) -> str | None:
-    """None if the hub has the model, else why it cannot be asked.
+def _ask_hub(model: str, revision: str | None, is_cached: bool) -> str | None:
+    """Why the hub cannot be asked; None if it has the model, or is only busy: the engine asks it again and again.
 
     Raises:
-        EngineLoadError: it has no such model.
+        EngineLoadError: it has no such model, or gives it to others only, and the cache has none.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
@@ -101,7 +112,7 @@ def _ask_hub(model: str) -> str | None:
 
     def ask() -> None:
         try:
-            get_hf_file_metadata(hf_hub_url(model, "config.json"), timeout=_ANSWER_SECONDS)
+            get_hf_file_metadata(hf_hub_url(model, "config.json", revision=revision), timeout=_ANSWER_SECONDS)
             outcome.append(None)
         except EntryNotFoundError:
             outcome.append(None)  # models of some engines have other files
@@ -112,6 +123,8 @@ def _ask_hub(model: str) -> str | None:
     asking.start()
     asking.join(_MOST_SECONDS)
     error = outcome[0] if outcome else TimeoutError(f"no answer within {_MOST_SECONDS:.0f} s")
+    if isinstance(error, GatedRepoError | RepositoryNotFoundError) and is_cached:
+        return "it does not give it to you"
     if isinstance(error, GatedRepoError):
         raise EngineLoadError(f"model {model}: access is for those who asked for it on its page of the hub: HF_TOKEN=…")
     if isinstance(error, RepositoryNotFoundError):
@@ -119,6 +132,6 @@ def _ask_hub(model: str) -> str | None:
             f"model {model}: the hub has no such model, or not for you (HF_TOKEN=… where it is private), and there is "
             "no such folder"
         )
-    if isinstance(error, HfHubHTTPError):
-        return f"it answers with status {error.response.status_code}"
-    return None if error is None else str(error) or type(error).__name__
+    if error is None or isinstance(error, HfHubHTTPError):
+        return None
+    return str(error) or type(error).__name__

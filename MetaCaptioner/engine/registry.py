@@ -25,7 +25,7 @@ def open_engine(
         return ScriptedEngine(options)
     from MetaCaptioner.engine.vllm import VllmEngine
 
-    check_model(options.model)
+    check_model(options.model, options.extra)
     if log is None:
         return VllmEngine(options, on_gpu)
     try:

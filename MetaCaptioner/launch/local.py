@@ -165,6 +165,16 @@ def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return _given(mine), others
 
 
+def is_one_of_several() -> bool:
+    """Whether a launcher has made this process a rank among others; a task of SLURM that is alone makes its own.
+
+    Raises:
+        UserError: its variables cannot be understood.
+    """
+    me = who_am_i(dict(os.environ))
+    return me.launcher != "alone" and not (me.launcher == "slurm" and me.world_size == 1)
+
+
 def start(options: argparse.Namespace, module: str, flags: Sequence[str]) -> int:
     """Start the ranks that are asked for and wait for them, or be the one rank that a launcher has started.
 
@@ -173,13 +183,13 @@ def start(options: argparse.Namespace, module: str, flags: Sequence[str]) -> int
         UserError: a launcher's variables cannot be understood.
     """
     supervisor = [sys.executable, "-m", "MetaCaptioner.launch.supervisor", module, *flags]
-    me = who_am_i(dict(os.environ))
-    is_alone = me.launcher == "slurm" and me.world_size == 1
-    if me.launcher != "alone" and not is_alone:
+    if is_one_of_several():
         if _given(options):
+            me = who_am_i(dict(os.environ))
             raise BadArguments(f"--ranks, --nodes and --node are of no use here: {me} was started by its launcher")
         os.execv(sys.executable, supervisor)
-    launch = asked_for(options, os.environ, nodes=1 if is_alone else None)
+    is_a_job = who_am_i(dict(os.environ)).launcher == "slurm"
+    launch = asked_for(options, os.environ, nodes=1 if is_a_job else None)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // launch.ranks)))
     return LocalRanks(supervisor, launch.ranks, launch.nodes, launch.node).wait()

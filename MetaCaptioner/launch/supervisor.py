@@ -135,7 +135,7 @@ class Supervisor:
 
     def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
         """Have the worker and its engine write to the log what they are at, one after another, then kill the worker."""
-        self._say(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine are at:")
+        self._say(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
         for process, name in _members(worker.pid):
             self._say(f"process {process} ({name}):")
             with suppress(ProcessLookupError):
@@ -194,10 +194,13 @@ def _how_it_died(status: int) -> str:
     return f"was killed by {processes.signal_name(-status)}{hint}"
 
 
+_WHERE_TOLD = "What they said is above, what their engines printed in runs/Rank*_node*.engine.log beside the results"
+
+
 def _gave_up(deaths: Sequence[str]) -> str:
     counted = "; ".join(f"{_times(count)} it {death}" for death, count in Counter(deaths).most_common())
     return (
-        f"{len(deaths)} workers died without settling a sample between them ({counted}). What they said is above. "
+        f"{len(deaths)} workers died without settling a sample between them ({counted}). {_WHERE_TOLD}. "
         "Mend the cause and run the same command again, or allow more with --max-deaths"
     )
 
@@ -205,7 +208,7 @@ def _gave_up(deaths: Sequence[str]) -> str:
 def _gave_up_in_vain(deaths: int) -> str:
     return (
         f"{deaths} workers died, and all samples between them ended as {ErrorKind.ENGINE_CRASH}: it may be the engine, "
-        "the driver or the machine, and not the samples. What the workers said is above. Mend the cause and run the "
+        f"the driver or the machine, and not the samples. {_WHERE_TOLD}. Mend the cause and run the "
         "same command again with --retry-errors, or allow more with --max-deaths"
     )
 

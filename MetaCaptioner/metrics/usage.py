@@ -195,7 +195,7 @@ class RunAccount:
         self._keeper = threading.Thread(target=self._keep, name="account", daemon=True)
 
     def __enter__(self) -> Self:
-        self._counts.withdraw()
+        self._counts.begin()
         self._write()
         self._keeper.start()
         return self

@@ -16,6 +16,7 @@ from MetaCaptioner.utils.safe_open import open_descriptor
 _BLOCK_BYTES = 2**20  # what a processor's cache holds
 _CHECKED_BYTES = 4096  # some records, so that other records of the same lengths are not taken for these
 _REST_BYTES = 2**16
+_LONGEST_LINE = 2**26  # no record comes near it
 
 
 @dataclass(frozen=True)
@@ -143,5 +144,7 @@ def _blocks(descriptor: int, offset: int, size: int) -> Iterator[tuple[bytes, in
             wanted = _BLOCK_BYTES
         elif len(block) < wanted:  # a torn last line
             return
+        elif wanted >= _LONGEST_LINE:
+            raise OSError(errno.EFBIG, f"the line at byte {offset} is over {_LONGEST_LINE >> 20} MiB long")
         else:
             wanted *= 2

@@ -3,7 +3,7 @@
 Nothing but `status` believes it, and only of a file that is still as it was then, up to where it was read.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -71,19 +71,31 @@ def published_counts(folder: Path) -> list[CountedFile]:
 
     What cannot be read, makes no sense or is of a file that has changed since is as if it were not there.
     """
-    names = {path.name: (path, name) for path, name in result_files(folder)}
+    files = [path for path, _ in result_files(folder)]
     counted: dict[Path, CountedFile] = {}
     for published in sorted((folder / RUNS).glob("Rank*_node*.counts.json")):
-        for name, said in _read(published).items():
-            place = Place(said.size, said.changed_ns, said.read_to, said.check)
-            path, result_name = names.get(name, (None, None))
-            if path is None or result_name is None or not place.goes_on_in(path):
-                continue
-            known = counted.get(path)
-            if known is None or known.place is None or known.place.offset < place.offset:
-                with suppress(ValueError):
-                    counted[path] = _counted(path, result_name, place, said)
+        for file in _still_true(published, files):
+            known = counted.get(file.path)
+            if known is None or _read_to(known) < _read_to(file):
+                counted[file.path] = file
     return list(counted.values())
+
+
+def _read_to(file: CountedFile) -> int:
+    return 0 if file.place is None else file.place.offset
+
+
+def _still_true(published: Path, files: Iterable[Path]) -> Iterator[CountedFile]:
+    """What one process has published of these files, where that still fits them."""
+    said_of = _read(published)
+    for path in files:
+        said, name = said_of.get(path.name), ResultName.parse(path.name)
+        if said is None or name is None:
+            continue
+        place = Place(said.size, said.changed_ns, said.read_to, said.check)
+        if place.goes_on_in(path):
+            with suppress(ValueError):
+                yield _counted(path, name, place, said)
 
 
 def _read(path: Path) -> dict[str, _File]:
@@ -142,23 +154,34 @@ def _sound(parts: Iterable[tuple[Sequence[int], int, int]]) -> RowRanges:
 class CountsPublisher:
     """Counts the result files of a process while they grow, and says for others how far that came.
 
-    It holds no more than some ranges of rows: files with too many are left out.
+    `files` are those that are there, `written` those that the process has begun since. It holds no more than some
+    ranges of rows: files with too many are left out.
     """
 
-    def __init__(self, folder: Path, rank: int, node: int, files: Callable[[], Iterable[Path]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        rank: int,
+        node: int,
+        files: Callable[[], Iterable[Path]],
+        written: Callable[[], Iterable[Path]] = tuple,
+    ) -> None:
         self._path = folder / RUNS / f"Rank{rank}_node{node}.counts.json"
-        self._files = files
+        self._list, self._written = files, written
+        self._files: list[Path] | None = None
         self._counted: dict[Path, CountedFile] = {}
         self._left_out: set[Path] = set()
         self._kinds = Kinds()
         self._is_said = self._has_failed = False
 
-    def withdraw(self) -> None:
-        """Take back what an earlier run has said: its files may have been changed since, and grow now."""
+    def begin(self) -> None:
+        """Go on from what an earlier run has said and is still true; it is taken back, for its files grow now."""
         try:
+            self._files = list(self._list())  # once: a folder of many ranks is long
+            self._counted = {file.path: file for file in _still_true(self._path, self._files)}
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            self._tell(f"counts for status {self._path}: cannot be removed: {error.strerror}")
+            self._tell(f"counts for status {self._path}: cannot be begun anew: {error.strerror}")
 
     def publish(self, is_over: Callable[[], bool]) -> None:
         """Count what is new and say it, unless that is over before; it then goes on from there the next time.
@@ -173,9 +196,13 @@ class CountsPublisher:
             self._tell(str(error))
         except OSError as error:
             self._tell(f"counts for status {self._path}: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001 the account of the run is kept by the same thread, whatever this meets
+            self._tell(f"counts for status {self._path}: {type(error).__name__}: {error}")
 
     def _read_on(self, is_over: Callable[[], bool]) -> bool:
-        for path in dict.fromkeys([*self._files(), *self._counted]):  # also what is no more
+        if self._files is None:
+            self._files = list(self._list())
+        for path in dict.fromkeys([*self._files, *self._written(), *self._counted]):  # also what is no more
             name = ResultName.parse(path.name)
             if name is None or path in self._left_out:
                 continue

@@ -132,6 +132,10 @@ class RankResults:
         """The files that are this process's to change, from any node it ever ran on."""
         return [path for path, name in result_files(self.folder, self.rank) if name.part % self.parts == self.part]
 
+    def written(self) -> list[Path]:
+        """The files that this process has written to."""
+        return [file.path for file in list(self._open_files.values())]
+
     def done(self, unwanted: Callable[[Record], bool] | None = None, scattered: bool = False) -> DoneSamples:
         """The samples that have a record in any part of this rank; with `scattered` of any rank.
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Generic, NoReturn, Protocol, Self, TypeVar
 
@@ -271,7 +271,12 @@ class _RankRun(Generic[Given]):
         """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
         begun = _begun(made, self._rank, self._claimed_gpus())
         me = (work.folder, self._rank.rank, self._rank.node)
-        counts = CountsPublisher(*me, lambda: (path for mine in work.files.values() for path in mine.results.files()))
+        results = [files.results for files in work.files.values()]
+        counts = CountsPublisher(
+            *me,
+            lambda: chain.from_iterable(one.files() for one in results),
+            lambda: chain.from_iterable(one.written() for one in results),
+        )
         with RunAccount(RunLog(*me), begun, counts) as account:
             engine = self._loaded_engine(work.folder)
             settings = loop_settings(engine, self._options, prompts)

@@ -23,8 +23,8 @@ def whole_number(environment: Mapping[str, str], name: str, least: int, otherwis
     return int(text)
 
 
-def seconds(environment: Mapping[str, str], name: str, otherwise: float) -> float:
-    """A time of no less than 0 seconds; `otherwise` where the variable is not set, or empty.
+def seconds(environment: Mapping[str, str], name: str, otherwise: float, least: float = 0.0) -> float:
+    """A time of no less than `least` seconds; `otherwise` where the variable is not set, or empty.
 
     Raises:
         BadArguments: it is something else.
@@ -34,8 +34,9 @@ def seconds(environment: Mapping[str, str], name: str, otherwise: float) -> floa
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise BadArguments(f"{name} must be a number of seconds, not '{text}'")
+    if not least <= value < math.inf:
+        from_least = f" from {least:g}" if least else ""
+        raise BadArguments(f"{name} must be a number of seconds{from_least}, not '{text}'")
     return value
 
 

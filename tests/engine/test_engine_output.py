@@ -41,11 +41,12 @@ def test_all_but_what_we_say_goes_to_the_file(tmp_path: Path) -> None:
     assert kept.count("\n--- 20") == 2
 
 
-def test_a_log_that_has_grown_too_long_is_begun_anew(tmp_path: Path) -> None:
+def test_a_log_that_has_grown_too_long_is_set_aside(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
     log.write_bytes(b"x" * 17 * 2**20)
     subprocess.run([sys.executable, "-c", PROGRAM, log], env=environment(), capture_output=True, check=True)
     assert log.stat().st_size < 1000
+    assert (tmp_path / "engine.log.1").stat().st_size == 17 * 2**20
 
 
 @pytest.fixture

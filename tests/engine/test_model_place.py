@@ -60,16 +60,16 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         server.server_close()
 
 
-def ask(model: str, hub: str, home: Path, **variables: str) -> str:
+def ask(model: str, hub: str, home: Path, revision: str = "", **variables: str) -> str:
     """What a rank says of a model; the hub's client reads its settings when it is imported."""
     program = (
         "import sys\nfrom MetaCaptioner.engine.model_place import check_model\n"
         "from MetaCaptioner.utils.cli import run_main\n"
-        "run_main(lambda: print(check_model(sys.argv[1]) or 'taken') or 0)\n"
+        "run_main(lambda: print(check_model(sys.argv[1], {'revision': sys.argv[2] or None}) or 'taken') or 0)\n"
     )
     env = {name: value for name, value in environment().items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     env |= {"HF_ENDPOINT": hub, "HF_HOME": str(home), **variables}
-    command = [sys.executable, "-c", program, model]
+    command = [sys.executable, "-c", program, model, revision]
     run = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (run.returncode, run.stdout) in ((0, "taken\n"), (1, ""))
     return run.stderr + run.stdout
@@ -95,7 +95,7 @@ NOWHERE = "http://127.0.0.1:9"
         ("some/other", "taken"),
         ("some/modle", "the hub has no such model, or not for you (HF_TOKEN=… where it is private)"),
         ("some/gated", "access is for those who asked for it on its page of the hub: HF_TOKEN=…"),
-        ("some/ill", "is not in this machine's cache, and the hub cannot be asked: it answers with status 503. MODEL="),
+        ("some/ill", "taken"),  # it is busy: the engine asks again
     ],
 )
 def test_the_hub_is_asked_whether_it_has_the_model(tmp_path: Path, model: str, said: str) -> None:
@@ -120,8 +120,24 @@ def test_a_mute_hub_is_given_up_within_ten_seconds(tmp_path: Path) -> None:
 def test_without_the_hub_what_was_fetched_before_is_taken(tmp_path: Path) -> None:
     fetch_before(tmp_path, "some/model")
     said = ask("some/model", NOWHERE, tmp_path)
-    assert said.startswith("note: model some/model: the hub cannot be reached")
+    assert said.startswith("note: model some/model: the hub cannot be asked (")
     assert said.endswith("taken\n")
+
+
+def test_what_was_fetched_before_is_taken_where_the_hub_gives_it_to_others_only(tmp_path: Path) -> None:
+    with served(Hub) as hub:
+        fetch_before(tmp_path, "some/gated")
+        assert ask("some/gated", hub, tmp_path) == (
+            "note: model some/gated: the hub cannot be asked (it does not give it to you); "
+            "taken as it was fetched before\ntaken\n"
+        )
+
+
+def test_it_is_the_revision_that_counts(tmp_path: Path) -> None:
+    fetch_before(tmp_path, "some/model")
+    (tmp_path / "hub" / "models--some--model" / "refs" / "main").unlink()
+    assert "is not in this machine's cache" in ask("some/model", NOWHERE, tmp_path)
+    assert ask("some/model", NOWHERE, tmp_path, revision=COMMIT).endswith("taken\n")
 
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
@@ -135,6 +151,15 @@ def test_a_hub_that_is_not_to_be_asked_is_not(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("model", ["s3://bucket/model", "owner/name:Q4_K_M", "three/part/name"])
 def test_what_the_hub_cannot_have_is_left_to_the_engine(model: str) -> None:
     check_model(model)
+
+
+def test_a_model_that_is_described_elsewhere_is_left_to_the_engine(tmp_path: Path) -> None:
+    check_model(str(tmp_path), {"hf_config_path": "some/model"})
+
+
+def test_a_home_that_is_not_known_is_told() -> None:
+    with pytest.raises(EngineLoadError, match=r"model ~nobody\.here/m: Could not determine home directory"):
+        check_model("~nobody.here/m")
 
 
 def test_a_folder_must_be_there_and_hold_a_model(tmp_path: Path) -> None:

@@ -355,4 +355,4 @@ def test_a_model_whose_configuration_says_nothing_is_told_in_one_line(tmp_path: 
 
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(EngineLoadError, match="cannot be loaded"):
-        VllmEngine(EngineOptions(str(tmp_path)), on_gpu=False)
+        open_engine(EngineOptions(str(tmp_path)), on_gpu=False)

@@ -108,7 +108,8 @@ def test_a_rank_is_given_up_after_so_many_deaths_that_finished_nothing(tmp_path:
     assert len(lives(tmp_path)) == 3
     assert said.splitlines()[-1] == (
         "rank 1: error: given up: 3 workers died without settling a sample between them (2 times it ended with its "
-        "engine; once it was killed by SIGKILL (out of memory?)). What they said is above. Mend the cause and run the "
+        "engine; once it was killed by SIGKILL (out of memory?)). What they said is above, what their engines printed "
+        "in runs/Rank*_node*.engine.log beside the results. Mend the cause and run the "
         "same command again, or allow more with --max-deaths"
     )
 
@@ -270,7 +271,8 @@ def test_a_worker_without_progress_shows_its_stacks_and_is_started_again(tmp_pat
     )
     status, said = run(tmp_path, program)
     assert status == 0
-    told = f"rank 0: no token for 0.5 s; what worker and engine are at:\nrank 0: process {lives(tmp_path)[0]} (python"
+    told = "rank 0: no token for 0.5 s; what worker and engine (see its log) are at:\n"
+    told += f"rank 0: process {lives(tmp_path)[0]} (python"
     assert told in said
     assert "in wait_for_a_token_that_never_comes" in said
     assert re.search(r"the worker was taken for hung: 7 requests, no token for \d s; another one goes on", said)

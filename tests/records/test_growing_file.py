@@ -121,3 +121,16 @@ def test_a_file_that_must_be_whole_is_parsed_once_where_that_is_in_doubt(tmp_pat
     path.write_bytes(line(ok_record("set", 1)) + b"what no crash leaves")
     with pytest.raises(ResultError, match="line 2: is no record"):
         list(read_whole(path, None))
+
+
+def test_a_line_without_end_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of records that some tool has put into one list."""
+    monkeypatch.setattr(growing_file, "_LONGEST_LINE", 2**21)
+    path = result_file(tmp_path, ok_record("set", 1))
+    begin = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(b"[" * 2**23)
+    with pytest.raises(
+        ResultError, match=rf"Rank0_node0_set.jsonl: cannot be read: the line at byte {begin} is over 2 MiB"
+    ):
+        list(growing_file.read_on(path, None))

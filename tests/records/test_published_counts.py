@@ -295,7 +295,7 @@ def test_that_it_cannot_be_published_is_told_once(tmp_path: Path, capsys: pytest
     publishes = publisher(tmp_path)
     (tmp_path / COUNTS).mkdir()
     (tmp_path / COUNTS / "something").touch()
-    publishes.withdraw()
+    publishes.begin()
     for _ in range(3):
         publishes.publish(never)
     said = capsys.readouterr().err
@@ -326,6 +326,31 @@ def test_a_folder_that_cannot_be_listed_ends_nothing(tmp_path: Path, capsys: pyt
 def test_what_an_earlier_run_has_said_is_taken_back(tmp_path: Path) -> None:
     result_file(tmp_path, ok_record("set", 1))
     publisher(tmp_path).publish(never)
-    publisher(tmp_path).withdraw()
+    publisher(tmp_path).begin()
     assert believed(tmp_path) == []
-    publisher(tmp_path).withdraw()
+    publisher(tmp_path).begin()
+
+
+def test_a_run_goes_on_from_what_an_earlier_one_has_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = result_file(tmp_path, ok_record("set", 1), ok_record("set", 2))
+    publisher(tmp_path).publish(never)
+    read: list[int] = []
+    count = growing_file.count_block
+
+    def counting(block: bytes, end: int, *more: Any) -> None:
+        read.append(end)
+        count(block, end, *more)
+
+    monkeypatch.setattr(growing_file, "count_block", counting)
+    publishes = publisher(tmp_path)
+    publishes.begin()
+    publishes.publish(never)
+    assert read == []
+    assert believed(tmp_path) == [NAME]
+    before = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(line(ok_record("set", 3)))
+    publishes.publish(never)
+    assert sum(read) == path.stat().st_size - before
+    monkeypatch.undo()
+    assert with_published(tmp_path) == counted(tmp_path)

@@ -22,6 +22,8 @@ def test_a_time() -> None:
     for text in ("-1", "nan", "inf", "1 s"):
         with pytest.raises(BadArguments, match=r"^BEAT_SECONDS must be a number of seconds, not '"):
             seconds({"BEAT_SECONDS": text}, "BEAT_SECONDS", 30)
+    with pytest.raises(BadArguments, match=r"^BEAT_SECONDS must be a number of seconds from 0.01, not '0'"):
+        seconds({"BEAT_SECONDS": "0"}, "BEAT_SECONDS", 30, least=0.01)
 
 
 def test_yes_or_no() -> None:

@@ -120,6 +120,7 @@ def _death(outcome: Outcome) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the ranks of this job; the exit status is the job's."""
     begun = time.monotonic()
+    block_signals()  # one that comes before the ranks are there must not end the job without a word
     parser = argparse.ArgumentParser(
         prog="python -m MetaCaptioner.launch.slurm.job", description="Run a stage on all tasks of a SLURM job."
     )
@@ -127,7 +128,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("script", help="the stage's, in script/, such as run_caption.sh")
     parser.add_argument("flags", nargs=argparse.REMAINDER, help="its flags")
     options = parser.parse_args(arguments)
-    block_signals()
     job = Job.this(os.environ)
     scheduler = Scheduler(
         patience_seconds(os.environ),

@@ -1,5 +1,6 @@
 """The folder by which the ranks of a job and its batch script know of each other: one that all nodes see."""
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -8,10 +9,13 @@ from pathlib import Path
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.runtime.settings import seconds
 
+_GONE = (errno.ENOENT, errno.ESTALE)
+_LEAST_BEAT_SECONDS = 0.01
+
 
 def beat_seconds(environment: Mapping[str, str]) -> float:
     """So often a rank gives a sign of life, and the batch script looks for it: `BEAT_SECONDS`."""
-    return seconds(environment, "BEAT_SECONDS", 30)
+    return seconds(environment, "BEAT_SECONDS", 30, least=_LEAST_BEAT_SECONDS)
 
 
 class Signs:
@@ -55,18 +59,20 @@ class Signs:
         return self.folder / f"rank{task}"
 
     def left(self) -> Mapping[Path, bytes]:
-        """The files of ranks that have not come to their end, with what they hold; empty where none can be read.
+        """The files of ranks that have not come to their end, with what they hold.
 
-        The names count too: a rank that is killed between opening its file and writing to it leaves it empty.
+        A file counts whatever it holds: a rank that is killed between opening it and writing to it leaves it empty. One
+        that is listed but not there is that of a rank that has ended: a node may show the list as it was a minute ago.
+
+        Raises:
+            OSError: they cannot be read just now.
         """
-        try:
-            return {path: _content(path) for path in self.folder.iterdir() if path.name.startswith("rank")}
-        except OSError:
-            return {}
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+        found = {}
+        for path in self.folder.iterdir():
+            if path.name.startswith("rank"):
+                try:
+                    found[path] = path.read_bytes()
+                except OSError as error:
+                    if error.errno not in _GONE:
+                        raise
+        return found

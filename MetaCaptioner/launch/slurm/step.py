@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ SRUN_ERROR = 70
 """What srun exits with when SLURM, not a rank, has failed."""
 _NO_PROGRAM = 127
 _SILENT_BEATS = 10
+_SILENT = "the ranks that are left give no sign of life: their slurmstepd has died, the step is ended"
 _STOPS = {*STOP_SIGNALS, signal.SIGHUP}
 _AWAITED = {*_STOPS, signal.SIGCHLD}
 
@@ -58,61 +60,94 @@ def srun_command(signs: Signs, script: Path, flags: Sequence[str], job: Job) -> 
 
 def run_step(command: Sequence[str], signs: Signs, look_every: float, say: Callable[[str], None]) -> Outcome:
     """Run `srun_command`; signals to stop go to its ranks. Needs `block_signals`."""
+    watch = _Watch(signs, look_every, say)
     stopped = False
     while signal.sigtimedwait(_STOPS, 0) is not None:
         stopped = True
-        _ask_to_stop(signs, say)
+        watch.ask_to_stop()
     environment = {**os.environ, "SLURM_EXIT_ERROR": str(SRUN_ERROR)}
     try:
         srun = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, preexec_fn=heed_every_signal)
     except OSError as error:
         say(f"{command[0]}: {error.strerror}")
         return Outcome(_NO_PROGRAM, 0, stopped)
-    watch = _Watch(signs, look_every)
+    watch.begin(srun)
     while srun.poll() is None:
-        received = signal.sigtimedwait(_AWAITED, watch.seconds_left())
-        if received is None:
-            if watch.finds_silence():
-                say("the ranks that are left give no sign of life: their slurmstepd has died, the step is ended")
-                srun.kill()
-        elif received.si_signo != signal.SIGCHLD:
+        if signal.sigwaitinfo(_AWAITED).si_signo != signal.SIGCHLD:
             stopped = True
-            _ask_to_stop(signs, say)
             srun.send_signal(signal.SIGUSR1)
-    return Outcome(shell_status(srun.returncode), len(signs.left()), stopped)
+            watch.ask_to_stop()
+    return Outcome(shell_status(srun.returncode), _lost(signs, say), stopped)
 
 
-class _Watch:
-    """Finds out when all ranks that are left are dead.
+def _lost(signs: Signs, say: Callable[[str], None]) -> int:
+    """How many ranks never came to their end; none where that cannot be told."""
+    try:
+        return len(signs.left())
+    except OSError as error:
+        say(f"{signs.folder}: whether a rank has died cannot be told: {error.strerror}")
+        return 0
+
+
+class _Watch(threading.Thread):
+    """Ends a step whose ranks are all dead, and leaves word for those that srun does not know of yet.
 
     srun does not notice that a slurmstepd has died, and waits for its ranks for ever. So each rank gives a sign of life
-    now and then.
+    now and then. A thread of its own, for the file system may let it wait, and signals must not.
     """
 
-    def __init__(self, signs: Signs, every: float) -> None:
-        self._signs, self._every = signs, every
+    def __init__(self, signs: Signs, every: float, say: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self._signs, self._every, self._say = signs, every, say
         self._before: Mapping[Path, bytes] = {}
         self._silent = 0
-        self._next = time.monotonic() + every
+        self._woken = threading.Event()
+        self._shall_stop = self._stop_is_told = False
 
-    def seconds_left(self) -> float:
-        """Until the next look."""
-        return max(0.0, self._next - time.monotonic())
+    def begin(self, srun: "subprocess.Popen[bytes]") -> None:
+        """Watch over the ranks of `srun`."""
+        self._srun = srun
+        self.start()
 
-    def finds_silence(self) -> bool:
+    def ask_to_stop(self) -> None:
+        """Have the ranks told, those also that begin only now."""
+        self._shall_stop = True
+        self._woken.set()
+
+    def run(self) -> None:
+        """Until this process ends."""
+        next_look = time.monotonic() + self._every
+        while True:
+            self._woken.wait(max(0.0, next_look - time.monotonic()))
+            self._woken.clear()
+            if self._shall_stop and not self._stop_is_told:
+                self._tell_to_stop()
+            if time.monotonic() >= next_look:
+                if self._finds_silence() and self._srun.poll() is None:
+                    self._say(
+                        "the ranks that are left give no sign of life: their slurmstepd has died, the step is ended"
+                    )
+                    self._srun.kill()
+                next_look = time.monotonic() + self._every
+
+    def _tell_to_stop(self) -> None:
+        self._stop_is_told = True
+        try:
+            self._signs.ask_to_stop()
+        except OSError as error:
+            if self._srun.poll() is None:
+                self._say(f"{self._signs.folder}: ranks that begin only now cannot be told to stop: {error.strerror}")
+
+    def _finds_silence(self) -> bool:
         """Look; whether no rank that is left has given a sign of life for so many looks."""
-        now = self._signs.left()
+        try:
+            now = self._signs.left()
+        except OSError:  # which says nothing of the ranks
+            self._silent = 0
+            return False
         self._silent = self._silent + 1 if now and now == self._before else 0
         self._before = now
-        self._next = time.monotonic() + self._every
         if self._silent < _SILENT_BEATS:
             return False
         self._silent = 0
         return True
-
-
-def _ask_to_stop(signs: Signs, say: Callable[[str], None]) -> None:
-    try:
-        signs.ask_to_stop()
-    except OSError as error:
-        say(f"{signs.folder}: ranks that begin only now cannot be told to stop: {error.strerror}")

@@ -61,6 +61,14 @@ class ServerGoneError(Exception):
         self.server = server
 
 
+def _stderr() -> int | None:
+    """Where this process says what goes wrong, which is not where its engine's libraries print; None: as inherited."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 class ForkServer:
     """The process that forks helpers; it ends with this one, whichever way that ends."""
 
@@ -78,7 +86,11 @@ class ForkServer:
         self.has_worked = False
         with theirs:
             self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**inherited, **settings}
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=_stderr(),
+                env={**inherited, **settings},
             )
 
     def fork(self, theirs: socket.socket, pixels: SharedPixels) -> int:

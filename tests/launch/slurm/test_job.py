@@ -249,7 +249,8 @@ def test_what_an_earlier_start_has_left_is_removed(slurm: Slurm, tmp_path: Path)
 def test_a_stop_goes_to_the_ranks_and_the_job_goes_on_later(slurm: Slurm, tmp_path: Path) -> None:
     slurm.stand_in(
         "srun",
-        f"trap 'ls {tmp_path}/.job-7.0; exit 3' USR1; touch {tmp_path}/begun; while sleep 0.05; do :; done",
+        f"trap 'until ls {tmp_path}/.job-7.0 | grep stop; do sleep 0.02; done; exit 3' USR1; touch {tmp_path}/begun; "
+        "while sleep 0.05; do :; done",
     )
     for number in STOPS:
         process = batch(tmp_path)
@@ -282,6 +283,29 @@ def test_a_log_that_cannot_be_written_does_not_keep_the_job_from_being_requeued(
 def test_srun_heeds_every_signal(slurm: Slurm, tmp_path: Path) -> None:
     slurm.stand_in("srun", "grep SigBlk /proc/self/status")
     assert int(ended(batch(tmp_path))[1].split()[-1], 16) == 0
+
+
+def test_a_stop_reaches_the_ranks_while_the_file_system_lets_one_wait(slurm: Slurm, tmp_path: Path) -> None:
+    waits = f"mkfifo {tmp_path}/.job-7.0/rank1; touch {tmp_path}/begun"  # whoever reads it waits
+    slurm.stand_in("srun", f"trap 'rm {tmp_path}/.job-7.0/rank1; exit 3' USR1; {waits}; while sleep 0.05; do :; done")
+    process = batch(tmp_path)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)  # some looks
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == (3, "job 7: stopped by a signal: requeued\n")
+
+
+def test_a_rank_that_is_listed_but_has_ended_has_not_died(slurm: Slurm, tmp_path: Path) -> None:
+    """A node may show the names in a folder as they were a minute ago."""
+    slurm.stand_in("srun", f"ln -s gone {tmp_path}/.job-7.0/rank1")
+    assert ended(batch(tmp_path)) == (0, "")
+
+
+def test_a_folder_that_cannot_be_read_says_nothing_of_the_ranks(slurm: Slurm, tmp_path: Path) -> None:
+    slurm.stand_in("srun", f"mkdir {tmp_path}/.job-7.0/rank1; sleep 1")
+    said = f"job 7: {tmp_path}/.job-7.0: whether a rank has died cannot be told: Is a directory\n"
+    assert ended(batch(tmp_path)) == (0, said)
 
 
 @pytest.mark.parametrize("text", [r"17\n", ""])
