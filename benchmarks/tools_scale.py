@@ -31,6 +31,7 @@ from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, write_plan
 from MetaCaptioner.records.done import DoneSamples
+from MetaCaptioner.records.published_counts import RUNS, CountsPublisher
 from MetaCaptioner.records.reader import ResultName
 from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.records.store import RankResults
@@ -308,6 +309,8 @@ def measure_take_over(work: Path, records: int) -> list[str]:
     owners = folder / str(ResultName(0, 0, "set"))
     with owners.open("wb") as file:
         file.writelines(caption for caption, _, _ in lines.of(0, records))
+    (folder / RUNS).mkdir()
+    CountsPublisher(folder, 0, 0, lambda: [owners]).publish(lambda: False)  # as the owner does every half minute
     leases = Leases(folder, rows)
     leases.agree_on(_CHUNK)
     for chunk in range(records // _CHUNK):

@@ -1,6 +1,6 @@
 """Which samples have a record, and how each of them ended."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -39,6 +39,13 @@ class DoneSamples:
                 for piece in reading.found.pieces:
                     self.mark_all(piece.data_name, piece.rows)
         return self
+
+    def know(self, path: Path, place: Place | None, pieces: Iterable[Piece]) -> None:
+        """Note what others have read of a file up to a place; `read` goes on from there."""
+        if place is not None:
+            self._places[path] = place
+            for piece in pieces:
+                self.mark_all(piece.data_name, piece.rows)
 
     def note(self, piece: Piece) -> None:
         """Note how some samples ended. Once ok, always ok: a failure elsewhere takes nothing away."""

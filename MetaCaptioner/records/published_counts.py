@@ -1,6 +1,7 @@
 """`runs/Rank*_node*.counts.json`: how the records of a process's result files ended, as it says for whoever watches.
 
-Nothing but `status` believes it, and only of a file that is still as it was then, up to where it was read.
+Believed only of a file that is still as it was then, up to where it was read, and only where a sample can neither be
+lost by it nor done twice: by `status`, and by a rank that asks which chunks another one has begun.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -66,14 +67,15 @@ class _Published(msgspec.Struct):
     files: dict[str, _File]
 
 
-def published_counts(folder: Path) -> list[CountedFile]:
-    """Those of the result files of a folder whose beginning some process has counted, as far as that came.
+def published_counts(folder: Path, rank: int | None = None) -> list[CountedFile]:
+    """Those of the result files of a folder whose beginning some process has counted, as far as that came; or of the
+    files of a rank, by the process of that number.
 
     What cannot be read, makes no sense or is of a file that has changed since is as if it were not there.
     """
-    files = [path for path, _ in result_files(folder)]
+    files = [path for path, _ in result_files(folder, rank)]
     counted: dict[Path, CountedFile] = {}
-    for published in sorted((folder / RUNS).glob("Rank*_node*.counts.json")):
+    for published in sorted((folder / RUNS).glob(f"Rank{'*' if rank is None else rank}_node*.counts.json")):
         for file in _still_true(published, files):
             known = counted.get(file.path)
             if known is None or _read_to(known) < _read_to(file):

@@ -17,6 +17,7 @@ from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.planning.row_media import Annotations
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.media_identity import RowMedia
+from MetaCaptioner.records.published_counts import published_counts
 from MetaCaptioner.records.reader import read_glances, result_files
 from MetaCaptioner.records.record import Record, has_failed, is_error, may_yet_succeed
 from MetaCaptioner.records.store import RankResults
@@ -189,10 +190,22 @@ class PlanWork:
         for chunk in self.leases.unleased() if self.takes_over else ():
             if chunk.owner != owner:
                 owner = chunk.owner
-                begun = self._begun.setdefault(owner, DoneSamples()).read(self.folder, owner)
+                begun = self._begun_by(owner)
             rows = [row for row, _ in self._shards(chunk.rows)]
             if rows and not any(begun.count(row.data_name, row.start_idx, row.end_idx) for row in rows):
                 yield chunk
+
+    def _begun_by(self, owner: int) -> DoneSamples:
+        """What another rank has begun. What it has published spares reading all its files.
+
+        Should that be wrong, nothing is lost: what it is said to have begun it does itself, and of what it has begun it
+        holds the leases since it has started.
+        """
+        if owner not in self._begun:
+            self._begun[owner] = DoneSamples()
+            for file in published_counts(self.folder, owner):
+                self._begun[owner].know(file.path, file.place, file.pieces())
+        return self._begun[owner].read(self.folder, owner)
 
     def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:
         return sample_from_row(

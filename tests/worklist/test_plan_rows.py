@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from MetaCaptioner.data.media_source import LONGEST_PATH, TarPlace
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Request
 from MetaCaptioner.errors import EngineDead
+from MetaCaptioner.records import growing_file
 from MetaCaptioner.records.caption_records import sample_from_record
 from MetaCaptioner.records.done import DoneSamples
 from MetaCaptioner.records.reader import result_files
@@ -322,6 +324,38 @@ def test_results_of_runs_without_claims_are_gone_on_with_by_their_rank(tmp_path:
     assert set(records(output)) == names(12, "one")
     assert by_rank(output) == {"Rank0": 9, "Rank1": 3}
     assert first == "one/6"
+
+
+def test_what_a_rank_has_published_spares_reading_its_files(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    assert run.caption(plan, output, "--takeover-chunk", "0", "--max-samples", "2", rank=(1, 2)).status == 0
+    read: list[bytes] = []
+    count = growing_file.count_block
+
+    def counting(block: bytes, *more: Any) -> None:
+        read.append(block)
+        count(block, *more)
+
+    monkeypatch.setattr(growing_file, "count_block", counting)
+    assert run.caption(plan, output, "--takeover-chunk", "3", rank=(0, 2)).status == 0
+    assert names(12, "one") - set(records(output)) == {"one/7", "one/8"}
+    assert not any(b'"one/6"' in block for block in read)
+
+
+def test_what_is_wrongly_said_to_be_begun_is_done_by_its_rank(tmp_path: Path, run: Runner) -> None:
+    plan, output = plan_of_two_ranks(tmp_path), tmp_path / "out"
+    assert run.caption(plan, output, "--takeover-chunk", "0", "--max-samples", "2", rank=(1, 2)).status == 0
+    published = output / "runs" / "Rank1_node0.counts.json"
+    said = json.loads(published.read_text())
+    [of_file] = said["files"].values()
+    of_file["datasets"]["one"]["done"] = [6, 12]
+    published.write_text(json.dumps(said))
+    assert run.caption(plan, output, "--takeover-chunk", "3", rank=(0, 2)).status == 0
+    assert set(records(output)) == names(7, "one")
+    assert run.caption(plan, output, "--takeover-chunk", "3", rank=(1, 2)).status == 0
+    assert set(records(output)) == names(12, "one")
 
 
 @pytest.mark.parametrize("flags", [("--takeover-chunk", "0"), ("--max-samples", "100")])
