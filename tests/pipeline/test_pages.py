@@ -59,7 +59,7 @@ def test_a_folder_to_captions_beside_its_pictures(checkout: Path) -> None:
     assert names
 
 
-def test_how_far_a_run_is_and_the_commands_within_lines(checkout: Path) -> None:
+def test_the_commands_within_lines(checkout: Path) -> None:
     variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
     succeed(["bash", checkout / "script/run_plan.sh"], variables)
     codes = [code for page in ("docs/cluster.md", "docs/results.md") for code in inline_code(PAGES[page])]
@@ -69,8 +69,6 @@ def test_how_far_a_run_is_and_the_commands_within_lines(checkout: Path) -> None:
     assert "12 samples: 12 ok, 0 errors" in log
     assert "complete: 12 samples expected, 12 ok" in log
     assert (checkout / "Output/Caption/report.html").exists()
-    log = type_in(checkout, typed("how far it is"), {})
-    assert len(re.findall(r"\b12\b.*\b12\b", log)) >= 2, log
 
 
 def test_two_machines_share_a_plan(checkout: Path) -> None:

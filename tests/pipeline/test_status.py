@@ -14,8 +14,9 @@ import pytest
 from MetaCaptioner.monitor.progress import Progress, Watcher
 from MetaCaptioner.records.record import parse_record
 from tests.helpers import picture_rows, write_annotation, write_metafile
+from tests.pages import typed
 from tests.pipeline.commands import environment, module, run, succeed
-from tests.pipeline.test_readme import blocks, checkout, type_in  # noqa: F401
+from tests.pipeline.test_pages import checkout, type_in  # noqa: F401
 
 RANKS, SAMPLES = 4, 120
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -145,8 +146,7 @@ def test_the_command_watches_a_run_to_its_end(tmp_path: Path, plan: Path, start:
     assert "media_missing" in shown.stdout
 
 
-def test_the_commands_of_the_readme(checkout: Path) -> None:  # noqa: F811
-    [commands] = [block for block in blocks("bash") if "MetaCaptioner.status" in block]
+def test_the_commands_of_the_page(checkout: Path) -> None:  # noqa: F811
     made = "NPROC=1 MODEL=none bash script/run_plan.sh; MODEL=none NPROC=1 bash script/run_caption.sh\n"
-    log = type_in(checkout, made + commands, {})
+    log = type_in(checkout, made + typed("how far it is"), {})
     assert log.count("12 of 12 samples") == 2
