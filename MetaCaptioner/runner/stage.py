@@ -272,10 +272,12 @@ class _RankRun(Generic[Given]):
         begun = _begun(made, self._rank, self._claimed_gpus())
         me = (work.folder, self._rank.rank, self._rank.node)
         counts = CountsPublisher(*me, lambda: (path for mine in work.files.values() for path in mine.results.files()))
+        was_loaded = self._engine is not None
         with RunAccount(RunLog(*me), begun, counts) as account:
             engine = self._loaded_engine(work.folder)
             settings = loop_settings(engine, self._options, prompts)
-            loaded = f"loaded in {account.run().loading_seconds:.0f} s"
+            seconds = f"loaded in {account.run().loading_seconds:.0f} s"
+            loaded = "goes on with what is loaded" if was_loaded else seconds
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")

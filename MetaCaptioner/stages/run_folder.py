@@ -39,12 +39,15 @@ def stated_origin(out: Path) -> Origin | None:
     Raises:
         UserError: something else is there.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"output {out}: is a file; name a folder as --output")
     try:
         return read_as(read_file(out / _NAME), Origin)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, msgspec.MsgspecError) as error:
-        raise UserError(f"output {out}: its {_NAME} cannot be read ({error}): name another --output") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"output {out}: its {_NAME} cannot be read ({reason}): name another --output") from error
     try:
         others = sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) if out.exists() else []
     except OSError as error:
