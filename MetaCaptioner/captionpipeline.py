@@ -3,8 +3,9 @@
 python -m MetaCaptioner.captionpipeline --plan data/split_plan.jsonl --output-dir Output/Caption --model M
 python -m MetaCaptioner.captionpipeline --input Output/Caption --output-dir Output/Short --model M --prompts-dir short
 
-The second form is a second pass: over the captions of earlier results, whose texts its prompts may use. With --score
-the first one has the judge mark the captions that it has made, with the same engine.
+The second form is a second pass: over the captions of earlier results, whose texts its prompts may use. With the same
+engine the first one has the judge mark the captions that it has made (--score), and before that routes all samples,
+also those whose domain is known (--routes FOLDER).
 """
 
 import argparse
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from MetaCaptioner import inferscore
+from MetaCaptioner import inferdomain, inferscore
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
 from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.router import Router
@@ -56,6 +57,7 @@ class CaptionOptions:
 
     work: PlanOptions | SecondPassOptions
     then_score: bool = False
+    routes: Path | None = None
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +68,8 @@ class CaptionOptions:
         add_output_argument(parser)
         marked = "with --plan: then have the judge mark the captions, into OUTPUT_DIR/score, with the same engine"
         parser.add_argument("--score", action="store_true", help=marked)
+        routed = "with --plan: before that route every sample, with the same engine, into this folder"
+        parser.add_argument("--routes", type=Path, metavar="FOLDER", help=routed)
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Self:
@@ -75,9 +79,11 @@ class CaptionOptions:
             BadArguments: they do not go together.
         """
         if arguments.input is None:
-            return cls(PlanOptions(arguments.plan, arguments.output_dir), arguments.score)
+            return cls(PlanOptions(arguments.plan, arguments.output_dir), arguments.score, arguments.routes)
         if arguments.score:
             raise BadArguments("--score goes with --plan; score a second pass by itself (metacaptioner score)")
+        if arguments.routes:
+            raise BadArguments("--routes goes with --plan")
         return cls(SecondPassOptions(arguments.input, arguments.output_dir))
 
 
@@ -114,14 +120,43 @@ def open_scoring(
     return work.open(rank, options.retry_errors, stack, inferscore.to_score, shares)
 
 
-def stages(given: CaptionOptions) -> list[Stage[CaptionOptions]]:
+def open_routing(
+    expected: Expected,
+    given: CaptionOptions,
+    options: StageOptions,
+    rank: Rank,
+    prompts: Prompts,
+    stack: ExitStack,
+) -> Work:
+    """What of the plan falls to this process, to be routed."""
+    assert isinstance(given.work, PlanOptions)
+    assert given.routes is not None
+    return open_plan_work(expected, PlanOptions(given.work.plan, given.routes), options, rank, prompts, stack)
+
+
+def stages_before(given: CaptionOptions) -> list[Stage[CaptionOptions]]:
+    """The stage that goes before captioning, if it is asked for."""
+    route = inferdomain.STAGE
+    return [Stage(route.name, route.asks, route.run_sample, CaptionOptions, open_routing)] if given.routes else []
+
+
+def stages_after(given: CaptionOptions) -> list[Stage[CaptionOptions]]:
     """The stage that follows captioning, if it is asked for."""
     score = inferscore.STAGE
     return [Stage(score.name, score.asks, score.run_sample, CaptionOptions, open_scoring)] if given.then_score else []
 
 
 _ABOUT = "Caption every sample of a plan, or the captions of earlier results once more."
-STAGE = Stage("captionpipeline", ("router", "agents"), run_sample, CaptionOptions, open_work, then=stages, about=_ABOUT)
+STAGE = Stage(
+    "captionpipeline",
+    ("router", "agents"),
+    run_sample,
+    CaptionOptions,
+    open_work,
+    before=stages_before,
+    then=stages_after,
+    about=_ABOUT,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -25,12 +24,11 @@ from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.agents.thresholds import add_threshold_arguments, thresholds_from
 from MetaCaptioner.data.inputs.detection import METAFILE, detect
 from MetaCaptioner.data.inputs.registry import FORMATS
-from MetaCaptioner.data.metafile import metafile_digest, read_entries, read_metafile
+from MetaCaptioner.data.metafile import read_entries, read_metafile
 from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
 from MetaCaptioner.export import command as export
 from MetaCaptioner.export.registry import FORMATS as EXPORTS
 from MetaCaptioner.launch import local
-from MetaCaptioner.planning.plan_file import read_plan
 from MetaCaptioner.records.gone_rows import note_gone_rows
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.report import command as report
@@ -38,11 +36,13 @@ from MetaCaptioner.runner import options as stage_flags
 from MetaCaptioner.runtime.rank import who_am_i
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.stages.run_folder import (
+    PLAN,
     Origin,
     Outcome,
     Rows,
     changes,
     held,
+    is_plan_of,
     outcome_of,
     rows_of,
     state_origin,
@@ -99,7 +99,7 @@ class Run:
 
     @property
     def plan(self) -> Path:
-        return self.out / "split_plan.jsonl"
+        return self.out / PLAN
 
     @property
     def captions(self) -> Path:
@@ -107,7 +107,7 @@ class Run:
 
     @property
     def report(self) -> Path:
-        return self.out / "report.html"
+        return self.captions / "report.html"
 
     @property
     def exported(self) -> Path:
@@ -181,11 +181,9 @@ def _check_own_texts(run: Run) -> None:
 
 def make_plan(run: Run) -> int:
     """A plan of all rows, unless there is one of the input as it is now for as many ranks."""
-    digest = metafile_digest(run.metafile)
-    with suppress(UserError):  # one that cannot be read is made anew
-        if run.origin.ranks == run.ranks and {row.metafile for row in read_plan(run.plan)[0]} == {digest}:
-            say(f"{run.plan}: kept as it is there")
-            return 0
+    if run.origin.ranks == run.ranks and is_plan_of(run.plan, run.metafile):
+        say(f"{run.plan}: kept as it is there")
+        return 0
     run.plan.unlink(missing_ok=True)  # what is done counts as done by any plan (--adopt-plan)
     given = run.flags("prompts_dir", "allow_outside_root")
     where = [f"--metafile={run.metafile}", f"--num-ranks={run.ranks}", f"--output={run.plan}"]
@@ -199,7 +197,8 @@ def caption(run: Run) -> int:
     """Route, caption and judge, on all ranks, with one load of the model each."""
     note_gone_rows(run.captions, {name: list(rows.gone) for name, rows in run.rows.items()})
     where = [f"--plan={run.plan}", f"--output-dir={run.captions}", "--score", "--adopt-plan"]
-    flags = [*where, *_stage_flags(run.options)]
+    routes = [f"--routes={run.out / 'Domain'}"] if run.options.routes else []
+    flags = [*where, *routes, *_stage_flags(run.options)]
     with local.started([f"--ranks={run.ranks}"], "MetaCaptioner.captionpipeline", flags, [run.lock]) as ranks:
         run.stops.ranks = ranks
         status = ranks.wait()
@@ -281,6 +280,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--format", choices=(*FORMATS, METAFILE), metavar="KIND", help=told)
     build_metafile.add_dataset_arguments(parser.add_argument_group("input"))
     out = parser.add_argument_group("what comes of it")
+    routes = "route all samples first, into FOLDER/Domain (else what has no domain is routed as it is captioned)"
+    out.add_argument("--routes", action="store_true", help=routes)
     add_threshold_arguments(out)
     out.add_argument("--export", choices=tuple(EXPORTS), help="make training data of what is kept")
     export.add_text_arguments(out)
@@ -320,7 +321,7 @@ def _origin(options: argparse.Namespace) -> Origin:
         UserError: it is made from something else, or INPUT is nothing that is known.
     """
     out, place = options.output, options.input
-    said = stated_origin(out)
+    said = stated_origin(out, place)
     kind = options.format or (said.format if said and _absolute(place, said.format) == said.input else detect(place))
     asked = Origin(_absolute(place, kind), kind)
     if said is not None and (said.input, said.format) != (asked.input, asked.format):
@@ -355,7 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _check_before(options, origin)
     out: Path = options.output
     with Stops() as stops, held(out, not options.single_launch) as lock:
-        said = stated_origin(out)  # another may have made it while this one waited
+        said = stated_origin(out, options.input)  # another may have made it while this one waited
         state_origin(out, said or origin)
         run = Run(options, out, said or origin, ranks, lock.descriptor, stops)
         for name, step in STEPS.items():

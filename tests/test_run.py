@@ -17,7 +17,7 @@ from skimage import data
 from MetaCaptioner import run as run_command
 from MetaCaptioner.metrics.usage import runs_of
 from tests.helpers import Runner, make_clip, pack, picture_rows, records, write_annotation, write_metafile
-from tests.pipeline.commands import environment
+from tests.pipeline.commands import environment, module, succeed
 from tests.pipeline.commands import run as run_process
 from tests.pipeline.test_kill import wait_for_lines
 
@@ -73,12 +73,12 @@ def test_a_folder_is_captioned_and_brought_up_to_date(photos: Path, tmp_path: Pa
     for step in ("build", "plan", "route, caption, score", "filter", "report", "export"):
         assert f"== {step}\n" in first
     assert f"captions: 10 in {out / 'Caption'}; 1 failed\n  failed: media_corrupt: {photos / 'broken.jpg'}" in first
-    assert f"report: {out / 'report.html'}\n" in first
+    assert f"report: {out / 'Caption' / 'report.html'}\n" in first
     texts = [f"{name}.txt" for name in PHOTOGRAPHS] + ["clips/a.txt", "clips/b.txt"]
     before, rows = states(photos, texts), rows_by_name(out)
     assert len(records(out / "Caption" / "score")) == 10
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
-        *("Caption", "data", "report.html", "run.json", "split_plan.jsonl")
+        *("Caption", "data", "run.json", "split_plan.jsonl")
     ]
 
     second = done(photos, out, *flags)
@@ -94,7 +94,7 @@ def test_a_folder_is_captioned_and_brought_up_to_date(photos: Path, tmp_path: Pa
         shutil.copy(photos / "chelsea.png", photos / f"{number}.png")
     third = done(photos, out, *flags)
     assert "photos: 5 new, 3 gone\n" in third
-    assert "captionpipeline: 11 of 16 samples are done, 5 to do" not in third  # those that are gone are done too
+    assert "captionpipeline: 11 of 16 samples are done, 5 to do" in third  # those that are gone are done too
     assert "rank 0: 5 samples: 5 ok" in third
     assert "captions: 12 in" in third
     assert "3 of media that are gone" in third
@@ -107,7 +107,7 @@ def test_a_folder_is_captioned_and_brought_up_to_date(photos: Path, tmp_path: Pa
     kept = [json.loads(line) for line in (out / "Caption" / "filtered" / "kept.jsonl").read_text().splitlines()]
     assert len(kept) == 12
     assert not {f"{name}.png" for name in gone} & {record.get("image") for record in kept}
-    page = (out / "report.html").read_text()
+    page = (out / "Caption" / "report.html").read_text()
     assert "moon.png" not in page
 
     Image.fromarray(data.moon()).resize((160, 120)).save(photos / "moon.png")
@@ -178,6 +178,21 @@ def test_other_inputs_are_told_apart_and_brought_up_to_date(photos: Path, tmp_pa
     metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural"})
     assert "captions: 2 in" in done(metafile, tmp_path / "of_metafile")
     assert "loading" not in done(metafile, tmp_path / "of_metafile")
+
+
+def test_what_stages_have_made_of_the_same_metafile_is_gone_on_with(tmp_path: Path) -> None:
+    write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 3))
+    metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural"})
+    out = tmp_path / "out"
+    plan = ("--metafile", metafile, "--num-ranks", "2", "--output", out / "split_plan.jsonl")
+    succeed(module("plan", *plan))
+    stage = ("--plan", out / "split_plan.jsonl", "--output-dir", out / "Caption", "--engine", "scripted")
+    succeed(module("captionpipeline", *stage, "--max-samples", "2"), ONE_GPU)
+    said = done(metafile, out, "--routes", "--ranks", 1)
+    assert "captions: 3 in" in said
+    assert said.count("loading the scripted engine") == 1
+    assert set(records(out / "Domain")) == set(records(out / "Caption")) == set(records(out / "Caption" / "score"))
+    assert said.index("inferdomain: 0 of 3") < said.index("captionpipeline: 2 of 3") < said.index("inferscore: 0 of 3")
 
 
 Mistake = Callable[[Path, Path], tuple[list[object], str]]

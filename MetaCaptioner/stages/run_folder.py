@@ -1,7 +1,7 @@
 """The folder of `metacaptioner run`: whose it is, what of its input is new or gone, and how its captions ended."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +9,9 @@ import msgspec
 
 from MetaCaptioner.data.annotation import AnnotationFile, parse_row
 from MetaCaptioner.data.annotation_blocks import BrokenAnnotation
-from MetaCaptioner.data.metafile import Dataset
+from MetaCaptioner.data.metafile import Dataset, metafile_digest
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.planning.plan_file import read_plan
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error, is_without_media, told_error
 from MetaCaptioner.records.row_map import row_of
@@ -20,6 +21,7 @@ from MetaCaptioner.utils.locks import FileLock, held_alone
 from MetaCaptioner.utils.safe_open import read_file
 from MetaCaptioner.worklist.best_caption import once_in
 
+PLAN = "split_plan.jsonl"
 _NAME = "run.json"
 _LOCK = ".run.lock"
 _SHOWN_FAILURES = 10
@@ -33,8 +35,8 @@ class Origin(msgspec.Struct, frozen=True):
     ranks: int = 0
 
 
-def stated_origin(out: Path) -> Origin | None:
-    """What a folder is made from; None where nothing is there yet.
+def stated_origin(out: Path, metafile: str) -> Origin | None:
+    """What a folder is made from; None where nothing is there yet, or what stages made of this very `metafile`.
 
     Raises:
         UserError: something else is there.
@@ -52,11 +54,18 @@ def stated_origin(out: Path) -> Origin | None:
         others = sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) if out.exists() else []
     except OSError as error:
         raise UserError(f"output {out}: cannot be read: {error.strerror}") from error
-    if others:
+    if others and not is_plan_of(out / PLAN, Path(metafile)):
         raise UserError(
             f"output {out}: holds what this command has not made (such as {others[0]}): name a new folder as --output"
         )
     return None
+
+
+def is_plan_of(plan: Path, metafile: Path) -> bool:
+    """Whether a plan is there that was made from a Metafile as that is now."""
+    with suppress(UserError):
+        return {row.metafile for row in read_plan(plan)[0]} == {metafile_digest(metafile)}
+    return False
 
 
 def state_origin(out: Path, origin: Origin) -> None:
