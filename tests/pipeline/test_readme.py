@@ -52,6 +52,15 @@ def test_the_real_run_on_one_node(checkout: Path) -> None:
     assert sum(entry["length"] for entry in exported.values()) == len(kept)
 
 
+def test_one_command_from_a_folder_to_captions(checkout: Path) -> None:
+    [command] = [block for block in blocks("bash") if "metacaptioner run" in block]
+    picture_rows(checkout / "photos", 3)
+    typed = command.replace("--beside", "--beside --engine scripted --min-overall 1 --min-dim-score 1")
+    log = type_in(checkout, typed, {})
+    assert "captions: 3 in Output/photos/Caption; 0 failed" in log
+    assert len(list((checkout / "photos").glob("*.txt"))) == 3
+
+
 def test_routing_alone_and_writing_the_domains_back(checkout: Path) -> None:
     [commands] = [block for block in blocks("bash") if "apply_domains.py" in block]
     succeed(["bash", checkout / "script/run_plan.sh"], {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": ""})
