@@ -27,6 +27,7 @@ from MetaCaptioner.data.inputs.registry import FORMATS
 from MetaCaptioner.data.metafile import read_entries, read_metafile
 from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
 from MetaCaptioner.export import command as export
+from MetaCaptioner.export.filtered import read_summary
 from MetaCaptioner.export.registry import FORMATS as EXPORTS
 from MetaCaptioner.launch import local
 from MetaCaptioner.records.gone_rows import note_gone_rows
@@ -112,7 +113,7 @@ class Run:
     @property
     def exported(self) -> Path:
         name = self.options.export
-        return self.out / "export" / (f"{name}.parquet" if name == "parquet" else name)
+        return self.out / "export" / ("captions.parquet" if name == "parquet" else name)
 
     def flags(self, *names: str) -> list[str]:
         """The flags of these names as they are given here, for a command that has them too."""
@@ -259,7 +260,8 @@ def _tell_end(run: Run) -> None:
     gone = f", {outcome.gone:,} of media that are gone" if outcome.gone else ""
     say(f"captions: {outcome.captions:,} in {run.captions}{gone}; {outcome.failed:,} failed")
     _tell_failures(outcome)
-    say(f"kept and rejected: {run.captions / 'filtered'}")
+    filtered = run.captions / "filtered"
+    say(f"kept: {(read_summary(filtered) or {}).get('kept', 0):,} in {filtered}")
     say(f"report: {run.report}")
     if run.options.export is not None:
         say(f"export: {f'beside the media of {run.origin.input}' if run.options.beside else run.exported}")
