@@ -30,6 +30,7 @@ from MetaCaptioner.export import command as export
 from MetaCaptioner.export.filtered import read_summary
 from MetaCaptioner.export.registry import FORMATS as EXPORTS
 from MetaCaptioner.launch import local
+from MetaCaptioner.planning.plan_of_folder import stated_plan
 from MetaCaptioner.records.gone_rows import note_gone_rows
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.report import command as report
@@ -163,6 +164,7 @@ def build(run: Run) -> int:
                 say("; ".join(changes(before, run.read_rows())) or f"nothing in {run.origin.input} is new or gone")
     run.rows = run.read_rows()
     _check_own_texts(run)
+    _note_gone(run)
     return 0
 
 
@@ -178,6 +180,17 @@ def _check_own_texts(run: Run) -> None:
             f"{own} pictures or clips of {run.origin.input} have a .txt of your own beside them: --own-texts keep "
             "leaves those, --own-texts replace writes over them"
         )
+
+
+def _note_gone(run: Run) -> None:
+    """What is gone from the input, rows or whole datasets, is noted beside its captions, which then count no more."""
+    gone: dict[str, Sequence[int]] = {name: rows.gone for name, rows in run.rows.items()}
+    said, there = stated_plan(run.captions), read_entries(run.metafile)
+    for name, dataset in (said.datasets if said else {}).items():
+        if name not in there:
+            gone[name] = range(dataset.total)
+            say(f"{name}: is not in {run.metafile} any more; its captions are left out")
+    note_gone_rows(run.captions, gone)
 
 
 def make_plan(run: Run) -> int:
@@ -196,7 +209,6 @@ def make_plan(run: Run) -> int:
 
 def caption(run: Run) -> int:
     """Route, caption and judge, on all ranks, with one load of the model each."""
-    note_gone_rows(run.captions, {name: list(rows.gone) for name, rows in run.rows.items()})
     where = [f"--plan={run.plan}", f"--output-dir={run.captions}", "--score", "--adopt-plan"]
     routes = [f"--routes={run.out / 'Domain'}"] if run.options.routes else []
     flags = [*where, *routes, *_stage_flags(run.options)]

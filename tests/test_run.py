@@ -180,6 +180,36 @@ def test_other_inputs_are_told_apart_and_brought_up_to_date(photos: Path, tmp_pa
     assert "loading" not in done(metafile, tmp_path / "of_metafile")
 
 
+def test_a_dataset_that_left_the_metafile_is_left_out(tmp_path: Path) -> None:
+    entries = {}
+    for name, count in (("one", 2), ("two", 3)):
+        write_annotation(tmp_path / f"{name}.json", picture_rows(tmp_path / name, count))
+        entries[name] = {"root": name, "annotation": f"{name}.json", "task": "Natural"}
+    metafile, out = write_metafile(tmp_path, **entries), tmp_path / "out"
+    assert "captions: 5 in" in done(metafile, out)
+    write_metafile(tmp_path, one=entries["one"])
+    for _ in range(2):  # and stays so
+        said = done(metafile, out)
+        assert f"captions: 2 in {out / 'Caption'}, 3 of media that are gone; 0 failed" in said
+        assert "kept: 2 in" in said
+        assert "loading" not in said
+    write_metafile(tmp_path, **entries)
+    said = done(metafile, out)
+    assert "captions: 5 in" in said
+    assert "loading" not in said
+
+
+def test_other_prompts_are_refused_until_they_are_meant(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done(photos, out)
+    refused = done(photos, out, "--max-output-tokens", 9, status=1)
+    assert refused.count("error: ") == 1
+    assert "--redo" in refused
+    again = done(photos, out, "--max-output-tokens", 9, "--redo")
+    assert "captionpipeline: 0 of 10 samples are done, 10 to do" in again
+    assert "captions: 10 in" in again
+
+
 def test_what_stages_have_made_of_the_same_metafile_is_gone_on_with(tmp_path: Path) -> None:
     write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 3))
     metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural"})

@@ -4,7 +4,7 @@ Whoever builds the annotation files anew notes them (`metacaptioner run`); who r
 that is back has its record still, and is not captioned again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,19 +33,21 @@ def gone_rows(folder: Path) -> DoneSamples:
     return gone
 
 
-def note_gone_rows(folder: Path, rows: Mapping[str, list[int]]) -> None:
-    """Note that of each dataset these rows, in order, are gone and no others.
+def note_gone_rows(folder: Path, rows: Mapping[str, Sequence[int]]) -> None:
+    """Note that of each of some datasets these rows, in order, are gone and no others; what is noted of others stays.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    now = {name: _ranges(numbers) for name, numbers in rows.items() if numbers}
-    if now != _noted(folder):
+    before = _noted(folder)
+    others = {name: ranges for name, ranges in before.items() if name not in rows}
+    now = others | {name: _ranges(numbers) for name, numbers in rows.items() if numbers}
+    if now != before:
         with atomic_write(folder / _NAME, "output folder") as file:
             file.write(to_json(now) + b"\n")
 
 
-def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
     """Ranges `start <= row < end`."""
     ranges: list[tuple[int, int]] = []
     for number in numbers:

@@ -19,7 +19,10 @@ def test_what_is_noted_is_gone_until_it_is_noted_otherwise(tmp_path: Path) -> No
     gone = gone_rows(folder)
     assert gone.have("set", np.arange(4)).tolist() == [False, False, True, False]
     assert not gone.has("other", 0)
-    note_gone_rows(folder, {})
+    note_gone_rows(folder, {"other": range(3)})  # of the first one nothing is said
+    assert gone_rows(folder).have("other", np.arange(4)).tolist() == [True, True, True, False]
+    assert gone_rows(folder).has("set", 2)
+    note_gone_rows(folder, {"set": []})
     assert not gone_rows(folder).has("set", 2)
 
 
