@@ -122,7 +122,7 @@ class Run:
 
     def read_rows(self) -> dict[str, Rows]:
         """The rows of all sound datasets."""
-        if not self.metafile.exists():
+        if self.origin.format != METAFILE and not self.metafile.exists():
             return {}
         return rows_of(read_metafile(self.metafile, load_prompts(self.options.prompts_dir).domains)[0])
 
@@ -240,8 +240,6 @@ def make_report(run: Run) -> int:
 
 def make_export(run: Run) -> int:
     """The captions as training data, in place of an earlier export."""
-    if run.options.export is None:
-        return 0
     place = ["--beside"] if run.options.beside else [f"--output={run.exported}"]
     given = run.flags("one_line", "own_texts", "allow_outside_root")
     what = [f"--data-folder={run.captions}", f"--format={run.options.export}", "--overwrite"]

@@ -17,7 +17,7 @@ from skimage import data
 from MetaCaptioner import run as run_command
 from MetaCaptioner.metrics.usage import runs_of
 from tests.helpers import Runner, make_clip, pack, picture_rows, records, write_annotation, write_metafile
-from tests.pipeline.commands import environment, module, succeed
+from tests.pipeline.commands import environment, module, script, succeed
 from tests.pipeline.commands import run as run_process
 from tests.pipeline.test_kill import wait_for_lines
 
@@ -109,6 +109,18 @@ def test_a_folder_is_captioned_and_brought_up_to_date(photos: Path, tmp_path: Pa
     assert not {f"{name}.png" for name in gone} & {record.get("image") for record in kept}
     page = (out / "Caption" / "report.html").read_text()
     assert "moon.png" not in page
+    everything = (
+        "--data-folder",
+        out / "Caption",
+        "--format",
+        "parquet",
+        "--output",
+        tmp_path / "all.parquet",
+        "--all",
+    )
+    told = succeed(script("export", *everything))
+    assert "3 captions of media that are gone are not among them" in told
+    assert "12 captions written" in told
 
     Image.fromarray(data.moon()).resize((160, 120)).save(photos / "moon.png")
     back = done(photos, out, *flags)
@@ -193,6 +205,9 @@ def test_a_dataset_that_left_the_metafile_is_left_out(tmp_path: Path) -> None:
         assert f"captions: 2 in {out / 'Caption'}, 3 of media that are gone; 0 failed" in said
         assert "kept: 2 in" in said
         assert "loading" not in said
+    metafile.unlink()
+    assert f"error: Metafile {metafile}: cannot be read: No such file or directory\n" in done(metafile, out, status=1)
+    assert not (out / "Caption" / "gone_rows.json").read_text().count("one")
     write_metafile(tmp_path, **entries)
     said = done(metafile, out)
     assert "captions: 5 in" in said
