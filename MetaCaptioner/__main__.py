@@ -34,6 +34,9 @@ class Command:
 
 
 GROUPS = {
+    "all in one": (
+        Command("run", "run", "caption a folder, or another input: build to export, with one load of the model"),
+    ),
     "before": (
         Command("build", "build_metafile", "make an annotation file and its Metafile entry of data as they are"),
         Command("plan", "plan", "cut the datasets of a Metafile into balanced rank shards"),

@@ -31,18 +31,10 @@ from MetaCaptioner.utils.locks import add_single_launch_argument, check_kept
 from MetaCaptioner.utils.safe_open import add_outside_argument
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    kinds = "\n".join(f"  {name:<12} {kind.about}" for name, kind in FORMATS.items())
-    parser = command_line(f"Make an annotation file and its Metafile entry. Formats:\n{kinds}")
-    parser.add_argument("--format", choices=tuple(FORMATS), required=True)
-    parser.add_argument("--input", required=True, metavar="PLACE", help="folder, file, pattern or name")
-    parser.add_argument("--metafile", type=Path, required=True, help="made, or extended by this dataset")
+def add_dataset_arguments(parser: argparse._ActionsContainer) -> None:
+    """The flags that say what a dataset is called and where in the input its parts are."""
     parser.add_argument("--name", help="of the dataset (default: that of the input)")
-    parser.add_argument("--update", action="store_true", help="a dataset of this name: its rows keep their numbers")
-    parser.add_argument("--replace", action="store_true", help="a dataset of this name (its results no longer fit)")
     parser.add_argument("--task", help="the domain of all of it (default: auto)")
-    parser.add_argument("--prompts-dir", type=Path, help="the prompt files whose domains --task may name")
-    parser.add_argument("--instruction", default=INSTRUCTION, help="what the human turn asks, where there is a caption")
     parser.add_argument("--root", type=Path, help="webdataset, table, coco: what the paths are relative to")
     parser.add_argument(
         "--media-column", help="huggingface, table: a, or a.b in a (default: one with a usual name or type)"
@@ -51,6 +43,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--id-column", help="column or .json field of ids (default: id)")
     parser.add_argument("--split", help="huggingface: (default: the only one)")
     parser.add_argument("--subset", help="huggingface: its configuration")
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    kinds = "\n".join(f"  {name:<12} {kind.about}" for name, kind in FORMATS.items())
+    parser = command_line(f"Make an annotation file and its Metafile entry. Formats:\n{kinds}")
+    parser.add_argument("--format", choices=tuple(FORMATS), required=True)
+    parser.add_argument("--input", required=True, metavar="PLACE", help="folder, file, pattern or name")
+    parser.add_argument("--metafile", type=Path, required=True, help="made, or extended by this dataset")
+    parser.add_argument("--update", action="store_true", help="a dataset of this name: its rows keep their numbers")
+    parser.add_argument("--replace", action="store_true", help="a dataset of this name (its results no longer fit)")
+    parser.add_argument("--prompts-dir", type=Path, help="the prompt files whose domains --task may name")
+    parser.add_argument("--instruction", default=INSTRUCTION, help="what the human turn asks, where there is a caption")
+    add_dataset_arguments(parser)
     packed = f"huggingface: size of a shard that it is packed into (default: {Given.shard_megabytes})"
     parser.add_argument("--shard-megabytes", type=int, help=packed)
     add_outside_argument(parser)

@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"note: {content['duplicates']} records of samples that have another one are passed over "
             "(metacaptioner verify names them, --mend moves them aside)"
         )
+    if content["gone"]:
+        say(f"{content['gone']} captions of media that are gone are left out")
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
     for line in (*describe_resampled(content), *describe_cost(content)):

@@ -6,6 +6,7 @@ python -m MetaCaptioner.inferscore --data-folder Output/Caption --model M [--res
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from MetaCaptioner.agents.judge import Judge
 from MetaCaptioner.agents.prompts import Prompts
@@ -60,15 +61,18 @@ def open_work(
 ) -> Work:
     """The captions that fall to this process."""
     resample.check(given, prompts)
-    captions = given.captions
-    read = read_first(captions)
-    check_are_captions(captions, read)
+    check_are_captions(given.captions, read_first(given.captions))
+    work = captions_to_score(given.captions, given.scores, expected, options)
+    return work.open(rank, options.retry_errors, stack, to_score)
+
+
+def captions_to_score(captions: Path, scores: Path, expected: Expected, options: StageOptions) -> Earlier:
+    """The captions of a folder, whose marks go to another."""
 
     def to_do(number: int) -> Iterator[tuple[str, Rows]]:
         return recorded_rows(captions, number, only_ok=True)
 
-    work = Earlier(captions, read, expected, given.scores, options.allow_outside_root, to_do)
-    return work.open(rank, options.retry_errors, stack, to_score)
+    return Earlier(captions, read_first(captions), expected, scores, options.allow_outside_root, to_do)
 
 
 _ABOUT = "Have a judge mark every caption of a result folder."

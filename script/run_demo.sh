@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From nothing to filtered captions of data/demo, on two ranks: set-up, plan, route, caption, score, filter, verify, report.
-# MODEL names another model. Flags go to all three stages. Safe to repeat: what is done is not done again.
+# From nothing to filtered captions of data/demo, on two ranks: set-up, then `metacaptioner run`, which loads the model once.
+# MODEL names another model. Flags go to that command. Safe to repeat: what is done is not done again.
 set -euo pipefail
 source "$(command -p dirname "${BASH_SOURCE[0]}")/safe_paths.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,7 +12,6 @@ ranks_here
 # Captions of one model are not mixed with another's.
 DEMO=${DEMO:-Output/demo${WANTED_MODEL:+-$(basename "$WANTED_MODEL")}}
 PLAN=$DEMO/split_plan.jsonl
-mkdir -p "$DEMO"
 FLAGS=("$@")
 if [ "$GPUS" = 0 ]; then
   NPROC=2
@@ -33,21 +32,10 @@ export MODEL TP NPROC NNODES PYTHON
 
 step() { printf '\n== %s\n' "$*"; }
 
-step "plan: two ranks"
-METAFILE=data/demo/Metafile.json PLAN=$PLAN NUM_RANKS=2 bash script/run_plan.sh
-step "route"
-PLAN=$PLAN OUTPUT=$DEMO/Domain bash script/run_domain.sh "${FLAGS[@]}"
-step "caption"
-PLAN=$PLAN OUTPUT=$DEMO/Caption bash script/run_caption.sh "${FLAGS[@]}"
-step "score"
-OUTPUT=$DEMO/Caption bash script/run_filter.sh "${FLAGS[@]}"
-step "filter"
-run_tool filterd_by_score --data-folder "$DEMO/Caption" --min-overall 3 --min-dim-score 3
+METACAPTIONER_PROGRAM=$0 "$PYTHON" -m MetaCaptioner run data/demo/Metafile.json --output "$DEMO" --routes "${FLAGS[@]}"
 step "verify"
 run_tool verify --plan "$PLAN" --data-folder "$DEMO/Domain"
 run_tool verify --plan "$PLAN" --data-folder "$DEMO/Caption" --scores
-step "report"
-run_tool report --data-folder "$DEMO/Caption"
 
 cat <<DONE
 

@@ -17,7 +17,7 @@ TYPED = {
     "the tests": "run_tests.sh",
     "the checks": "ruff check",
     "an installation": "pip install",
-    "a folder to captions": "metacaptioner build",
+    "a folder to captions": "metacaptioner run",
     "a real run on one node": "setup.sh",
     "two machines": "NODE_RANK=1",
     "a chain on SLURM": "submit.sh",

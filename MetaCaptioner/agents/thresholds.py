@@ -33,7 +33,7 @@ class Thresholds:
         return reasons
 
 
-def add_threshold_arguments(parser: argparse.ArgumentParser) -> None:
+def add_threshold_arguments(parser: argparse._ActionsContainer) -> None:
     """The flags that say which captions are good enough."""
     parser.add_argument("--min-overall", type=float, default=3.0, help="lowest mean of the five marks")
     parser.add_argument("--min-dim-score", type=int, default=3, help="lowest single mark, 1 to 5")

@@ -11,6 +11,7 @@ from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON, to_json
 from MetaCaptioner.utils.safe_open import NotAFile, leads_out, read_file
 
 NAME = ".metacaptioner-export.json"
+LOCK = ".metacaptioner-export.lock"
 FORMAT = 1
 
 

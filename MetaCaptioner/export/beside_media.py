@@ -8,7 +8,15 @@ from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
-from MetaCaptioner.data.export_manifest import NAME, Manifest, digest_of, digest_there, read_manifest, write_manifest
+from MetaCaptioner.data.export_manifest import (
+    LOCK,
+    NAME,
+    Manifest,
+    digest_of,
+    digest_there,
+    read_manifest,
+    write_manifest,
+)
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.job import Job, media_of
 from MetaCaptioner.export.text_files import TextNames, full_name, text_name, text_of
@@ -19,7 +27,6 @@ from MetaCaptioner.utils.locks import held_alone
 from MetaCaptioner.utils.path_spelling import find
 from MetaCaptioner.utils.safe_open import is_below
 
-_LOCK = ".metacaptioner-export.lock"
 _TEMPORARY = ".metacaptioner-export.tmp"  # in each folder; the lock leaves but one process to write it
 
 
@@ -142,7 +149,7 @@ def _locked(root: Path, needed: bool) -> Iterator[None]:
         raise UserError(f"root {root}: there is no such folder")
     with ExitStack() as stack:
         try:
-            stack.enter_context(held_alone(root / _LOCK, f"texts below {root}", needed))
+            stack.enter_context(held_alone(root / LOCK, f"texts below {root}", needed))
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"root {root}: cannot be written: {reason}; nothing is written, use --output") from error

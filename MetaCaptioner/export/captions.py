@@ -17,6 +17,7 @@ from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.totals import Account
 from MetaCaptioner.records.caption_records import is_caption, resample_folders
+from MetaCaptioner.records.gone_rows import gone_rows
 from MetaCaptioner.records.reader import PlacedRecords, read_lines, result_files
 from MetaCaptioner.records.record import Record, is_error
 from MetaCaptioner.records.row_map import RowNumbers, row_of
@@ -182,6 +183,7 @@ def all_captions(folder: Path, account: Account, scratch: BinaryIO, allow_outsid
     captions, scores = Captions(account, allow_outside_root), folder / "score"
     again = captions.add_file(Path(scratch.name))
     caption_ranks(folder)
+    gone = gone_rows(folder)
     for rank in dict.fromkeys(name.rank for _, name in result_files(folder)):
         candidates = Candidates(scores, rank) if resample_folders(scores) else None
         for path, _ in result_files(folder, rank):
@@ -189,6 +191,9 @@ def all_captions(folder: Path, account: Account, scratch: BinaryIO, allow_outsid
             for offset, record in placed_records(path, account):
                 if is_error(record):
                     account.note("captions that failed are not among them", str(record["sample_id"]))
+                    continue
+                if (row := row_of(record)) is not None and gone.has(*row):
+                    account.note("captions of media that are gone are not among them", str(record["sample_id"]))
                     continue
                 chosen = record if candidates is None else best(candidates.of(record)).record
                 if chosen is record:

@@ -25,6 +25,17 @@ from MetaCaptioner.utils.locks import add_single_launch_argument
 from MetaCaptioner.utils.safe_open import add_outside_argument
 
 
+def add_text_arguments(parser: argparse._ActionsContainer) -> None:
+    """The flags of texts."""
+    parser.add_argument("--beside", action="store_true", help="txt: write each caption beside its picture or clip")
+    parser.add_argument("--one-line", action="store_true", help="txt: join the lines of a caption")
+    parser.add_argument(
+        "--own-texts",
+        choices=("keep", "replace"),
+        help="txt --beside: .txt files that are there and no export's (default: refused)",
+    )
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     kinds = "\n".join(f"  {name:<14} {kind.about}" for name, kind in FORMATS.items())
     parser = command_line(f"Turn captions into training data. Formats, and what --output is:\n{kinds}")
@@ -35,13 +46,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--filtered", type=Path, help="what the filter wrote (default: what it wrote last)")
     parser.add_argument("--stale", action="store_true", help="take what the filter kept even if it is out of date")
     parser.add_argument("--overwrite", action="store_true", help="an earlier export, and nothing else")
-    parser.add_argument("--beside", action="store_true", help="txt: write each caption beside its picture or clip")
-    parser.add_argument("--one-line", action="store_true", help="txt: join the lines of a caption")
-    parser.add_argument(
-        "--own-texts",
-        choices=("keep", "replace"),
-        help="txt --beside: .txt files that are there and no export's (default: refused)",
-    )
+    add_text_arguments(parser)
     asks = f"conversations, jsonl: what the human turn asks (default: {Job.instruction})"
     parser.add_argument("--instruction", help=asks)
     parser.add_argument(

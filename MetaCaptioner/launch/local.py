@@ -14,7 +14,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
@@ -203,6 +204,29 @@ def keep_signals() -> None:
 def become(arguments: Sequence[str], module: str, flags: Sequence[str]) -> NoReturn:
     """Go on as the process that starts the ranks, which is small."""
     os.execv(sys.executable, [sys.executable, "-m", "MetaCaptioner.launch.local", *arguments, module, *flags])
+
+
+@contextmanager
+def started(
+    arguments: Sequence[str], module: str, flags: Sequence[str], descriptors: Sequence[int] = ()
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The process that starts the ranks and waits for them, as a child that stops if this process dies.
+
+    A signal to stop reaches it through this process alone, and waits until it can be taken. It has the `descriptors`
+    open as long as there are ranks.
+    """
+    command = [sys.executable, "-m", "MetaCaptioner.launch.local", *arguments, module, *flags]
+    begin = partial(_begin_launch, os.getpid())
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=begin, pass_fds=descriptors
+    ) as process:
+        yield process
+
+
+def _begin_launch(parent: int) -> None:
+    """In the new process."""
+    keep_signals()
+    signal_when_parent_ends(signal.SIGTERM, parent)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

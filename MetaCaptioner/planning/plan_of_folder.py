@@ -185,7 +185,8 @@ class ThisPlan:
                         "them, or stop them first; or name another OUTPUT"
                     )
             if said is not None and result_files(folder):
-                say(f"note: {folder}: its results, of plan {said.plan}, count as done under plan {self.path}")
+                which = "the plan that was there before" if said.plan == mine.plan else f"plan {said.plan}"
+                say(f"note: {folder}: its results, of {which}, count as done under plan {self.path}")
             _note_folder(self.path, folder)
             return mine.scattered
 

@@ -28,9 +28,13 @@ class Once:
         paths: Sequence[Path],
         read: Callable[[Path], Iterator[Told]] = read_told,
         prefers: Callable[[Path, Row], bool] | None = None,
+        gone: DoneSamples | None = None,
     ) -> None:
         self.passed_over = 0
         """Further records of samples that have another one."""
+        self.gone = 0
+        """Records of rows that are `gone`, of which none is let through."""
+        self._gone = gone
         self._paths = paths
         self._read = read
         self._prefers = prefers
@@ -42,6 +46,9 @@ class Once:
         """Whether the next record, of that file, is the one of its sample; one without a sound identity always is."""
         if row is None:
             return True
+        if self._gone is not None and self._gone.has(*row):
+            self.gone += 1
+            return False
         goodness = self._goodness(path, row, ok)
         if self._seen.has(*row) or (goodness < self._highest and goodness < self.best_of(row)):
             self.passed_over += 1

@@ -75,8 +75,8 @@ class Stage(Generic[Given]):
 
     `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are its own
     flags, and what `open_work` is given, which is also told what the results that it opens should be like. `conclude`
-    makes the lines to say at its end, `then` the stages that follow, which have the same options. `about` is what
-    --help says.
+    makes the lines to say at its end, `before` and `then` the stages that go before it and follow it in the same run;
+    they have the same options. `about` is what --help says.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Stage(Generic[Given]):
     open_work: Callable[[Expected, Given, StageOptions, Rank, Prompts, ExitStack], Work]
     adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
     conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
+    before: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     about: str = ""
 
@@ -189,11 +190,11 @@ def read_options(stage: Stage[Given], parsed: argparse.Namespace, ranks_here: in
 
 
 def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> int:
-    """Run this process's rank of a stage and of those that follow it; the exit status as DESIGN has it."""
+    """Run this process's rank of a stage and of those that go with it; the exit status as DESIGN has it."""
     parsed = stage_command_line(stage).parse_args(arguments)
     rank = replace(rank_variables.who_am_i(os.environ), single_launch=parsed.single_launch)
     options, given = read_options(stage, parsed, rank.ranks_on_node or 1)
-    stages = (stage, *stage.then(given))
+    stages = (*stage.before(given), stage, *stage.then(given))
     heartbeat = inherited_heartbeat(os.environ)
     heartbeat.stall_seconds, heartbeat.max_deaths = options.stall_seconds, options.max_deaths
     try:
@@ -277,10 +278,12 @@ class _RankRun(Generic[Given]):
             lambda: chain.from_iterable(one.files() for one in results),
             lambda: chain.from_iterable(one.written() for one in results),
         )
+        was_loaded = self._engine is not None
         with RunAccount(RunLog(*me), begun, counts) as account:
             engine = self._loaded_engine(work.folder)
             settings = loop_settings(engine, self._options, prompts)
-            loaded = f"loaded in {account.run().loading_seconds:.0f} s"
+            seconds = f"loaded in {account.run().loading_seconds:.0f} s"
+            loaded = "goes on with what is loaded" if was_loaded else seconds
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")

@@ -31,6 +31,8 @@ class Summary:
     """Rows that no stage can use: neither kept nor rejected."""
     duplicates: int = 0
     """Further records of samples that have another one: neither kept nor rejected."""
+    gone: int = 0
+    """Captions of media that have left their dataset: neither kept nor rejected."""
 
     def add(self, record: Record, reasons: Sequence[str]) -> None:
         """Count one caption."""
@@ -69,6 +71,7 @@ class Summary:
             "rejected": self.total["all"] - self.kept["all"],
             "without_media": self.without_media,
             "duplicates": self.duplicates,
+            "gone": self.gone,
             "reasons": dict(self.reasons.most_common()),
             "domains": group("domain: "),
             "datasets": group("dataset: "),
@@ -122,7 +125,7 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
                 record["rejected"] = reasons
             (rejected if reasons else kept).write(to_json(record) + b"\n")
             summary.add(record, reasons)
-        summary.duplicates = once.passed_over
+        summary.duplicates, summary.gone = once.passed_over, once.gone
     again = list(resample_folders(scores).values())
     told = summary.content(thresholds, runs_of((routes, captions, scores, *again)), runs_of(again))
     content = {**told, "score_folder": str(scores.absolute())}

@@ -11,6 +11,7 @@ from MetaCaptioner.agents.thresholds import Thresholds, why_unmarked
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.caption_records import is_score, resample_folders
 from MetaCaptioner.records.duplicates import Once
+from MetaCaptioner.records.gone_rows import gone_rows
 from MetaCaptioner.records.index import RecordIndex
 from MetaCaptioner.records.media_identity import same_media
 from MetaCaptioner.records.reader import read_records, result_files
@@ -142,8 +143,8 @@ def check_are_scores(scores: Path) -> None:
 
 
 def once_in(folder: Path) -> Once:
-    """What lets one record of each sample of a result folder through, for `all_candidates`."""
-    return Once([path for path, _ in result_files(folder)])
+    """What lets one record of each sample of a result folder that is not gone through, for `all_candidates`."""
+    return Once([path for path, _ in result_files(folder)], gone=gone_rows(folder))
 
 
 def all_candidates(captions: Path, scores: Path, once: Once | None = None) -> Iterator[list[Candidate]]:

@@ -14,6 +14,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.caption_records import is_caption
 from MetaCaptioner.records.done import DoneSamples
+from MetaCaptioner.records.gone_rows import gone_rows
 from MetaCaptioner.records.media_identity import mark, named_in
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import Record, is_error, may_yet_succeed, told_of
@@ -182,18 +183,27 @@ class Earlier:
     to_do: ToDo | None = None
     """Counts what is to be done of a rank, where that can be told faster than by making every sample."""
 
-    def open(self, rank: Rank, retry_errors: bool, stack: ExitStack, sample_of: SampleOf) -> EarlierWork:
-        """The records that fall to this process. What was made from captions that have since changed is taken out.
+    def open(
+        self,
+        rank: Rank,
+        retry_errors: bool,
+        stack: ExitStack,
+        sample_of: SampleOf,
+        shares: Mapping[int, tuple[int, int]] | None = None,
+    ) -> EarlierWork:
+        """The records that fall to this process, or those of `shares`. What has left its dataset is passed over.
+
+        What was made from captions that have since changed is taken out.
 
         Raises:
             UserError: the folder holds no captions, or as `EarlierWork`.
         """
-        numbers = caption_ranks(self.captions)
-        # Also those that have none any more, since the captions were made anew by others: nobody else looks there.
-        numbers += {name.rank for _, name in result_files(self.output)}
         if self.output.resolve() == self.captions.resolve():
             raise UserError(f"output folder {self.output}: is that of the earlier captions; name another")
-        shares = caption_shares(rank, numbers)
+        if shares is None:
+            # Also those that have none any more, since the captions were made anew by others: nobody else looks there.
+            left = {name.rank for _, name in result_files(self.output)}
+            shares = caption_shares(rank, [*caption_ranks(self.captions), *left])
         retried = may_yet_succeed if retry_errors else None
         files = {
             number: open_results(
@@ -202,11 +212,21 @@ class Earlier:
             for number, share in shares.items()
         }
 
+        gone = gone_rows(self.captions)
+
         def permitted(number: int, record: Record) -> Sample | None:
+            row = row_of(record)
+            if row is not None and gone.has(*row):
+                return None
             sample = sample_of(number, record)
             return sample and replace(sample, allow_outside_root=self.allow_outside_root)
 
-        return EarlierWork(self.read, permitted, shares, files, self.output, self.to_do)
+        def still_there(number: int) -> Iterator[tuple[str, NDArray[np.integer]]]:
+            for name, rows in self.to_do(number) if self.to_do else ():
+                yield name, rows[~gone.have(name, rows)]
+
+        to_do = still_there if self.to_do else None
+        return EarlierWork(self.read, permitted, shares, files, self.output, to_do)
 
 
 def some_records(folder: Path, read: Read) -> list[Record]:
@@ -228,6 +248,17 @@ def check_are_captions(folder: Path, read: Read) -> None:
     made = [record for record in some_records(folder, read) if not is_error(record)]
     if made and not any(map(is_caption, made)):
         raise UserError(f"data folder {folder}: {made[0]['sample_id']} has no caption: is it of the caption stage?")
+
+
+def own_shares(rank: Rank, plan_ranks: Sequence[int], folders: Sequence[Path]) -> dict[int, tuple[int, int]]:
+    """Shares of a process that has just captioned its ranks of a plan: those, while others may still be at theirs.
+
+    The records that other plans have left in `folders` go round, as nobody adds to them.
+    """
+    mine, planned = assigned_ranks(rank, plan_ranks), set(plan_ranks)
+    there = {name.rank for folder in folders for _, name in result_files(folder)}
+    left = [number for number in sorted(there - planned) if number % rank.world_size == rank.rank]
+    return dict.fromkeys([*mine, *left], (0, 1))
 
 
 def caption_ranks(folder: Path) -> list[int]:

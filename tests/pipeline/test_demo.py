@@ -73,6 +73,7 @@ def test_the_demo_runs_and_a_second_time_finds_all_done(tmp_path: Path) -> None:
     first = run(command, variables, timeout=600)
     assert first.returncode == 0, first.stdout
     assert "data/demo/model" in first.stdout
+    assert first.stdout.count(": loading data/demo/model on ") == 2  # once a rank, for all stages
     for rank in range(2):  # what a load is at is told, in place of what the engine prints, which is kept
         for phase in ("importing vLLM", "starting its process", "making the model"):
             assert f"rank {rank}: loading: {phase} (" in first.stdout

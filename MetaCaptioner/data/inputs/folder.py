@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from MetaCaptioner.data.export_manifest import NAME
+from MetaCaptioner.data.export_manifest import LOCK, NAME
 from MetaCaptioner.data.inputs.base import OUTSIDE, Found, Given, Input, Notes, modality_of
 from MetaCaptioner.data.inputs.cell_values import LONGEST_CAPTION_BYTES, caption_text
 from MetaCaptioner.data.inputs.own_exports import Exported
@@ -100,7 +100,7 @@ class _Tree:
         self._exported.look_in(place)
         for name in names:
             if name.startswith("."):
-                if name != NAME:
+                if name not in (NAME, LOCK):
                     self._notes.left_out("hidden files and folders", folder + name)
             elif name.endswith("/"):
                 yield from self._files(folder + name, way)
