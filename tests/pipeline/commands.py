@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from MetaCaptioner.engine import vllm_arguments
 from MetaCaptioner.records.reader import read_records, result_files
 from tests.random_model import ROOT
 
@@ -15,8 +16,12 @@ Record = dict[str, Any]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment with the package on the path and no rank of an outer launcher."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "RANK"))}
+    """This process's environment with the package on the path and no rank of an outer launcher.
+
+    Nor what an engine has set that other tests have loaded in this process.
+    """
+    others = ("SLURM_", "RANK", *vllm_arguments.environment(on_gpu=False))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**inherited, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable, **(extra or {})}
 
 
