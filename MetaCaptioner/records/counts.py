@@ -87,6 +87,14 @@ class CountedFile:
         self.join()
         return [Piece(name, *ranges.each_record()) for name, ranges in self.rows.items()]
 
+    def spans(self) -> Iterator[tuple[str, int, int]]:
+        """(dataset, first row, row behind the last one) of stretches of rows that have a record."""
+        self.join()
+        for name, ranges in self.rows.items():
+            whole = ranges.stretches()
+            for start, end in zip(whole.starts.tolist(), whole.ends.tolist(), strict=True):
+                yield name, start, end
+
     def number_as(self, kinds: Kinds) -> None:
         """Number the kinds of errors as others do."""
         self.join()

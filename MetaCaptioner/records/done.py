@@ -40,12 +40,14 @@ class DoneSamples:
                     self.mark_all(piece.data_name, piece.rows)
         return self
 
-    def know(self, path: Path, place: Place | None, pieces: Iterable[Piece]) -> None:
-        """Note what others have read of a file up to a place; `read` goes on from there."""
-        if place is not None:
-            self._places[path] = place
-            for piece in pieces:
-                self.mark_all(piece.data_name, piece.rows)
+    def know(self, path: Path, place: Place, spans: Iterable[tuple[str, int, int]]) -> None:
+        """Note what others have read of a file up to a place, as (dataset, first row, row behind the last one).
+
+        `read` goes on from there.
+        """
+        self._places[path] = place
+        for name, start, end in spans:
+            self._endings.set_range(name, start, end, OK)
 
     def note(self, piece: Piece) -> None:
         """Note how some samples ended. Once ok, always ok: a failure elsewhere takes nothing away."""

@@ -258,6 +258,5 @@ def _said(file: CountedFile) -> _File:
 
 def _flat(ranges: RowRanges, chosen: NDArray[np.bool_]) -> list[int]:
     """Some ranges as `[start, end, start, end, …]`, which takes a small part of the time of many small lists."""
-    some = ranges.only(chosen)
-    alike = RowRanges(some.starts, some.ends, np.zeros(len(some), np.uint8), np.ones(len(some), np.int64)).joined()
+    alike = ranges.only(chosen).stretches()
     return np.column_stack([alike.starts, alike.ends]).ravel().tolist()

@@ -68,6 +68,12 @@ class RowNumbers:
         for number, places, which in self._by_page(indexes):
             self._page_to_change((name, number))[places] = each[which]
 
+    def set_range(self, name: str, start: int, end: int, number: int) -> None:
+        """The number of all rows `start <= index < end`."""
+        for page in range(start // self._rows_a_page, -(-end // self._rows_a_page)):
+            begin = page * self._rows_a_page
+            self._page_to_change((name, page))[max(0, start - begin) : end - begin] = number
+
     def get(self, name: str, index: int) -> int:
         number, place = divmod(index, self._rows_a_page)
         page = self._page((name, number))

@@ -72,6 +72,11 @@ class RowRanges:
         there = (place >= 0) & (rows < self.ends[place])
         return np.where(there, self.endings[place], 0).astype(np.uint8), np.where(there, self.records[place], 0)
 
+    def stretches(self) -> "RowRanges":
+        """The same rows, however they ended and how often, in as few ranges as can be."""
+        alike = np.zeros(len(self), np.uint8), np.ones(len(self), np.int64)
+        return RowRanges(self.starts, self.ends, *alike).joined()
+
     def joined(self) -> Self:
         """With neighbours that are alike in one range."""
         alike = (self.starts[1:] == self.ends[:-1]) & (self.endings[1:] == self.endings[:-1])

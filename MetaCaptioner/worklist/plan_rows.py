@@ -204,7 +204,8 @@ class PlanWork:
         if owner not in self._begun:
             self._begun[owner] = DoneSamples()
             for file in published_counts(self.folder, owner):
-                self._begun[owner].know(file.path, file.place, file.pieces())
+                if file.place is not None:
+                    self._begun[owner].know(file.path, file.place, file.spans())
         return self._begun[owner].read(self.folder, owner)
 
     def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:

@@ -88,3 +88,13 @@ def test_numbers_of_their_own_for_many_at_once(in_memory: bool) -> None:
         numbers.set("b", row, 7)
     assert np.count_nonzero(numbers.between("b", 0, 10**7)) == len(range(0, 10**7, 16_000))
     assert numbers.get_all("a", rows).tolist() == [3, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (5, 5), (3, 70_000), (65_530, 65_540), (131_072, 131_073)])
+def test_a_range_is_set_as_its_rows_are(start: int, end: int) -> None:
+    at_once, one_by_one = RowNumbers(np.uint8), RowNumbers(np.uint8)
+    for numbers in (at_once, one_by_one):
+        numbers.set("set", 65_535, 7)
+    at_once.set_range("set", start, end, 3)
+    one_by_one.set_all("set", np.arange(start, end), 3)
+    assert at_once.between("set", 0, 200_000).tolist() == one_by_one.between("set", 0, 200_000).tolist()
