@@ -35,7 +35,6 @@ from MetaCaptioner.records.gone_rows import note_gone_rows
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.report import command as report
 from MetaCaptioner.runner import options as stage_flags
-from MetaCaptioner.runtime.rank import who_am_i
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.stages.run_folder import (
     PLAN,
@@ -317,11 +316,10 @@ def _ranks_here(options: argparse.Namespace) -> int:
     Raises:
         BadArguments: this is to be one of several processes.
     """
-    me = who_am_i(dict(os.environ))
-    is_one = me.launcher == "alone" or (me.launcher == "slurm" and me.world_size == 1)
+    is_one_of_several = local.is_one_of_several()
     os.environ["TP"] = str(options.tensor_parallel_size)
-    launch = local.asked_for(options, os.environ, nodes=None if is_one else 1)
-    if not is_one or launch.nodes > 1:
+    launch = local.asked_for(options, os.environ, nodes=1 if is_one_of_several else None)
+    if is_one_of_several or launch.nodes > 1:
         raise BadArguments("run is for the GPUs of one machine; on several, start each stage on all (caption, score)")
     return launch.ranks
 
