@@ -8,11 +8,9 @@ chosen.
 """
 
 import difflib
-import importlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import NoReturn
@@ -20,42 +18,8 @@ from typing import NoReturn
 from MetaCaptioner import __version__
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.utils.cli import PROGRAM, program, run_main
+from MetaCaptioner.utils.commands import COMMANDS, GROUPS, Command, module_of
 from MetaCaptioner.utils.import_path import leave_out_current_folder
-
-
-@dataclass(frozen=True)
-class Command:
-    """What the user types, the module that does it, a line about it; `on_ranks` where that is a stage."""
-
-    name: str
-    module: str
-    about: str
-    on_ranks: bool = False
-
-
-GROUPS = {
-    "all in one": (
-        Command("run", "run", "caption a folder, or another input: build to export, with one load of the model"),
-    ),
-    "before": (
-        Command("build", "build_metafile", "make an annotation file and its Metafile entry of data as they are"),
-        Command("plan", "plan", "cut the datasets of a Metafile into balanced rank shards"),
-    ),
-    "stages, on all ranks of this machine": (
-        Command("route", "inferdomain", "route every sample of a plan to one of the domains", True),
-        Command("caption", "captionpipeline", "caption every sample of a plan, or earlier captions once more", True),
-        Command("score", "inferscore", "have a judge mark every caption of a result folder", True),
-    ),
-    "between and after": (
-        Command("status", "status", "show how far all ranks are"),
-        Command("apply", "apply_domains", "write the router's domains back into annotation files"),
-        Command("filter", "filter", "keep the captions that the judge marked well"),
-        Command("verify", "verify", "prove that every sample of a plan has exactly one record"),
-        Command("report", "report.command", "make one HTML page that shows a run"),
-        Command("export", "export.command", "turn captions into training data"),
-    ),
-}
-COMMANDS = {command.name: command for group in GROUPS.values() for command in group}
 
 
 def _help() -> str:
@@ -96,7 +60,7 @@ def _load(command: Command) -> ModuleType:
         UserError: a package that it needs is not installed.
     """
     try:
-        return importlib.import_module(f"MetaCaptioner.{command.module}")
+        return module_of(command)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "MetaCaptioner":
             raise
@@ -107,22 +71,21 @@ def _load(command: Command) -> ModuleType:
 
 
 def _start_ranks(command: Command, arguments: Sequence[str]) -> NoReturn:
-    """Check the flags, so that a mistake is told once and at once, then start the ranks."""
+    """Check the options, so that a mistake is told once and at once, then start the ranks with what was read here."""
     from MetaCaptioner.launch import local
 
     local.keep_signals()
-    mine, flags = local.split(arguments)
-    if local.is_one_of_several():  # whose flags its launcher's other ranks would check as well
-        local.become(mine, f"MetaCaptioner.{command.module}", flags)
-    stage = _load(command)
-    from MetaCaptioner.runner.stage import read_options, stage_command_line
+    stage = _load(command).STAGE
+    from pydantic import create_model
 
-    parser = stage_command_line(stage.STAGE)
-    local.add_arguments(parser)
-    options = parser.parse_args(arguments)
-    read_options(stage.STAGE, options)
-    os.environ["TP"] = str(options.tensor_parallel_size)
-    local.become(mine, stage.__name__, flags)
+    from MetaCaptioner.launch.options import LaunchOptions
+    from MetaCaptioner.utils.options import as_flags
+    from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
+
+    here = create_model("Here", __base__=(stage.options, LaunchOptions))
+    options = read(here, arguments, stage.about)
+    launch = options.launch(options.tensor_parallel_size, os.environ)
+    local.become(launch, f"MetaCaptioner.{command.module}", [*as_flags(options, stage.options), READ_NO_FILE])
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:

@@ -9,28 +9,37 @@ were (the caption stage routes rows without a task itself), or are left out with
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
-from MetaCaptioner.agents.prompts import load_prompts
+from MetaCaptioner.agents.prompts import PromptsOption, load_prompts
 from MetaCaptioner.data.metafile import read_metafile
-from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.routed import Routes, apply, output_names
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import command_line, run_main, say
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.common_options import MetafileOption
 from MetaCaptioner.utils.json_text import to_json
+from MetaCaptioner.utils.options import Flag, option
+from MetaCaptioner.utils.options_sources import read
+
+
+class ApplyOptions(MetafileOption, PromptsOption):
+    """Whose domains are written, and where to."""
+
+    command: ClassVar[str] = "apply"
+
+    domain_folder: Path = option(..., "folder of route results", Flag("FOLDER"))
+    output_dir: Path = option(..., "where annotation files and Metafile.json go", Flag("FOLDER"))
+    min_confidence: float = option(0.7, "lowest confidence that counts, 0 to 1", Flag("SHARE"), ge=0, le=1)
+    drop_uncertain: bool = option(False, "leave out rows below it or without a route")
+
+
+OPTIONS = ApplyOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the routed annotation files and their Metafile."""
-    parser = command_line("Write the router's domains back into annotation files.")
-    parser.add_argument("--domain-folder", type=Path, required=True, help="folder of route results")
-    parser.add_argument("--metafile", type=Path, required=True, help="the Metafile that was routed")
-    parser.add_argument("--output-dir", type=Path, required=True, help="where annotation files and Metafile.json go")
-    parser.add_argument("--min-confidence", type=float, default=0.7, help="lowest confidence that counts, 0 to 1")
-    parser.add_argument("--drop-uncertain", action="store_true", help="leave out rows below it or without a route")
-    parser.add_argument("--prompts-dir", type=Path, help="the prompt files that the routing used, if it did")
-    options = parser.parse_args(arguments)
-    if not 0 <= options.min_confidence <= 1:
-        raise BadArguments("--min-confidence must be from 0 to 1")
+    options = read(OPTIONS, arguments, "Write the router's domains back into annotation files.")
     routes = Routes(options.domain_folder)
     datasets, problems = read_metafile(options.metafile, load_prompts(options.prompts_dir).domains)
     for problem in problems:

@@ -10,13 +10,15 @@ The annotation file goes beside the Metafile, which is made or gets one more dat
 become the gpt turn.
 """
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import ClassVar, Self
 
-from MetaCaptioner.agents.prompts import load_prompts
+from pydantic import model_validator
+
+from MetaCaptioner.agents.prompts import PromptsOption, load_prompts
 from MetaCaptioner.data.conversation import INSTRUCTION
 from MetaCaptioner.data.inputs.base import Given, Notes
 from MetaCaptioner.data.inputs.build import LONGEST_STEM, Written, write_annotation
@@ -25,66 +27,78 @@ from MetaCaptioner.data.metafile import add_entry, check_free, read_entries, rel
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.utils.atomic_io import NotWritten
-from MetaCaptioner.utils.cli import command_line, run_main, say
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.common_options import OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.file_names import shortened
-from MetaCaptioner.utils.locks import add_single_launch_argument, check_kept
-from MetaCaptioner.utils.safe_open import add_outside_argument
+from MetaCaptioner.utils.locks import check_kept
+from MetaCaptioner.utils.options import Flag, Options, option
+from MetaCaptioner.utils.options_sources import read
 
 
-def add_dataset_arguments(parser: argparse._ActionsContainer) -> None:
-    """The flags that say what a dataset is called and where in the input its parts are."""
-    parser.add_argument("--name", help="of the dataset (default: that of the input)")
-    parser.add_argument("--task", help="the domain of all of it (default: auto)")
-    parser.add_argument("--root", type=Path, help="webdataset, table, coco: what the paths are relative to")
-    parser.add_argument(
-        "--media-column", help="huggingface, table: a, or a.b in a (default: one with a usual name or type)"
+class DatasetOptions(Options):
+    """What a dataset is called, and where in the input its parts are."""
+
+    heading: ClassVar[str] = "input"
+
+    name: str | None = option(None, "of the dataset (default: that of the input)")
+    task: str | None = option(None, "the domain of all of it (default: auto)", Flag("DOMAIN"))
+    root: Path | None = option(None, "webdataset, table, coco: what the paths are relative to", Flag("FOLDER"))
+    media_column: str | None = option(
+        None, "huggingface, table: a, or a.b in a (default: one with a usual name or type)", Flag("NAME")
     )
-    parser.add_argument("--caption-column", help="column or .json field of captions (default: caption, captions, text)")
-    parser.add_argument("--id-column", help="column or .json field of ids (default: id)")
-    parser.add_argument("--split", help="huggingface: (default: the only one)")
-    parser.add_argument("--subset", help="huggingface: its configuration")
+    caption_column: str | None = option(
+        None, "column or .json field of captions (default: caption, captions, text)", Flag("NAME")
+    )
+    id_column: str | None = option(None, "column or .json field of ids (default: id)", Flag("NAME"))
+    split: str | None = option(None, "huggingface: (default: the only one)", Flag("NAME"))
+    subset: str | None = option(None, "huggingface: its configuration", Flag("NAME"))
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    kinds = "\n".join(f"  {name:<12} {kind.about}" for name, kind in FORMATS.items())
-    parser = command_line(f"Make an annotation file and its Metafile entry. Formats:\n{kinds}")
-    parser.add_argument("--format", choices=tuple(FORMATS), required=True)
-    parser.add_argument("--input", required=True, metavar="PLACE", help="folder, file, pattern or name")
-    parser.add_argument("--metafile", type=Path, required=True, help="made, or extended by this dataset")
-    parser.add_argument("--update", action="store_true", help="a dataset of this name: its rows keep their numbers")
-    parser.add_argument("--replace", action="store_true", help="a dataset of this name (its results no longer fit)")
-    parser.add_argument("--prompts-dir", type=Path, help="the prompt files whose domains --task may name")
-    parser.add_argument("--instruction", default=INSTRUCTION, help="what the human turn asks, where there is a caption")
-    add_dataset_arguments(parser)
-    packed = f"huggingface: size of a shard that it is packed into (default: {Given.shard_megabytes})"
-    parser.add_argument("--shard-megabytes", type=int, help=packed)
-    add_outside_argument(parser)
-    add_single_launch_argument(parser)
-    options = parser.parse_args(arguments)
-    own = {field.name for field in fields(Given) if field.default is None or field.name == "shard_megabytes"}
-    for flag in sorted(own - FORMATS[options.format].flags):
-        if getattr(options, flag) is not None:
-            raise BadArguments(f"--{flag.replace('_', '-')} says nothing to --format {options.format}")
-    if options.shard_megabytes is not None and options.shard_megabytes < 1:
-        raise BadArguments("--shard-megabytes must be at least 1")
-    if options.root is not None and not options.root.is_dir():
-        raise UserError(f"--root {options.root}: there is no such folder")
-    if options.update and options.replace:
-        raise BadArguments("--update keeps the rows that --replace makes anew; say one of the two")
-    if options.update and not FORMATS[options.format].can_update:
-        raise BadArguments(
-            f"--update cannot be done to --format {options.format}: build what is new under another --name"
-        )
-    return options
+class BuildOptions(DatasetOptions, PromptsOption, OutsideOption, SingleLaunchOption):
+    """What a dataset is made of, and where it goes."""
+
+    command: ClassVar[str] = "build"
+
+    format: str = option(..., "what the input is", Flag(choices=tuple(FORMATS)))
+    input: str = option(..., "folder, file, pattern or name", Flag("PLACE"))
+    metafile: Path = option(..., "made, or extended by this dataset", Flag("FILE"))
+    update: bool = option(False, "a dataset of this name: its rows keep their numbers")
+    replace: bool = option(False, "a dataset of this name (its results no longer fit)")
+    instruction: str = option(INSTRUCTION, "what the human turn asks, where there is a caption", Flag("TEXT"))
+    shard_megabytes: int | None = option(
+        None, f"huggingface: size of a shard that it is packed into (default: {Given.shard_megabytes})", ge=1
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        kind = FORMATS[self.format]
+        own = {field.name for field in fields(Given) if field.default is None or field.name == "shard_megabytes"}
+        for flag in sorted(own - kind.flags):
+            if getattr(self, flag) is not None:
+                raise BadArguments(f"--{flag.replace('_', '-')} says nothing to --format {self.format}")
+        if self.root is not None and not self.root.is_dir():
+            raise UserError(f"--root {self.root}: there is no such folder")
+        if self.update and self.replace:
+            raise BadArguments("--update keeps the rows that --replace makes anew; say one of the two")
+        if self.update and not kind.can_update:
+            raise BadArguments(
+                f"--update cannot be done to --format {self.format}: build what is new under another --name"
+            )
+        return self
 
 
-def _given(options: argparse.Namespace, pack_in: Path) -> Given:
+_KINDS = "\n".join(f"  {name:<12} {kind.about}" for name, kind in FORMATS.items())
+_ABOUT = f"Make an annotation file and its Metafile entry. Formats:\n{_KINDS}"
+OPTIONS = BuildOptions
+
+
+def _given(options: BuildOptions, pack_in: Path) -> Given:
     said = {field.name: getattr(options, field.name, None) for field in fields(Given)}
     named = {name: value for name, value in said.items() if value is not None}
     return Given(place=options.input, pack_in=pack_in, **named)
 
 
-def _check_task(options: argparse.Namespace) -> None:
+def _check_task(options: BuildOptions) -> None:
     if options.task is not None and options.task.strip().casefold() not in ROUTED_TASKS:
         try:
             find_domain(options.task, load_prompts(options.prompts_dir).domains)
@@ -92,7 +106,7 @@ def _check_task(options: argparse.Namespace) -> None:
             raise BadArguments(f"--task: {error}") from error
 
 
-def _name(options: argparse.Namespace) -> tuple[str, str]:
+def _name(options: BuildOptions) -> tuple[str, str]:
     """The dataset's name, and the beginning of the names of its files."""
     place = Path(options.input).absolute()
     beginning = place.name if place.is_dir() else re.split(r"[{*?]", place.name)[0].removesuffix(place.suffix)
@@ -122,7 +136,7 @@ def _names(metafile: Path, entry: dict[str, object], annotation: Path) -> bool:
     return (metafile.parent / str(entry.get("annotation"))).resolve() == annotation.resolve()
 
 
-def _entry(options: argparse.Namespace, root: str, annotation: Path, written: Written) -> dict[str, object]:
+def _entry(options: BuildOptions, root: str, annotation: Path, written: Written) -> dict[str, object]:
     return {
         "root": root,
         "annotation": annotation.name,
@@ -133,7 +147,7 @@ def _entry(options: argparse.Namespace, root: str, annotation: Path, written: Wr
     }
 
 
-def _check_before(options: argparse.Namespace, name: str, annotation: Path) -> dict[str, object]:
+def _check_before(options: BuildOptions, name: str, annotation: Path) -> dict[str, object]:
     """The entry that is updated, or none.
 
     Raises:
@@ -167,7 +181,7 @@ def _check_locks(metafile: Path, single_launch: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the two files and tell what was found; status 1 where a part of the input cannot be read."""
-    options = _parse(arguments)
+    options = read(OPTIONS, arguments, _ABOUT)
     _check_task(options)
     name, stem = _name(options)
     folder = options.metafile.parent

@@ -8,12 +8,12 @@ engine the first one has the judge mark the captions that it has made (--score),
 also those whose domain is known (--routes FOLDER).
 """
 
-import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
+
+from pydantic import model_validator
 
 from MetaCaptioner import inferdomain, inferscore
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
@@ -29,9 +29,10 @@ from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
-from MetaCaptioner.runner.stage import PlanOptions, Stage, add_output_argument, open_plan_work, run_stage
+from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage
 from MetaCaptioner.runtime.rank import Rank
-from MetaCaptioner.stages.second_pass import SecondPassOptions, open_second_pass
+from MetaCaptioner.stages.second_pass import open_second_pass
+from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.earlier_captions import own_shares
 
@@ -51,107 +52,85 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
-@dataclass(frozen=True)
-class CaptionOptions:
-    """What is captioned: a plan, or the captions of earlier results."""
+class CaptionOptions(StageOptions):
+    """What is captioned, a plan or the captions of earlier results, and where results go."""
 
-    work: PlanOptions | SecondPassOptions
-    then_score: bool = False
-    routes: Path | None = None
+    command: ClassVar[str] = "caption"
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """One of the two, and where results go."""
-        work = parser.add_mutually_exclusive_group(required=True)
-        work.add_argument("--plan", type=Path, help="split_plan.jsonl")
-        work.add_argument("--input", type=Path, metavar="FOLDER", help="earlier captions, for a second pass over them")
-        add_output_argument(parser)
-        marked = "with --plan: then have the judge mark the captions, into OUTPUT_DIR/score, with the same engine"
-        parser.add_argument("--score", action="store_true", help=marked)
-        routed = "with --plan: before that route every sample, with the same engine, into this folder"
-        parser.add_argument("--routes", type=Path, metavar="FOLDER", help=routed)
+    plan: Path | None = option(None, "split_plan.jsonl", Flag("FILE"))
+    input: Path | None = option(
+        None, "in place of --plan: earlier captions, for a second pass over them", Flag("FOLDER")
+    )
+    output_dir: Path = option(..., "where the result files go", Flag("FOLDER"))
+    score: bool = option(
+        False, "with --plan: then have the judge mark the captions, into OUTPUT_DIR/score, with the same engine"
+    )
+    routes: Path | None = option(
+        None,
+        "with --plan: before that route every sample, with the same engine, into this folder",
+        Flag("FOLDER"),
+    )
 
-    @classmethod
-    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
-        """What the flags say.
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.input is not None:
+            for flag, value in (("--plan", self.plan), ("--score", self.score), ("--routes", self.routes)):
+                if value:
+                    raise BadArguments(f"{flag} does not go with --input, a second pass")
+        elif self.plan is None:
+            raise BadArguments("missing: --plan (split_plan.jsonl), or --input (earlier captions, for a second pass)")
+        return self
 
-        Raises:
-            BadArguments: they do not go together.
-        """
-        if arguments.input is None:
-            return cls(PlanOptions(arguments.plan, arguments.output_dir), arguments.score, arguments.routes)
-        if arguments.score:
-            raise BadArguments("--score goes with --plan; score a second pass by itself (metacaptioner score)")
-        if arguments.routes:
-            raise BadArguments("--routes goes with --plan")
-        return cls(SecondPassOptions(arguments.input, arguments.output_dir))
+    @property
+    def followed(self) -> Path:
+        """The plan, of what is no second pass."""
+        assert self.plan is not None
+        return self.plan
 
 
-def open_work(
-    expected: Expected,
-    given: CaptionOptions,
-    options: StageOptions,
-    rank: Rank,
-    prompts: Prompts,
-    stack: ExitStack,
-) -> Work:
+def open_work(expected: Expected, options: CaptionOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:
     """What of the plan, or of the earlier captions, falls to this process."""
-    if isinstance(given.work, SecondPassOptions):
-        return open_second_pass(expected, given.work, options, rank, prompts, stack)
+    if options.input is not None:
+        return open_second_pass(expected, options.input, options.output_dir, options, rank, prompts, stack)
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it (--input)")
-    return open_plan_work(expected, given.work, options, rank, prompts, stack)
+    return open_plan_work(expected, options.followed, options.output_dir, options, rank, prompts, stack)
 
 
-def open_scoring(
-    expected: Expected,
-    given: CaptionOptions,
-    options: StageOptions,
-    rank: Rank,
-    prompts: Prompts,
-    stack: ExitStack,
-) -> Work:
+def open_scoring(expected: Expected, options: CaptionOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:
     """The captions that this process has made, in this run or before, and its share of those of other plans."""
-    assert isinstance(given.work, PlanOptions)
-    captions = given.work.output_dir
+    captions = options.output_dir
     scores = captions / "score"
-    rows, _ = read_plan(given.work.plan)
+    rows, _ = read_plan(options.followed)
     shares = own_shares(rank, [row.assign_rank for row in rows], (captions, scores))
     work = inferscore.captions_to_score(captions, scores, expected, options)
     return work.open(rank, options.retry_errors, stack, inferscore.to_score, shares)
 
 
-def open_routing(
-    expected: Expected,
-    given: CaptionOptions,
-    options: StageOptions,
-    rank: Rank,
-    prompts: Prompts,
-    stack: ExitStack,
-) -> Work:
+def open_routing(expected: Expected, options: CaptionOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:
     """What of the plan falls to this process, to be routed."""
-    assert isinstance(given.work, PlanOptions)
-    assert given.routes is not None
-    return open_plan_work(expected, PlanOptions(given.work.plan, given.routes), options, rank, prompts, stack)
+    assert options.routes is not None
+    return open_plan_work(expected, options.followed, options.routes, options, rank, prompts, stack)
 
 
-def stages_before(given: CaptionOptions) -> list[Stage[CaptionOptions]]:
+def stages_before(options: CaptionOptions) -> list[Stage[CaptionOptions]]:
     """The stage that goes before captioning, if it is asked for."""
     route = inferdomain.STAGE
-    return [Stage(route.name, route.asks, route.run_sample, CaptionOptions, open_routing)] if given.routes else []
+    return [Stage(route.name, route.asks, route.run_sample, CaptionOptions, open_routing)] if options.routes else []
 
 
-def stages_after(given: CaptionOptions) -> list[Stage[CaptionOptions]]:
+def stages_after(options: CaptionOptions) -> list[Stage[CaptionOptions]]:
     """The stage that follows captioning, if it is asked for."""
     score = inferscore.STAGE
-    return [Stage(score.name, score.asks, score.run_sample, CaptionOptions, open_scoring)] if given.then_score else []
+    return [Stage(score.name, score.asks, score.run_sample, CaptionOptions, open_scoring)] if options.score else []
 
 
 _ABOUT = "Caption every sample of a plan, or the captions of earlier results once more."
+OPTIONS = CaptionOptions
 STAGE = Stage(
     "captionpipeline",
     ("router", "agents"),
     run_sample,
-    CaptionOptions,
+    OPTIONS,
     open_work,
     before=stages_before,
     then=stages_after,

@@ -11,29 +11,39 @@ beside the results.
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ClassVar
 
-from MetaCaptioner.agents.thresholds import add_threshold_arguments, thresholds_from
+from MetaCaptioner.agents.thresholds import ThresholdOptions
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.stages.filtering import describe_cost, describe_resampled, filter_captions
-from MetaCaptioner.utils.cli import command_line, run_main, say
-from MetaCaptioner.utils.locks import add_single_launch_argument, held_alone
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.common_options import DataFolderOption, SingleLaunchOption
+from MetaCaptioner.utils.locks import held_alone
+from MetaCaptioner.utils.options import Flag, option
+from MetaCaptioner.utils.options_sources import read
 
 _LOCK = ".filter.lock"
 
 
+class FilterOptions(DataFolderOption, ThresholdOptions, SingleLaunchOption):
+    """What is filtered, and where it goes."""
+
+    command: ClassVar[str] = "filter"
+
+    score_folder: Path | None = option(None, "folder of score results (default: DATA_FOLDER/score)", Flag("FOLDER"))
+    domain_folder: Path | None = option(
+        None, "route results, whose cost counts too (default: Domain beside DATA_FOLDER)", Flag("FOLDER")
+    )
+    output_dir: Path | None = option(None, "default: DATA_FOLDER/filtered", Flag("FOLDER"))
+
+
+OPTIONS = FilterOptions
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Filter and tell what was kept."""
-    parser = command_line("Keep the captions that the judge marked well.")
-    parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
-    parser.add_argument("--score-folder", type=Path, help="folder of score results (default: DATA_FOLDER/score)")
-    parser.add_argument(
-        "--domain-folder", type=Path, help="route results, whose cost counts too (default: Domain beside DATA_FOLDER)"
-    )
-    parser.add_argument("--output-dir", type=Path, help="default: DATA_FOLDER/filtered")
-    add_threshold_arguments(parser)
-    add_single_launch_argument(parser)
-    options = parser.parse_args(arguments)
-    thresholds = thresholds_from(options)
+    options = read(OPTIONS, arguments, "Keep the captions that the judge marked well.")
+    thresholds = options.thresholds()
     output = options.output_dir or options.data_folder / "filtered"
     with ExitStack() as stack:
         try:  # two at once would leave what one has kept beside what the other has rejected

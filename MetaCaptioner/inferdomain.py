@@ -4,6 +4,9 @@ python -m MetaCaptioner.inferdomain --plan data/split_plan.jsonl --output-dir Ou
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar
 
 from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.router import Router
@@ -11,9 +14,15 @@ from MetaCaptioner.agents.workflow import Generate
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
+from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
-from MetaCaptioner.runner.stage import PlanOptions, Stage, open_plan_work, run_stage
+from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage
+from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.utils.common_options import PlanOption
+from MetaCaptioner.utils.options import Flag, option
+from MetaCaptioner.worklist.base import Work
 
 
 def run_sample(prompts: Prompts) -> RunSample:
@@ -26,8 +35,22 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
+class RouteOptions(PlanOption, StageOptions):
+    """What is routed, and where results go."""
+
+    command: ClassVar[str] = "route"
+
+    output_dir: Path = option(..., "where the result files go", Flag("FOLDER"))
+
+
+def open_work(expected: Expected, options: RouteOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:
+    """What of the plan falls to this process."""
+    return open_plan_work(expected, options.plan, options.output_dir, options, rank, prompts, stack)
+
+
 _ABOUT = "Route every sample of a plan to one of the domains."
-STAGE = Stage("inferdomain", ("router",), run_sample, PlanOptions, open_plan_work, about=_ABOUT)
+OPTIONS = RouteOptions
+STAGE = Stage("inferdomain", ("router",), run_sample, OPTIONS, open_work, about=_ABOUT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

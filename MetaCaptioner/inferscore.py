@@ -26,6 +26,7 @@ from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import Stage, run_stage
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages import resample
+from MetaCaptioner.stages.resample import ScoreOptions
 from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.best_caption import read_first
 from MetaCaptioner.worklist.earlier_captions import Earlier, check_are_captions
@@ -51,18 +52,12 @@ def to_score(rank: int, record: Record) -> Sample | None:
     return replace(sample_from_record(record), carried={"caption_hash": caption_hash(record["caption"]), **told})
 
 
-def open_work(
-    expected: Expected,
-    given: resample.ScoreOptions,
-    options: StageOptions,
-    rank: Rank,
-    prompts: Prompts,
-    stack: ExitStack,
-) -> Work:
+def open_work(expected: Expected, options: ScoreOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:
     """The captions that fall to this process."""
-    resample.check(given, prompts)
-    check_are_captions(given.captions, read_first(given.captions))
-    work = captions_to_score(given.captions, given.scores, expected, options)
+    captions = options.data_folder
+    resample.check(options, prompts)
+    check_are_captions(captions, read_first(captions))
+    work = captions_to_score(captions, options.scores, expected, options)
     return work.open(rank, options.retry_errors, stack, to_score)
 
 
@@ -76,9 +71,8 @@ def captions_to_score(captions: Path, scores: Path, expected: Expected, options:
 
 
 _ABOUT = "Have a judge mark every caption of a result folder."
-STAGE = Stage(
-    "inferscore", ("judge",), run_sample, resample.ScoreOptions, open_work, then=resample.stages, about=_ABOUT
-)
+OPTIONS = ScoreOptions
+STAGE = Stage("inferscore", ("judge",), run_sample, OPTIONS, open_work, then=resample.stages, about=_ABOUT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,25 +3,28 @@
 python -m MetaCaptioner.plan --metafile data/Metafile.json --num-ranks 32 --output data/split_plan.jsonl
 """
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, Self
 
-from MetaCaptioner.agents import prompts as prompt_files
+from pydantic import model_validator
+
+from MetaCaptioner.agents.prompts import PromptsOption, load_prompts
 from MetaCaptioner.data.metafile import metafile_digest, read_metafile
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.media.loader import MediaBudget
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, write_plan
 from MetaCaptioner.planning.plan_of_folder import handed_over, refuse_to_replace, refuse_to_replace_another
-from MetaCaptioner.planning.provenance import add_others_arguments
+from MetaCaptioner.planning.provenance import OthersOption
 from MetaCaptioner.planning.remaining import take_off_results
 from MetaCaptioner.planning.shards import cut
 from MetaCaptioner.planning.survey import DatasetWork, survey_all
 from MetaCaptioner.records.reader import file_sizes
-from MetaCaptioner.utils.cli import command_line, run_main, say
-from MetaCaptioner.utils.locks import add_single_launch_argument
-from MetaCaptioner.utils.safe_open import add_outside_argument
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.common_options import MetafileOption, OutsideOption, SingleLaunchOption
+from MetaCaptioner.utils.options import Flag, option
+from MetaCaptioner.utils.options_sources import read
 
 
 def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: int) -> str:
@@ -39,42 +42,43 @@ def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: 
     return f"{planned} in {len(rows)} shards for {num_ranks} ranks{uneven}"
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = command_line("Cut datasets into rank shards.")
-    parser.add_argument("--metafile", type=Path, required=True, help="the Metafile: dataset name -> entry")
-    parser.add_argument("--num-ranks", type=int, required=True, help="how many ranks will work")
-    parser.add_argument("--output", type=Path, required=True, help="the plan to write, JSONL")
-    parser.add_argument("--results", type=Path, help="result folder of earlier runs: plan only what remains")
-    parser.add_argument(
-        "--retry-errors", action="store_true", help="with --results: take failed samples out and plan them again"
+class PlanOptions(MetafileOption, PromptsOption, OutsideOption, OthersOption, SingleLaunchOption):
+    """What is planned, for how many ranks."""
+
+    command: ClassVar[str] = "plan"
+
+    num_ranks: int = option(..., "how many ranks will work", ge=1)
+    output: Path = option(..., "the plan to write, JSONL", Flag("FILE"))
+    results: Path | None = option(None, "result folder of earlier runs: plan only what remains", Flag("FOLDER"))
+    retry_errors: bool = option(False, "with --results: take failed samples out and plan them again")
+    if_missing: bool = option(
+        False, "keep a plan that is there already, if it was made from this Metafile as it is now"
     )
-    add_others_arguments(parser)
-    kept = "keep a plan that is there already, if it was made from this Metafile as it is now"
-    parser.add_argument("--if-missing", action="store_true", help=kept)
-    origin = "the Metafile that --metafile was made from, if any: what --if-missing asks about"
-    parser.add_argument("--made-from", type=Path, metavar="METAFILE", help=origin)
-    add_outside_argument(parser)
-    parser.add_argument("--prompts-dir", type=Path, help="folder of prompt files that replace or add domains")
-    add_single_launch_argument(parser)
-    options = parser.parse_args(arguments)
-    if options.num_ranks < 1:
-        raise BadArguments("--num-ranks must be at least 1")
-    for flag in (
-        "--retry-errors" if options.retry_errors else "",
-        "" if options.others == "refuse" else "--" + options.others,
-    ):
-        if flag and not options.results:
-            raise BadArguments(f"{flag} needs --results")
-    return options
+    made_from: Path | None = option(
+        None, "the Metafile that --metafile was made from, if any: what --if-missing asks about", Flag("METAFILE")
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for flag, given in (
+            ("--retry-errors", self.retry_errors),
+            (f"--{self.others}", self.others != "refuse"),
+        ):
+            if given and not self.results:
+                raise BadArguments(f"{flag} needs --results")
+        return self
 
 
-def _survey_metafile(options: argparse.Namespace) -> tuple[list[DatasetWork], list[str]]:
+OPTIONS = PlanOptions
+
+
+def _survey_metafile(options: PlanOptions) -> tuple[list[DatasetWork], list[str]]:
     """The work of every sound dataset, and a line for each broken one; tells the user of both.
 
     Raises:
         UserError: there is no sound dataset.
     """
-    prompts = prompt_files.load_prompts(options.prompts_dir)
+    prompts = load_prompts(options.prompts_dir)
     datasets, problems = read_metafile(options.metafile, prompts.domains)
     works: list[DatasetWork] = []
     surveyed = survey_all(datasets, prompts, MediaBudget(), options.allow_outside_root)
@@ -118,7 +122,7 @@ def _keep(plan: Path, metafile: Path, digest: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the plan. Status 1 where a dataset had to be left out; the plan then holds the others."""
-    options = _parse(arguments)
+    options = read(OPTIONS, arguments, "Cut datasets into rank shards.")
     origin = options.made_from or options.metafile
     digest = metafile_digest(origin)
     if options.if_missing and os.path.lexists(options.output):

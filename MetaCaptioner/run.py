@@ -8,33 +8,39 @@ captioned, and what is gone from there is left out of the filter, the report and
 rank, for captions and marks, and not at all where there is nothing to do.
 """
 
-import argparse
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import FrameType
+from typing import ClassVar, Self
 
 import msgspec
+from pydantic import model_validator
 
 from MetaCaptioner import build_metafile, filter, plan
-from MetaCaptioner.agents.prompts import load_prompts
-from MetaCaptioner.agents.thresholds import add_threshold_arguments, thresholds_from
+from MetaCaptioner.agents.prompts import PromptsOption, load_prompts
+from MetaCaptioner.agents.thresholds import MarksOptions, ThresholdOptions
+from MetaCaptioner.build_metafile import DatasetOptions
 from MetaCaptioner.data.inputs.detection import METAFILE, detect
 from MetaCaptioner.data.inputs.registry import FORMATS
 from MetaCaptioner.data.metafile import read_entries, read_metafile
 from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
 from MetaCaptioner.export import command as export
+from MetaCaptioner.export.command import TextOptions
 from MetaCaptioner.export.filtered import read_summary
 from MetaCaptioner.export.registry import FORMATS as EXPORTS
-from MetaCaptioner.launch import local
+from MetaCaptioner.launch.local import Launch, started
+from MetaCaptioner.launch.options import LaunchOptions
+from MetaCaptioner.metrics.run_configuration import configuration
 from MetaCaptioner.planning.plan_of_folder import stated_plan
 from MetaCaptioner.records.gone_rows import note_gone_rows
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.report import command as report
-from MetaCaptioner.runner import options as stage_flags
+from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.stages.run_folder import (
     PLAN,
@@ -49,11 +55,16 @@ from MetaCaptioner.stages.run_folder import (
     state_origin,
     stated_origin,
 )
-from MetaCaptioner.utils.cli import as_typed, command_line, run_main, say
+from MetaCaptioner.utils.atomic_io import atomic_write
+from MetaCaptioner.utils.cli import as_typed, run_main, say
+from MetaCaptioner.utils.common_options import OutsideOption, SingleLaunchOption
+from MetaCaptioner.utils.options import Flag, Options, as_flags, option
+from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
 
 _IN_SHARDS = ("webdataset", "huggingface")
-_INPUT_FLAGS = ("name", "task", "root", "media_column", "caption_column", "id_column", "split", "subset")
-_FOR_ALL = ("single_launch",)
+CONFIGURATION = "config.yaml"
+"""In the output folder: all options of the last run, as --config takes them."""
+_KINDS = (*FORMATS, METAFILE)
 
 
 class Stops:
@@ -80,14 +91,41 @@ class Stops:
         self.ranks.send_signal(number)
 
 
+class RunOptions(DatasetOptions, ThresholdOptions, TextOptions, LaunchOptions, StageOptions):
+    """What is captioned, and what comes of it."""
+
+    command: ClassVar[str] = "run"
+
+    input: str = option(..., "a folder, a Metafile, tar shards, a table, a COCO file", Flag(is_place=True))
+    output: Path = option(..., "where all that is made lies", Flag("FOLDER"))
+    format: str | None = option(
+        None, f"what INPUT is, of {', '.join(_KINDS)} (default: found out)", Flag("KIND", choices=_KINDS)
+    )
+    routes: bool = option(
+        False, "route all samples first, into FOLDER/Domain (else what has no domain is routed as it is captioned)"
+    )
+    export: str | None = option(None, "make training data of what is kept", Flag(choices=tuple(EXPORTS)))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for flag, given in (("--beside", self.beside), ("--one-line", self.one_line)):
+            if given and self.export != "txt":
+                raise BadArguments(f"{flag} goes with --export txt")
+        if self.own_texts and not self.beside:
+            raise BadArguments("--own-texts goes with --beside")
+        return self
+
+
+OPTIONS = RunOptions
+
+
 @dataclass
 class Run:
     """What is asked for, where everything lies, and what has become of it so far."""
 
-    options: argparse.Namespace
-    out: Path
+    options: RunOptions
     origin: Origin
-    ranks: int
+    launch: Launch
     lock: int
     """Descriptor of the lock that this run holds, and its ranks as long as they live."""
     stops: Stops
@@ -96,15 +134,19 @@ class Run:
 
     @property
     def metafile(self) -> Path:
-        return Path(self.origin.input) if self.origin.format == METAFILE else self.out / "data" / "Metafile.json"
+        return (
+            Path(self.origin.input)
+            if self.origin.format == METAFILE
+            else self.options.output / "data" / "Metafile.json"
+        )
 
     @property
     def plan(self) -> Path:
-        return self.out / PLAN
+        return self.options.output / PLAN
 
     @property
     def captions(self) -> Path:
-        return self.out / "Caption"
+        return self.options.output / "Caption"
 
     @property
     def report(self) -> Path:
@@ -112,39 +154,19 @@ class Run:
 
     @property
     def exported(self) -> Path:
-        name = self.options.export
-        return self.out / "export" / ("captions.parquet" if name == "parquet" else name)
+        name = self.options.export or ""
+        return self.options.output / "export" / ("captions.parquet" if name == "parquet" else name)
 
-    def flags(self, *names: str) -> list[str]:
-        """The flags of these names as they are given here, for a command that has them too."""
-        return _as_flags({name: getattr(self.options, name) for name in (*names, *_FOR_ALL)})
+    def flags(self, *groups: type[Options]) -> list[str]:
+        """The options of these groups as they are said here, for a command that has them too."""
+        said = [as_flags(self.options, group) for group in groups]
+        return [*chain.from_iterable(said), READ_NO_FILE]
 
     def read_rows(self) -> dict[str, Rows]:
         """The rows of all sound datasets."""
         if self.origin.format != METAFILE and not self.metafile.exists():
             return {}
         return rows_of(read_metafile(self.metafile, load_prompts(self.options.prompts_dir).domains)[0])
-
-
-def _as_flags(values: Mapping[str, object]) -> list[str]:
-    flags: list[str] = []
-    for name, value in values.items():
-        flag = f"--{name.replace('_', '-')}"
-        if value is True:
-            flags.append(flag)
-        elif value is not None and value is not False:
-            flags += [f"{flag}={one}" for one in (value if isinstance(value, list) else [value])]
-    return flags
-
-
-def _stage_flags(options: argparse.Namespace) -> list[str]:
-    """The flags of the stages that are given, and not just as they would be without a word."""
-    parser = argparse.ArgumentParser()
-    stage_flags.add_arguments(parser)
-    without = vars(parser.parse_args([]))
-    given = {name: getattr(options, name) for name in without if getattr(options, name) != without[name]}
-    others = given.pop("others", None)
-    return [*_as_flags(given), *([f"--{others}"] if others else [])]
 
 
 def build(run: Run) -> int:
@@ -156,7 +178,7 @@ def build(run: Run) -> int:
         else:
             before = run.read_rows()
             how = ["--update"] if is_there else ["--replace"] if run.metafile.parent.exists() else []
-            given = run.flags("prompts_dir", "allow_outside_root", *_INPUT_FLAGS)
+            given = run.flags(DatasetOptions, PromptsOption, OutsideOption, SingleLaunchOption)
             what = [f"--format={run.origin.format}", f"--input={run.origin.input}", f"--metafile={run.metafile}"]
             run.problems += build_metafile.main([*what, *given, *how])
             if is_there:
@@ -194,24 +216,24 @@ def _note_gone(run: Run) -> None:
 
 def make_plan(run: Run) -> int:
     """A plan of all rows, unless there is one of the input as it is now for as many ranks."""
-    if run.origin.ranks == run.ranks and is_plan_of(run.plan, run.metafile):
+    if run.origin.ranks == run.launch.ranks and is_plan_of(run.plan, run.metafile):
         say(f"{run.plan}: kept as it is there")
         return 0
     run.plan.unlink(missing_ok=True)  # what is done counts as done by any plan (--adopt-plan)
-    given = run.flags("prompts_dir", "allow_outside_root")
-    where = [f"--metafile={run.metafile}", f"--num-ranks={run.ranks}", f"--output={run.plan}"]
+    given = run.flags(PromptsOption, OutsideOption, SingleLaunchOption)
+    where = [f"--metafile={run.metafile}", f"--num-ranks={run.launch.ranks}", f"--output={run.plan}"]
     run.problems += plan.main([*where, *given])
-    run.origin = msgspec.structs.replace(run.origin, ranks=run.ranks)
-    state_origin(run.out, run.origin)
+    run.origin = msgspec.structs.replace(run.origin, ranks=run.launch.ranks)
+    state_origin(run.options.output, run.origin)
     return 0
 
 
 def caption(run: Run) -> int:
     """Route, caption and judge, on all ranks, with one load of the model each."""
     where = [f"--plan={run.plan}", f"--output-dir={run.captions}", "--score", "--adopt-plan"]
-    routes = [f"--routes={run.out / 'Domain'}"] if run.options.routes else []
-    flags = [*where, *routes, *_stage_flags(run.options)]
-    with local.started([f"--ranks={run.ranks}"], "MetaCaptioner.captionpipeline", flags, [run.lock]) as ranks:
+    routes = [f"--routes={run.options.output / 'Domain'}"] if run.options.routes else []
+    flags = [*where, *routes, *run.flags(StageOptions)]
+    with started(run.launch, "MetaCaptioner.captionpipeline", flags, [run.lock]) as ranks:
         run.stops.ranks = ranks
         status = ranks.wait()
         run.stops.ranks = None
@@ -227,20 +249,19 @@ def keep_good_ones(run: Run) -> int:
     if not result_files(run.captions / "score"):
         _tell_failures(outcome_of(run.captions))
         raise UserError(f"{run.captions}: there is no caption that could be marked; --retry-errors tries again")
-    thresholds = run.flags("min_overall", "min_dim_score", "drop_truncated")
-    return filter.main([f"--data-folder={run.captions}", *thresholds])
+    return filter.main([f"--data-folder={run.captions}", *run.flags(ThresholdOptions, SingleLaunchOption)])
 
 
 def make_report(run: Run) -> int:
     """The page."""
-    thresholds = {name: getattr(run.options, name) for name in ("min_overall", "min_dim_score", "allow_outside_root")}
-    return report.main([f"--data-folder={run.captions}", f"--output={run.report}", *_as_flags(thresholds)])
+    what = [f"--data-folder={run.captions}", f"--output={run.report}"]
+    return report.main([*what, *run.flags(MarksOptions, OutsideOption)])
 
 
 def make_export(run: Run) -> int:
     """The captions as training data, in place of an earlier export."""
-    place = ["--beside"] if run.options.beside else [f"--output={run.exported}"]
-    given = run.flags("one_line", "own_texts", "allow_outside_root")
+    place = [] if run.options.beside else [f"--output={run.exported}"]
+    given = run.flags(TextOptions, OutsideOption, SingleLaunchOption)
     what = [f"--data-folder={run.captions}", f"--format={run.options.export}", "--overwrite"]
     run.problems += export.main([*what, *place, *given])
     return 0
@@ -282,49 +303,19 @@ def _tell_end(run: Run) -> None:
     say(f"next: open {as_typed(run.report)} in a browser; {again}")
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    kinds = ", ".join((*FORMATS, METAFILE))
-    parser = command_line("Caption a folder of pictures and clips, or another input: all in one command.")
-    parser.add_argument("input", metavar="INPUT", help="a folder, a Metafile, tar shards, a table, a COCO file")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where all that is made lies")
-    told = f"what INPUT is, of {kinds} (default: found out)"
-    parser.add_argument("--format", choices=(*FORMATS, METAFILE), metavar="KIND", help=told)
-    build_metafile.add_dataset_arguments(parser.add_argument_group("input"))
-    out = parser.add_argument_group("what comes of it")
-    routes = "route all samples first, into FOLDER/Domain (else what has no domain is routed as it is captioned)"
-    out.add_argument("--routes", action="store_true", help=routes)
-    add_threshold_arguments(out)
-    out.add_argument("--export", choices=tuple(EXPORTS), help="make training data of what is kept")
-    export.add_text_arguments(out)
-    local.add_arguments(parser)
-    stage_flags.add_arguments(parser)
-    options = parser.parse_args(arguments)
-    if options.beside and options.export != "txt":
-        raise BadArguments("--beside goes with --export txt")
-    if options.own_texts and not options.beside:
-        raise BadArguments("--own-texts goes with --beside")
-    if options.one_line and options.export != "txt":
-        raise BadArguments("--one-line goes with --export txt")
-    thresholds_from(options)
-    stage_flags.from_arguments(options)
-    return options
-
-
-def _ranks_here(options: argparse.Namespace) -> int:
-    """How many ranks to start.
+def _launch(options: RunOptions) -> Launch:
+    """The ranks to start.
 
     Raises:
         BadArguments: this is to be one of several processes.
     """
-    is_one_of_several = local.is_one_of_several()
-    os.environ["TP"] = str(options.tensor_parallel_size)
-    launch = local.asked_for(options, os.environ, nodes=1 if is_one_of_several else None)
-    if is_one_of_several or launch.nodes > 1:
+    launch = options.launch(options.tensor_parallel_size, os.environ)
+    if launch is None or launch.nodes > 1:
         raise BadArguments("run is for the GPUs of one machine; on several, start each stage on all (caption, score)")
-    return launch.ranks
+    return launch
 
 
-def _origin(options: argparse.Namespace) -> Origin:
+def _origin(options: RunOptions) -> Origin:
     """What the output folder is made from, which it says from now on.
 
     Raises:
@@ -347,7 +338,7 @@ def _absolute(place: str, kind: str) -> str:
     return place if kind == "huggingface" and not Path(place).exists() else os.path.abspath(place)  # noqa: PTH100
 
 
-def _check_before(options: argparse.Namespace, origin: Origin) -> None:
+def _check_before(options: RunOptions, origin: Origin) -> None:
     """Find out now what an export could not do at the end.
 
     Raises:
@@ -361,14 +352,16 @@ def _check_before(options: argparse.Namespace, origin: Origin) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do all steps; the exit status is 1 where a part of the input, or of the export, had to be left out."""
-    options = _parse(arguments)
-    ranks, origin = _ranks_here(options), _origin(options)
+    options = read(OPTIONS, arguments, "Caption a folder of pictures and clips, or another input: all in one command.")
+    launch, origin = _launch(options), _origin(options)
     _check_before(options, origin)
-    out: Path = options.output
+    out = options.output
     with Stops() as stops, held(out, not options.single_launch) as lock:
         said = stated_origin(out, options.input)  # another may have made it while this one waited
         state_origin(out, said or origin)
-        run = Run(options, out, said or origin, ranks, lock.descriptor, stops)
+        with atomic_write(out / CONFIGURATION, "configuration") as file:
+            file.write(configuration(options, {}))
+        run = Run(options, said or origin, launch, lock.descriptor, stops)
         for name, step in STEPS.items():
             if name == "export" and options.export is None:
                 continue

@@ -11,11 +11,10 @@ records drawn by chance: whether the file that the annotation row names is still
 first, and moves the others, and lines that are no records, to `mended.jsonl` in the folder.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
+from typing import ClassVar
 
-from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.monitor.mending import describe, mend, ranks_by_captions, ranks_by_plan
 from MetaCaptioner.monitor.verification import (
     ELSEWHERE,
@@ -38,34 +37,36 @@ from MetaCaptioner.planning.plan_of_folder import told_of_another
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
 from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
-from MetaCaptioner.utils.cli import command_line, run_main, say
-from MetaCaptioner.utils.locks import add_single_launch_argument
-from MetaCaptioner.utils.safe_open import add_outside_argument
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.common_options import DataFolderOption, OutsideOption, PlanOption, SingleLaunchOption
+from MetaCaptioner.utils.options import option
+from MetaCaptioner.utils.options_sources import read
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = command_line("Prove that every sample of a plan has exactly one record.")
-    parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
-    parser.add_argument("--data-folder", type=Path, required=True, help="folder of route or caption results")
-    parser.add_argument("--scores", action="store_true", help="ask for a score of every caption too")
-    parser.add_argument("--fail-on-errors", action="store_true", help="error records are not enough")
-    parser.add_argument("--keep", action="store_true", help="a mixture is wanted, as of a run with --keep")
-    parser.add_argument("--check-media", type=int, default=0, metavar="N", help="compare N records with their media")
-    parser.add_argument("--seed", type=int, default=0, help="which records --check-media draws")
-    add_outside_argument(parser)
-    parser.add_argument(
-        "--mend", action="store_true", help="first move further records of a sample, and lines that are none, aside"
-    )
-    add_single_launch_argument(parser)
-    options = parser.parse_args(arguments)
-    if options.check_media < 0:
-        raise BadArguments("--check-media must not be negative")
+class VerifyOptions(PlanOption, DataFolderOption, OutsideOption, SingleLaunchOption):
+    """What is proved, and of which results."""
+
+    command: ClassVar[str] = "verify"
+
+    scores: bool = option(False, "ask for a score of every caption too")
+    fail_on_errors: bool = option(False, "error records are not enough")
+    keep: bool = option(False, "a mixture is wanted, as of a run with --keep")
+    check_media: int = option(0, "compare N records with their media", ge=0)
+    seed: int = option(0, "which records --check-media draws")
+    mend: bool = option(False, "first move further records of a sample, and lines that are none, aside")
+
+
+OPTIONS = VerifyOptions
+
+
+def _read(arguments: Sequence[str] | None) -> VerifyOptions:
+    options = read(OPTIONS, arguments, "Prove that every sample of a plan has exactly one record.")
     if not options.data_folder.is_dir():
         raise UserError(f"data folder {options.data_folder}: there is no such folder")
     return options
 
 
-def _mend(options: argparse.Namespace, rows: Sequence[PlanRow]) -> None:
+def _mend(options: VerifyOptions, rows: Sequence[PlanRow]) -> None:
     """Leave one record of each sample in the result folders that are looked at, and tell what was moved aside."""
     captions, score = options.data_folder, options.data_folder / "score"
     say(describe(captions, mend(captions, ranks_by_plan(captions, rows), options.single_launch)))
@@ -76,7 +77,7 @@ def _mend(options: argparse.Namespace, rows: Sequence[PlanRow]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Say what was found; status 1 unless complete."""
-    options = _parse(arguments)
+    options = _read(arguments)
     rows, problems = read_plan(options.plan)
     if options.mend:
         _mend(options, rows)

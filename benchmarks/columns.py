@@ -24,7 +24,7 @@ from MetaCaptioner.media.loader import Media, load_media
 from MetaCaptioner.records.record import identity
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop
 from MetaCaptioner.runner.options import StageOptions
-from MetaCaptioner.runner.stage import PlanOptions, loop_settings, open_plan_work
+from MetaCaptioner.runner.stage import loop_settings, open_plan_work
 from MetaCaptioner.runtime.heartbeat import Heartbeat
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.runtime.signals import StopSignal
@@ -42,7 +42,7 @@ class MeasuredEngine(VllmEngine):
     """
 
     def __init__(self, options: StageOptions, workload: Workload, on_gpu: bool) -> None:
-        super().__init__(options.engine, on_gpu)
+        super().__init__(options.engine_options(), on_gpu)
         self._workload = workload
         self.role_first = False
         self.done: list[Work] = []
@@ -98,9 +98,8 @@ class Bench:
 
     def items(self, stack: ExitStack, column: str, count: int) -> Iterator[Item]:
         """The first `count` samples of the plan, their records going to a folder of the column's own."""
-        given = PlanOptions(self.plan, self.output / column)
         expected = captionpipeline.STAGE.expects(self.options, self.prompts)
-        work = open_plan_work(expected, given, self.options, Rank(), self.prompts, stack)
+        work = open_plan_work(expected, self.plan, self.output / column, self.options, Rank(), self.prompts, stack)
         return islice(work.items(), count)
 
     def request(self, item: Item, agent: Agent, texts: Mapping[str, str], media: Media, number: int) -> Request:

@@ -28,8 +28,8 @@ from MetaCaptioner import captionpipeline
 from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.planning.plan_file import read_plan
-from MetaCaptioner.runner.options import add_arguments, from_arguments
-from MetaCaptioner.runner.stage import PlanOptions, open_plan_work
+from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.runner.stage import open_plan_work
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.utils.cli import run_main, say
 
@@ -99,14 +99,11 @@ def start_rank(plan: Path, rank: int, ranks: int, output: Path) -> Start:
 
 
 def _start_rank(plan: Path, rank: int, ranks: int, output: Path) -> Start:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    parsed = parser.parse_args(["--model", "none"])
-    given, options, prompts = PlanOptions(plan, output), from_arguments(parsed), load_prompts()
+    options, prompts = StageOptions(model="none"), load_prompts()
     begin = time.perf_counter()
     with ExitStack() as stack:
         expected = captionpipeline.STAGE.expects(options, prompts)
-        work = open_plan_work(expected, given, options, Rank(rank, ranks), prompts, stack)
+        work = open_plan_work(expected, plan, output, options, Rank(rank, ranks), prompts, stack)
         samples = work.pending()
         next(work.items(), None)
         seconds = time.perf_counter() - begin

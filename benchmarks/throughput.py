@@ -31,9 +31,10 @@ from benchmarks.meters import Meter, device_name, peak_tflops
 from benchmarks.workload import FRAMES, PROMPTS, Workload
 from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.runner.options import StageOptions, add_arguments, from_arguments
+from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime.gpus import visible_gpus
 from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.options_sources import read
 
 COLUMNS = ("staged", "pipeline", "at_once", "preprocessed")
 _WARM_UP = 8  # samples before the first column, so that none pays for what is loaded or compiled at its first use
@@ -173,14 +174,12 @@ def workload_of(own: argparse.Namespace) -> Workload:
 
 def stage_options(own: argparse.Namespace, model: Path, flags: Sequence[str]) -> StageOptions:
     """The caption stage's options, with its defaults where the flags say nothing."""
-    parser = argparse.ArgumentParser(prog="the caption stage")
-    add_arguments(parser)
     fixed = ["--model", str(model), "--prompts-dir", str(PROMPTS), "--engine-arg", "load_format=dummy"]
     if own.fp8:
         fixed += ["--engine-arg", "kv_cache_dtype=fp8"]
     if own.profile:
         fixed += ["--engine-arg", f"profiler_config={json.dumps(profiler_config(own.work / 'trace'))}"]
-    return from_arguments(parser.parse_args([*fixed, *flags]))
+    return read(StageOptions, [*fixed, *flags], "")
 
 
 async def run(own: argparse.Namespace, flags: Sequence[str]) -> dict[str, Any]:

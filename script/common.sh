@@ -22,4 +22,4 @@ run_tool() { "$PYTHON" "$ROOT/dataprocess/$1.py" "${@:2}"; }
 
 # run_stage COMMAND FLAGS...: a stage, as `metacaptioner COMMAND` runs it: on NPROC ranks of this node (of NNODES, this being
 # NODE_RANK), or where a launcher has made several ranks already, as one of them.
-run_stage() { METACAPTIONER_PROGRAM=$0 exec "$PYTHON" -m MetaCaptioner "$@"; }
+run_stage() { _METACAPTIONER_PROGRAM=$0 exec "$PYTHON" -m MetaCaptioner "$@"; }

@@ -32,7 +32,7 @@ export MODEL TP NPROC NNODES PYTHON
 
 step() { printf '\n== %s\n' "$*"; }
 
-METACAPTIONER_PROGRAM=$0 "$PYTHON" -m MetaCaptioner run data/demo/Metafile.json --output "$DEMO" --routes "${FLAGS[@]}"
+_METACAPTIONER_PROGRAM=$0 "$PYTHON" -m MetaCaptioner run data/demo/Metafile.json --output "$DEMO" --routes "${FLAGS[@]}"
 step "verify"
 run_tool verify --plan "$PLAN" --data-folder "$DEMO/Domain"
 run_tool verify --plan "$PLAN" --data-folder "$DEMO/Caption" --scores

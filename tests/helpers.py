@@ -6,9 +6,10 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -183,6 +184,7 @@ class FakeEngine:
 
     pixel_multiple = 28
     cache_tokens: int | None = None
+    arguments: Mapping[str, object] = MappingProxyType({})
     chosen_for_speed: tuple[str, ...] = ()
 
     def __init__(self, hook: Hook | None = None) -> None:

@@ -56,7 +56,7 @@ def test_the_help_of_a_command_speaks_as_the_user_does_and_imports_nothing_heavy
         "try:\n    main()\nfinally:\n"
         "    print('imported', *sorted({name.partition('.')[0] for name in sys.modules}))"
     )
-    told = run([sys.executable, "-c", program, "-", name, "--help"], {"METACAPTIONER_PROGRAM": f"metacaptioner {name}"})
+    told = run([sys.executable, "-c", program, "-", name, "--help"], {"_METACAPTIONER_PROGRAM": f"metacaptioner {name}"})
     assert told.returncode == 0, told.stdout
     assert told.stdout.startswith(f"usage: metacaptioner {name} ")
     assert not HEAVY & {*told.stdout.rpartition("\nimported ")[2].split()}

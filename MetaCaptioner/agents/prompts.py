@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import ValidationError
 
@@ -29,6 +29,7 @@ from MetaCaptioner.agents.prompt_schema import (
 from MetaCaptioner.agents.workflow import Agent, Workflow, placeholders
 from MetaCaptioner.data.taxonomy import DOMAINS, Domain
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE
+from MetaCaptioner.utils.options import Flag, Options, option
 from MetaCaptioner.utils.safe_open import open_file, read_file
 from MetaCaptioner.utils.validation import first_problem
 from MetaCaptioner.utils.yaml_text import LONGEST_CHARACTERS, from_yaml
@@ -36,6 +37,14 @@ from MetaCaptioner.utils.yaml_text import LONGEST_CHARACTERS, from_yaml
 PROMPTS_FOLDER = Path(__file__).parents[1] / "prompts"
 NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml")
 """The files of a prompts folder that are of no domain."""
+
+
+class PromptsOption(Options):
+    """Which prompts are used."""
+
+    heading: ClassVar[str] = "run"
+
+    prompts_dir: Path | None = option(None, "prompt files that replace or add domains", Flag("FOLDER"))
 
 
 Part = Literal["router", "agents", "judge"]

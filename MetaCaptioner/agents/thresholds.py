@@ -1,14 +1,14 @@
 """Which captions the judge's marks let through."""
 
-import argparse
 from dataclasses import dataclass
+from typing import ClassVar
 
 from MetaCaptioner.agents.judge import DIMENSIONS
 from MetaCaptioner.agents.repetition import repeats_itself
-from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.records.media_identity import same_media
 from MetaCaptioner.records.record import Record, is_error, told_error
 from MetaCaptioner.records.row_map import caption_hash
+from MetaCaptioner.utils.options import Flag, Options, option
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,23 @@ class Thresholds:
         return reasons
 
 
-def add_threshold_arguments(parser: argparse._ActionsContainer) -> None:
-    """The flags that say which captions are good enough."""
-    parser.add_argument("--min-overall", type=float, default=3.0, help="lowest mean of the five marks")
-    parser.add_argument("--min-dim-score", type=int, default=3, help="lowest single mark, 1 to 5")
-    parser.add_argument("--drop-truncated", action="store_true", help="reject captions cut at their token budget")
+class MarksOptions(Options):
+    """The marks that are good enough."""
+
+    heading: ClassVar[str] = "which captions are good enough"
+
+    min_overall: float = option(3.0, "lowest mean of the five marks", Flag("MARK"), ge=1, le=5)
+    min_dim_score: int = option(3, "lowest single mark, 1 to 5", Flag("MARK"), ge=1, le=5)
 
 
-def thresholds_from(arguments: argparse.Namespace) -> Thresholds:
-    """The thresholds that the flags name.
+class ThresholdOptions(MarksOptions):
+    """Which captions are good enough."""
 
-    Raises:
-        BadArguments: one that no mark can have.
-    """
-    for name in ("min_overall", "min_dim_score"):
-        if not 1 <= getattr(arguments, name) <= 5:
-            raise BadArguments(f"--{name.replace('_', '-')} must be from 1 to 5")
-    return Thresholds(arguments.min_overall, arguments.min_dim_score, arguments.drop_truncated)
+    drop_truncated: bool = option(False, "reject captions cut at their token budget")
+
+    def thresholds(self) -> Thresholds:
+        """What a caption needs."""
+        return Thresholds(self.min_overall, self.min_dim_score, self.drop_truncated)
 
 
 def why_unmarked(record: Record, score: Record | None) -> str | None:

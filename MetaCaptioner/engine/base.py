@@ -71,6 +71,8 @@ class Engine(Protocol):
     """Width and height of media should be multiples of this many pixels, or the model's processor resizes again."""
     cache_tokens: int | None
     """How many tokens of prompts and answers can be worked on at a time; None where there is no such limit."""
+    arguments: Mapping[str, object]
+    """All that it was made with, for the run to tell."""
     chosen_for_speed: tuple[str, ...]
     """What was chosen for the GPU and the model, for the user to see, in the form in which `--engine-arg` takes it."""
 

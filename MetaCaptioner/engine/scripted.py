@@ -10,8 +10,10 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -45,6 +47,7 @@ class ScriptedEngine:
 
     pixel_multiple = 28
     cache_tokens: int | None = None
+    arguments: Mapping[str, object] = MappingProxyType({})
     chosen_for_speed: tuple[str, ...] = ()
 
     def __init__(self, options: EngineOptions) -> None:

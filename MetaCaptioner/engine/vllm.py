@@ -97,6 +97,7 @@ class VllmEngine:
         except (OSError, ValueError, RuntimeError, TypeError, ImportError, NotImplementedError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise EngineLoadError(f"model {options.model} cannot be loaded: {reason}") from error
+        self.arguments: Mapping[str, object] = arguments
         self.chosen_for_speed = as_flags(chosen)
         self.max_model_len = self._engine.model_config.max_model_len
         self.pixel_multiple = _pixel_multiple(self._engine.model_config.hf_config)

@@ -7,10 +7,12 @@
 Takes what the filter kept, in the order of the annotation files; --all takes every caption.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.export.captions import Captions, all_captions, kept_captions, scratch_file
@@ -20,63 +22,65 @@ from MetaCaptioner.export.registry import FORMATS
 from MetaCaptioner.export.totals import Account
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error
-from MetaCaptioner.utils.cli import command_line, run_main, say
-from MetaCaptioner.utils.locks import add_single_launch_argument
-from MetaCaptioner.utils.safe_open import add_outside_argument
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.common_options import DataFolderOption, OutsideOption, SingleLaunchOption
+from MetaCaptioner.utils.options import Flag, Options, option
+from MetaCaptioner.utils.options_sources import read
 
 
-def add_text_arguments(parser: argparse._ActionsContainer) -> None:
-    """The flags of texts."""
-    parser.add_argument("--beside", action="store_true", help="txt: write each caption beside its picture or clip")
-    parser.add_argument("--one-line", action="store_true", help="txt: join the lines of a caption")
-    parser.add_argument(
-        "--own-texts",
-        choices=("keep", "replace"),
-        help="txt --beside: .txt files that are there and no export's (default: refused)",
+class TextOptions(Options):
+    """How captions become texts."""
+
+    heading: ClassVar[str] = "--format txt"
+
+    beside: bool = option(False, "write each caption beside its picture or clip")
+    one_line: bool = option(False, "join the lines of a caption")
+    own_texts: Literal["keep", "replace"] | None = option(
+        None, "with --beside: .txt files that are there and no export's (default: refused)"
     )
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    kinds = "\n".join(f"  {name:<14} {kind.about}" for name, kind in FORMATS.items())
-    parser = command_line(f"Turn captions into training data. Formats, and what --output is:\n{kinds}")
-    parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
-    parser.add_argument("--format", choices=tuple(FORMATS), required=True)
-    parser.add_argument("--output", type=Path, help="folder or file to write")
-    parser.add_argument("--all", action="store_true", help="every caption, not only those that the filter kept")
-    parser.add_argument("--filtered", type=Path, help="what the filter wrote (default: what it wrote last)")
-    parser.add_argument("--stale", action="store_true", help="take what the filter kept even if it is out of date")
-    parser.add_argument("--overwrite", action="store_true", help="an earlier export, and nothing else")
-    add_text_arguments(parser)
-    asks = f"conversations, jsonl: what the human turn asks (default: {Job.instruction})"
-    parser.add_argument("--instruction", help=asks)
-    parser.add_argument(
-        "--shard-megabytes", type=int, help=f"webdataset, huggingface: size of a shard (default: {Job.shard_megabytes})"
+class ExportOptions(DataFolderOption, TextOptions, OutsideOption, SingleLaunchOption):
+    """Which captions become which training data, and where they go."""
+
+    command: ClassVar[str] = "export"
+
+    format: str = option(..., "what is made", Flag(choices=tuple(FORMATS)))
+    output: Path | None = option(None, "folder or file to write", Flag("PLACE"))
+    all: bool = option(False, "every caption, not only those that the filter kept")
+    filtered: Path | None = option(None, "what the filter wrote (default: what it wrote last)", Flag("FOLDER"))
+    stale: bool = option(False, "take what the filter kept even if it is out of date")
+    overwrite: bool = option(False, "an earlier export, and nothing else")
+    instruction: str | None = option(
+        None, f"conversations, jsonl: what the human turn asks (default: {Job.instruction})", Flag("TEXT")
     )
-    parser.add_argument("--without-media", action="store_true", help="huggingface: the captions alone")
-    add_outside_argument(parser)
-    add_single_launch_argument(parser)
-    options = parser.parse_args(arguments)
-    _check(options)
-    return options
+    shard_megabytes: int | None = option(
+        None, f"webdataset, huggingface: size of a shard (default: {Job.shard_megabytes})", ge=1
+    )
+    without_media: bool = option(False, "huggingface: the captions alone")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        own = set[str]().union(*(kind.flags for kind in FORMATS.values()))
+        for flag in sorted(own - FORMATS[self.format].flags):
+            if getattr(self, flag):
+                names = ", ".join(name for name, kind in FORMATS.items() if flag in kind.flags)
+                raise BadArguments(f"--{flag.replace('_', '-')} goes with --format {names}")
+        if (self.output is None) != self.beside:
+            raise BadArguments("name either --output or (with txt) --beside")
+        if self.own_texts and not self.beside:
+            raise BadArguments("--own-texts goes with --beside")
+        if self.all and (self.filtered or self.stale):
+            raise BadArguments("--all takes what was not filtered; --filtered and --stale do not go with it")
+        return self
 
 
-def _check(options: argparse.Namespace) -> None:
-    own = set[str]().union(*(kind.flags for kind in FORMATS.values()))
-    for flag in sorted(own - FORMATS[options.format].flags):
-        if getattr(options, flag):
-            names = ", ".join(name for name, kind in FORMATS.items() if flag in kind.flags)
-            raise BadArguments(f"--{flag.replace('_', '-')} goes with --format {names}")
-    if (options.output is None) != options.beside:
-        raise BadArguments("name either --output or (with txt) --beside")
-    if options.own_texts and not options.beside:
-        raise BadArguments("--own-texts goes with --beside")
-    if options.all and (options.filtered or options.stale):
-        raise BadArguments("--all takes what was not filtered; --filtered and --stale do not go with it")
-    if options.shard_megabytes is not None and options.shard_megabytes < 1:
-        raise BadArguments("--shard-megabytes must be at least 1")
+_KINDS = "\n".join(f"  {name:<14} {kind.about}" for name, kind in FORMATS.items())
+_ABOUT = f"Turn captions into training data. Formats, and what --output is:\n{_KINDS}"
+OPTIONS = ExportOptions
 
 
-def _filtered(options: argparse.Namespace, account: Account) -> tuple[Captions, Path]:
+def _filtered(options: ExportOptions, account: Account) -> tuple[Captions, Path]:
     """What the filter kept, and its folder, once it is known to be what the results hold now.
 
     Raises:
@@ -113,7 +117,7 @@ def _filtered(options: argparse.Namespace, account: Account) -> tuple[Captions, 
     return captions, folder
 
 
-def _others(options: argparse.Namespace, filtered: Path | None) -> Iterator[Record]:
+def _others(options: ExportOptions, filtered: Path | None) -> Iterator[Record]:
     """What these results have records of that is not exported."""
     if filtered is None:
         files = [path for path, _ in result_files(options.data_folder)]
@@ -125,7 +129,7 @@ def _others(options: argparse.Namespace, filtered: Path | None) -> Iterator[Reco
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export and tell how many captions went where; status 1 where some had to be left out."""
-    options = _parse(arguments)
+    options = read(OPTIONS, arguments, _ABOUT)
     account, filtered = Account(), None
     with ExitStack() as stack:
         if options.all:

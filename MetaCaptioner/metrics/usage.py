@@ -83,7 +83,8 @@ class Run(BaseModel):
     `state` is "loading" or "working" while the run goes on and ever after if it was killed; a run that ended by itself
     is "done", "stopped" (by a signal) or "failed". `loading_seconds` begin when the rank has its GPUs and end when the
     engine is ready; `working_seconds` begin there. `images` and `videos` ended well, `errors` are the others by kind.
-    `rank` is that of the process among the `world_size` of its launch.
+    `rank` is that of the process among the `world_size` of its launch. `config` is the file beside the run log that has
+    all options; there is none before the engine is loaded.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -99,6 +100,7 @@ class Run(BaseModel):
     prompts: str
     gpus: int
     device: str | None
+    config: str | None = None
     loading_seconds: float = 0.0
     working_seconds: float = 0.0
     images: int = 0
@@ -217,8 +219,9 @@ class RunAccount:
             self._log.close()
             self._publish_until(self._ended_at + _LAST_COUNT_SECONDS)
 
-    def begin_work(self, statistics: RunStatistics) -> None:
-        """The engine is ready; what is done from now on is counted in `statistics`."""
+    def begin_work(self, statistics: RunStatistics, config: str) -> None:
+        """The engine is ready; what is done from now on is counted in `statistics`. `config` is that of the run."""
+        self._begun = self._begun.model_copy(update={"config": config})
         self._statistics = statistics
         self._loaded_at = time.monotonic()
         self._state = "working"

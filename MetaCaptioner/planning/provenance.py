@@ -6,14 +6,13 @@ would make: whatever differs is counted, and the run goes on only once the user 
 at the same time with different prompts one is refused.
 """
 
-import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -26,6 +25,7 @@ from MetaCaptioner.utils.atomic_io import restated
 from MetaCaptioner.utils.cli import as_typed
 from MetaCaptioner.utils.json_text import read_as, to_json
 from MetaCaptioner.utils.locks import held_alone
+from MetaCaptioner.utils.options import Flag, Options, option
 from MetaCaptioner.utils.safe_open import read_file
 
 FILE_NAME = "made_with.json"
@@ -35,20 +35,24 @@ _PROBED_FILES = 64
 _WITHOUT_SCORES = ("inferdomain", "captionpipeline")
 
 
-def add_others_arguments(parser: argparse._ActionsContainer) -> None:
-    """The flags that say what becomes of records that were made otherwise."""
-    word = parser.add_mutually_exclusive_group().add_argument
-    what = "results of other prompts, another model or engine, or other media"
-    word(
-        "--keep",
-        dest="others",
-        action="store_const",
-        const="keep",
-        default="refuse",
-        help=f"{what} count as done (default: refused)",
+_OTHERWISE = "results of other prompts, another model or engine, or other media"
+
+
+class OthersOption(Options):
+    """What becomes of records that were made otherwise."""
+
+    heading: ClassVar[str] = "run"
+
+    others: Others = option(
+        "refuse",
+        _OTHERWISE,
+        Flag(
+            words={
+                "keep": ("--keep", f"{_OTHERWISE} count as done (default: refused)"),
+                "redo": ("--redo", f"{_OTHERWISE} are taken out and made again"),
+            }
+        ),
     )
-    redone = f"{what} are taken out and made again"
-    word("--redo", dest="others", action="store_const", const="redo", default="refuse", help=redone)
 
 
 class Provenance(msgspec.Struct, frozen=True):

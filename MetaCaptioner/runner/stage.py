@@ -1,6 +1,5 @@
 """What a stage is, and how one is run from the command line."""
 
-import argparse
 import asyncio
 import os
 import sys
@@ -9,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Generic, NoReturn, Protocol, Self, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -17,6 +16,7 @@ from MetaCaptioner.agents.prompts import Part, Prompts, limit_output, load_promp
 from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
+from MetaCaptioner.metrics.run_configuration import keep_configuration
 from MetaCaptioner.metrics.run_log import RunLog, engine_log
 from MetaCaptioner.metrics.usage import Run, RunAccount, describe
 from MetaCaptioner.planning import cost
@@ -28,14 +28,15 @@ from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
 from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop, RunSample
-from MetaCaptioner.runner.options import StageOptions, add_arguments, from_arguments
+from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals
 from MetaCaptioner.runtime.gpus import claim_gpus, device_name
 from MetaCaptioner.runtime.heartbeat import Heartbeat, inherited_heartbeat
 from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.runtime.signals import StopSignal
-from MetaCaptioner.utils.cli import as_typed, command_line, say
+from MetaCaptioner.utils.cli import as_typed, say
+from MetaCaptioner.utils.options_sources import read
 from MetaCaptioner.worklist.base import Item, Work, open_results
 from MetaCaptioner.worklist.plan_rows import PlanWork, failures_left_out, left_by_earlier_plans, planned, redo_left
 
@@ -47,25 +48,7 @@ _UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 448
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
-class WorkOptions(Protocol):
-    """A stage's own part of the command line, as a frozen value: where its work comes from and where results go."""
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """Add its flags to the stage's parser."""
-        ...
-
-    @classmethod
-    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
-        """What the flags say.
-
-        Raises:
-            BadArguments: a value is out of its range.
-        """
-        ...
-
-
-Given = TypeVar("Given", bound=WorkOptions)
+Given = TypeVar("Given", bound=StageOptions)
 """The options of one stage."""
 
 
@@ -73,17 +56,17 @@ Given = TypeVar("Given", bound=WorkOptions)
 class Stage(Generic[Given]):
     """A workflow run over samples: its name, what it does for a sample, and where its samples come from.
 
-    `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are its own
-    flags, and what `open_work` is given, which is also told what the results that it opens should be like. `conclude`
-    makes the lines to say at its end, `before` and `then` the stages that go before it and follow it in the same run;
-    they have the same options. `about` is what --help says.
+    `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are those of
+    its command line, and what `open_work` is given, which is also told what the results that it opens should be like.
+    `conclude` makes the lines to say at its end, `before` and `then` the stages that go before it and follow it in the
+    same run; they have the same options. `about` is what --help says.
     """
 
     name: str
     asks: tuple[Part, ...]
     run_sample: Callable[[Prompts], RunSample]
     options: type[Given]
-    open_work: Callable[[Expected, Given, StageOptions, Rank, Prompts, ExitStack], Work]
+    open_work: Callable[[Expected, Given, Rank, Prompts, ExitStack], Work]
     adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
     conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
     before: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
@@ -93,50 +76,26 @@ class Stage(Generic[Given]):
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
         asked = self.adapt(prompts)
-        made = Provenance(self.name, options.engine.made_by, asked.digest(self.asks), asked.digest())
+        made = Provenance(self.name, options.engine_options().made_by, asked.digest(self.asks), asked.digest())
         return Expected(made, options.others)
-
-
-@dataclass(frozen=True)
-class PlanOptions:
-    """The own options of a stage that follows a plan."""
-
-    plan: Path
-    output_dir: Path
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """The plan, and where results go."""
-        parser.add_argument("--plan", type=Path, required=True, help="split_plan.jsonl")
-        add_output_argument(parser)
-
-    @classmethod
-    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
-        """What the flags say."""
-        return cls(arguments.plan, arguments.output_dir)
-
-
-def add_output_argument(parser: argparse.ArgumentParser) -> None:
-    """Where results go that have no place of their own."""
-    parser.add_argument("--output-dir", type=Path, required=True, help="where the result files go")
 
 
 def open_plan_work(
     expected: Expected,
-    given: PlanOptions,
+    followed: Path,
+    folder: Path,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
     stack: ExitStack,
 ) -> Work:
-    """The rows of the plan that fall to this process of a stage, and what it may take over from others.
+    """The rows of a plan that fall to this process of a stage, and what it may take over from others.
 
-    Leases that were taken are honoured, even where the user wants no more of them.
+    Results go to `folder`. Leases that were taken are honoured, even where the user wants no more of them.
     """
-    folder = given.output_dir
-    rows, problems = read_plan(given.plan)
+    rows, problems = read_plan(followed)
     rows = without_overlaps(rows)
-    plan = ThisPlan(given.plan, rows, options.adopt_plan)
+    plan = ThisPlan(followed, rows, options.adopt_plan)
     plan.check(folder)  # before anything is taken out of it
     mine = assigned_ranks(rank, [row.assign_rank for row in rows])
     own = [row for row in rows if row.assign_rank in mine]
@@ -172,33 +131,15 @@ def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Ite
         )
 
 
-def stage_command_line(stage: Stage[Given]) -> argparse.ArgumentParser:
-    """The parser of a stage's flags."""
-    parser = command_line(stage.about)
-    stage.options.add_arguments(parser)
-    add_arguments(parser)
-    return parser
-
-
-def read_options(stage: Stage[Given], parsed: argparse.Namespace, ranks_here: int = 1) -> tuple[StageOptions, Given]:
-    """What the flags say to every stage, and to this one, for one of so many ranks on this machine.
-
-    Raises:
-        BadArguments: a value is out of its range.
-    """
-    return from_arguments(parsed, ranks_here), stage.options.from_arguments(parsed)
-
-
 def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> int:
     """Run this process's rank of a stage and of those that go with it; the exit status as DESIGN has it."""
-    parsed = stage_command_line(stage).parse_args(arguments)
-    rank = replace(rank_variables.who_am_i(os.environ), single_launch=parsed.single_launch)
-    options, given = read_options(stage, parsed, rank.ranks_on_node or 1)
-    stages = (*stage.before(given), stage, *stage.then(given))
+    options = read(stage.options, arguments, stage.about)
+    rank = replace(rank_variables.who_am_i(os.environ), single_launch=options.single_launch)
+    stages = (*stage.before(options), stage, *stage.then(options))
     heartbeat = inherited_heartbeat(os.environ)
     heartbeat.stall_seconds, heartbeat.max_deaths = options.stall_seconds, options.max_deaths
     try:
-        return asyncio.run(_RankRun(given, options, rank, heartbeat).run(stages))
+        return asyncio.run(_RankRun(options, rank, heartbeat).run(stages))
     except BadArguments:
         raise
     except UserError as error:
@@ -210,8 +151,7 @@ def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> in
 class _RankRun(Generic[Given]):
     """One rank's run of a stage and of those that follow it, with one engine for all, loaded when it is needed."""
 
-    def __init__(self, given: Given, options: StageOptions, rank: Rank, heartbeat: Heartbeat) -> None:
-        self._given = given
+    def __init__(self, options: Given, rank: Rank, heartbeat: Heartbeat) -> None:
         self._options = options
         self._rank = rank
         self._heartbeat = heartbeat
@@ -242,7 +182,7 @@ class _RankRun(Generic[Given]):
         self._rank = replace(self._rank, restarts=heartbeat.deaths if heartbeat.begun > number else 0)
         with ExitStack() as stack:
             expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts)
-            work = stage.open_work(expected, self._given, self._options, self._rank, prompts, stack)
+            work = stage.open_work(expected, self._options, self._rank, prompts, stack)
             heartbeat.begin_stage(number)
             for problem in work.problems:
                 say(f"error: {problem}")
@@ -281,7 +221,8 @@ class _RankRun(Generic[Given]):
         was_loaded = self._engine is not None
         with RunAccount(RunLog(*me), begun, counts) as account:
             engine = self._loaded_engine(work.folder)
-            settings = loop_settings(engine, self._options, prompts)
+            config = keep_configuration(work.folder, self._options, engine.arguments)
+            settings = loop_settings(engine, self._options, prompts, self._rank.ranks_on_node or 1)
             seconds = f"loaded in {account.run().loading_seconds:.0f} s"
             loaded = "goes on with what is loaded" if was_loaded else seconds
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
@@ -295,7 +236,7 @@ class _RankRun(Generic[Given]):
             with _bar(stage.name, self._rank, pending) as bar:
                 run_sample = stage.run_sample(prompts)
                 loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._heartbeat)
-                account.begin_work(loop.statistics)
+                account.begin_work(loop.statistics, config)
                 if self._options.max_samples is None:
                     await loop.run(work.items(), lambda: _added(work.take_over(), bar))
                 else:
@@ -304,15 +245,15 @@ class _RankRun(Generic[Given]):
 
     def _claimed_gpus(self) -> list[str]:
         if self._gpus is None:
-            model_runs = self._options.engine.kind == "vllm"
-            group_size = self._options.engine.tensor_parallel_size
+            model_runs = self._options.engine == "vllm"
+            group_size = self._options.tensor_parallel_size
             self._gpus = claim_gpus(self._rank, group_size, os.environ) if model_runs else []
         return self._gpus
 
     def _loaded_engine(self, folder: Path) -> Engine:
         if self._engine is None:
-            options, gpus = self._options.engine, self._claimed_gpus()
-            what = options.model if options.kind == "vllm" else f"the {options.kind} engine"
+            options, gpus = self._options, self._claimed_gpus()
+            what = options.model if options.engine == "vllm" else f"the {options.engine} engine"
             self._say(f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
             self._engine = _open_engine(self._options, self._rank, bool(gpus), folder, self._say)
         return self._engine
@@ -332,9 +273,9 @@ def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
     )
 
 
-def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts) -> LoopSettings:
+def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks_here: int = 1) -> LoopSettings:
     """The rank loop's settings. Unless the user says so, as many samples are in flight as the engine's cache holds."""
-    budget = replace(options.budget, pixel_multiple=engine.pixel_multiple)
+    budget = replace(options.budget(ranks_here), pixel_multiple=engine.pixel_multiple)
     fitting = _UNLIMITED_IN_FLIGHT
     if engine.cache_tokens is not None:
         fitting = min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget)), 1), _MOST_IN_FLIGHT)
@@ -344,7 +285,7 @@ def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts) -> Lo
         decode_threads=options.decode_threads,
         grace_seconds=options.grace_seconds,
         max_error_rate=options.max_error_rate,
-        seed=options.engine.seed,
+        seed=options.seed,
     )
 
 
@@ -358,7 +299,7 @@ def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool, folder: Path, 
         EngineDead: it cannot be loaded now.
     """
     try:
-        return open_engine(options.engine, on_gpu, engine_log(folder, rank.rank, rank.node), say)
+        return open_engine(options.engine_options(), on_gpu, engine_log(folder, rank.rank, rank.node), say)
     except UserError as error:
         if rank.restarts and error.exit_status == UserError.exit_status:
             raise EngineDead(str(error)) from error

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 MOST_STAGES = 4
 """That one supervisor's workers run after another."""
-_VARIABLE = "METACAPTIONER_SUPERVISOR"
+_VARIABLE = "_METACAPTIONER_SUPERVISOR"
 
 
 class Heartbeat(ctypes.Structure):

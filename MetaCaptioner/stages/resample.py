@@ -7,21 +7,20 @@ made, its marks, and what became of every round. It lies in SCORES/resample/N, s
 on after those of earlier runs. The caption record itself stays as it is; which of them is better is for the filter.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
 from MetaCaptioner.agents.judge import Judge
 from MetaCaptioner.agents.prompts import Prompts, resampling
-from MetaCaptioner.agents.thresholds import Thresholds, add_threshold_arguments, thresholds_from, why_unmarked
+from MetaCaptioner.agents.thresholds import ThresholdOptions, Thresholds, why_unmarked
 from MetaCaptioner.agents.workflow import Agent, Generate, base_texts
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Completion
-from MetaCaptioner.errors import BadArguments, ErrorKind, SampleError, UserError
+from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.caption_records import is_caption, resample_folder, resample_folders, sample_from_record
@@ -32,6 +31,8 @@ from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import Stage
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages.second_pass import check_texts
+from MetaCaptioner.utils.common_options import DataFolderOption
+from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.best_caption import Candidate, Candidates, best, is_rescued, read_first
 from MetaCaptioner.worklist.earlier_captions import (
@@ -47,39 +48,20 @@ from MetaCaptioner.worklist.earlier_captions import (
 _ROUND = "round"
 
 
-@dataclass(frozen=True)
-class ScoreOptions:
-    """The own options of the score stage: folders of captions and scores, and in how many rounds what is made again.
+class ScoreOptions(DataFolderOption, StageOptions, ThresholdOptions):
+    """Whose captions are marked, and in how many rounds what the thresholds reject is made again."""
 
-    What is made again is what the `thresholds` reject; with no `rounds`, nothing is.
-    """
+    command: ClassVar[str] = "score"
 
-    captions: Path
-    scores: Path
-    rounds: int
-    thresholds: Thresholds
+    output_dir: Path | None = option(None, "where the scores go (default: DATA_FOLDER/score)", Flag("FOLDER"))
+    resample: int = option(
+        0, "then caption what the thresholds reject again, with the judge's reason, in up to N rounds", ge=0
+    )
 
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
-        """What is scored, and whether what is rejected is made again."""
-        parser.add_argument("--data-folder", type=Path, required=True, help="folder of caption results")
-        parser.add_argument("--output-dir", type=Path, help="where the scores go (default: DATA_FOLDER/score)")
-        again = "then caption what the thresholds reject again, with the judge's reason, in up to N rounds"
-        parser.add_argument("--resample", type=int, default=0, metavar="N", help=again)
-        add_threshold_arguments(parser)
-
-    @classmethod
-    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
-        """What the flags say.
-
-        Raises:
-            BadArguments: a flag is out of its range.
-        """
-        thresholds = thresholds_from(arguments)
-        if arguments.resample < 0:
-            raise BadArguments("--resample must be at least 0")
-        folder = arguments.data_folder
-        return cls(folder, arguments.output_dir or folder / "score", arguments.resample, thresholds)
+    @property
+    def scores(self) -> Path:
+        """The folder of the scores."""
+        return self.output_dir or self.data_folder / "score"
 
 
 def of_round(generate: Generate, number: int) -> Generate:
@@ -163,31 +145,24 @@ def _subdomain(record: Record) -> dict[str, str]:
     return {"subdomain": record["subdomain"]} if isinstance(record.get("subdomain"), str) else {}
 
 
-def open_work(
-    expected: Expected,
-    given: ScoreOptions,
-    options: StageOptions,
-    rank: Rank,
-    prompts: Prompts,
-    stack: ExitStack,
-) -> Work:
+def open_work(expected: Expected, options: ScoreOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:
     """The rejected captions that fall to this process."""
-    captions, folder = given.captions, resample_folder(given.scores, given.rounds)
+    captions, folder = options.data_folder, resample_folder(options.scores, options.resample)
     earlier = Earlier(captions, read_first(captions), expected, folder, options.allow_outside_root)
-    sample_of = to_resample(given.scores, given.rounds, given.thresholds)
+    sample_of = to_resample(options.scores, options.resample, options.thresholds())
     return earlier.open(rank, options.retry_errors, stack, sample_of)
 
 
-def check(given: ScoreOptions, prompts: Prompts) -> None:
+def check(options: ScoreOptions, prompts: Prompts) -> None:
     """Refuse what cannot be sampled again, before anything is scored.
 
     Raises:
         UserError: the prompts or the captions are those of a second pass, or a domain has no prompts.
     """
-    if not given.rounds:
+    if not options.resample:
         return
     refuse_earlier_texts(prompts, "captions cannot be sampled again with the prompts of a second pass")
-    folder = given.captions
+    folder = options.data_folder
     some = some_records(folder, read_first(folder))
     if any("source" in record for record in some):
         raise UserError(
@@ -208,13 +183,13 @@ def conclude(folder: Path, captions: Path, rank: Rank) -> list[str]:
     return [f"resample: {rescued} of {made} rejected captions are rescued, {better} have better marks than before"]
 
 
-def stages(given: ScoreOptions) -> list[Stage[ScoreOptions]]:
+def stages(options: ScoreOptions) -> list[Stage[ScoreOptions]]:
     """The stage that follows scoring, if it is asked for."""
-    if given.rounds == 0:
+    if options.resample == 0:
         return []
-    run = run_sample(given.rounds, given.thresholds)
+    run = run_sample(options.resample, options.thresholds())
 
     def told(folder: Path, rank: Rank) -> list[str]:
-        return conclude(folder, given.captions, rank)
+        return conclude(folder, options.data_folder, rank)
 
     return [Stage("resample", ("agents", "judge"), run, ScoreOptions, open_work, adapt=resampling, conclude=told)]

@@ -7,7 +7,7 @@ the kind `bad_source`. It is done again once the earlier caption has been made, 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from MetaCaptioner.agents.prompts import Prompts
@@ -27,28 +27,20 @@ from MetaCaptioner.worklist.best_caption import read_best
 from MetaCaptioner.worklist.earlier_captions import Earlier, SampleOf, lineage, some_records, with_source
 
 
-@dataclass(frozen=True)
-class SecondPassOptions:
-    """The folder of the earlier captions, and where the new ones go."""
-
-    input: Path
-    output_dir: Path
-
-
 def open_second_pass(
     expected: Expected,
-    given: SecondPassOptions,
+    folder: Path,
+    output: Path,
     options: StageOptions,
     rank: Rank,
     prompts: Prompts,
     stack: ExitStack,
 ) -> Work:
-    """The earlier captions that fall to this process.
+    """The earlier captions in `folder` that fall to this process; the new ones go to `output`.
 
     Raises:
         UserError: there are none, or they have not what the prompts use.
     """
-    folder = given.input
     read = read_best(folder, folder / "score")
     check_texts(some_records(folder, read), prompts, str(folder))
     check_uses_earlier(prompts, options.prompts_dir)
@@ -56,9 +48,9 @@ def open_second_pass(
     def to_do(number: int) -> Iterator[tuple[str, Rows]]:
         return recorded_rows(folder, number, only_ok=False)
 
-    earlier = Earlier(folder, read, expected, given.output_dir, options.allow_outside_root, to_do)
+    earlier = Earlier(folder, read, expected, output, options.allow_outside_root, to_do)
     work = earlier.open(rank, options.retry_errors, stack, to_caption(prompts))
-    show_those_of(folder, given.output_dir)
+    show_those_of(folder, output)
     return work
 
 

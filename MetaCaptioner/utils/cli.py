@@ -12,7 +12,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils.text import shown
 
 _NOT_ASCII = 0x7F
-PROGRAM = "METACAPTIONER_PROGRAM"
+PROGRAM = "_METACAPTIONER_PROGRAM"
 """The variable that tells a process what the user typed, where that is not the process itself."""
 _NO_DEFAULTS = (None, argparse.SUPPRESS)
 

@@ -10,7 +10,6 @@ the user says that no other launch works there (`--single-launch`). Whether the 
 for whoever mounts the file system (NFS without `nolock`, Lustre with `flock`).
 """
 
-import argparse
 import errno
 import fcntl
 import os
@@ -39,12 +38,6 @@ class NoLocks(UserError):
 
 class _NotKept(Exception):
     """A lock cannot be had, whoever asks; the message is the reason."""
-
-
-def add_single_launch_argument(add: "argparse._ActionsContainer") -> None:
-    """The user's word that no locks are needed."""
-    what = "no other launch works on this folder: go on where the file system keeps no locks"
-    add.add_argument("--single-launch", action="store_true", help=what)
 
 
 @dataclass(frozen=True)

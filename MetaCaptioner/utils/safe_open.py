@@ -1,6 +1,5 @@
 """Opening files to read: nothing but files, so that no FIFO or device is waited for, and nothing outside a root."""
 
-import argparse
 import errno
 import os
 import stat
@@ -19,13 +18,6 @@ class NotAFile(OSError):
 
 class OutsideRoot(OSError):
     """A file that lies outside the root below which it is named: by its name, or behind a link."""
-
-
-def add_outside_argument(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """The flag that lets rows name files outside their root."""
-    parser.add_argument(
-        "--allow-outside-root", action="store_true", help="read media that names with '..' or links find elsewhere"
-    )
 
 
 def open_file(path: Path, root: Path | None = None) -> BinaryIO:

@@ -1,6 +1,5 @@
 """What vLLM is started with, by model and GPU."""
 
-import argparse
 import os
 import shlex
 import subprocess
@@ -16,7 +15,8 @@ from benchmarks.dummy_model import FP8_SCHEMES, make_dummy_model
 from MetaCaptioner.engine import vllm_arguments
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_arguments import as_flags, environment, gpu_capability, model_config, necessary
-from MetaCaptioner.runner.options import add_arguments, from_arguments
+from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.utils.options_sources import read
 
 AMPERE, ADA, HOPPER, BLACKWELL = 80, 89, 90, 100
 STATIC = {"quant_method": "fp8", "activation_scheme": "static", "ignored_layers": ["visual.blocks.0.attn.qkv"]}
@@ -180,6 +180,4 @@ print(sum(tqdm(range(3))))
 def test_what_is_printed_can_be_pasted() -> None:
     chosen = {**chosen_for_speed(config(STATIC), {}, HOPPER), "enforce_eager": True}
     typed = shlex.split(" ".join(f"--model m --engine-arg {flag}" for flag in as_flags(chosen)))
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    assert from_arguments(parser.parse_args(typed)).engine.extra == chosen
+    assert read(StageOptions, typed, "").engine_options().extra == chosen

@@ -148,7 +148,7 @@ def test_one_sample_that_ends_well_lets_that_count_begin_anew_too(tmp_path: Path
 
 
 SUPERVISED = """
-os.environ["METACAPTIONER_SUPERVISOR"] = f"{{os.getppid()}} -1"  # which was taken out above
+os.environ["_METACAPTIONER_SUPERVISOR"] = f"{{os.getppid()}} -1"  # which was taken out above
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.launch.supervisor import run_supervised
 def main():

@@ -1,4 +1,3 @@
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,21 +6,20 @@ import pytest
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.media.decoding.limits import default_memory
 from MetaCaptioner.media.loader import MediaBudget
-from MetaCaptioner.runner.options import StageOptions, add_arguments, from_arguments
+from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.utils.options_sources import read
 from tests.helpers import Runner, small_plan
 
 
 def parse(*arguments: str) -> StageOptions:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return from_arguments(parser.parse_args(["--model", "m", *arguments]))
+    return read(StageOptions, ["--model", "m", *arguments], "")
 
 
 def test_what_is_not_said_has_its_default() -> None:
     options = parse()
-    assert (options.engine.model, options.engine.kind, options.engine.tensor_parallel_size) == ("m", "vllm", 1)
-    assert (options.engine.max_model_len, options.engine.seed, options.engine.extra) == (None, None, {})
-    assert options.budget == replace(MediaBudget(), decode_memory=default_memory(1))
+    assert (options.model, options.engine, options.tensor_parallel_size) == ("m", "vllm", 1)
+    assert (options.max_model_len, options.seed, options.engine_options().extra) == (None, None, {})
+    assert options.budget() == replace(MediaBudget(), decode_memory=default_memory(1))
     assert (options.prompts_dir, options.max_samples, options.retry_errors) == (None, None, False)
     assert (options.max_error_rate, options.stall_seconds, options.max_deaths) == (0.5, 600.0, 5)
 
@@ -33,7 +31,7 @@ def test_every_flag_of_the_contract_is_taken() -> None:
         *("--max-samples", "9", "--retry-errors", "--seed", "3", "--video-pixels", "8000"),
         *("--max-source-pixels", "1000000"),
     )
-    engine, budget = options.engine, options.budget
+    engine, budget = options.engine_options(), options.budget()
     assert (engine.tensor_parallel_size, engine.max_model_len, engine.gpu_memory_utilization) == (2, 8192, 0.8)
     assert (budget.max_pixels, budget.video_frames, budget.video_fps) == (90000, 16, 0.5)
     assert (budget.video_pixels, budget.max_source_pixels) == (8000, 1_000_000)
@@ -55,12 +53,12 @@ def test_every_flag_of_the_contract_is_taken() -> None:
     ],
 )
 def test_an_engine_argument_is_json_or_else_text(text: str, name: str, value: object) -> None:
-    assert parse("--engine-arg", text).engine.extra == {name: value}
+    assert parse("--engine-arg", text).engine_options().extra == {name: value}
 
 
 def test_engine_arguments_add_up_and_the_last_wins() -> None:
     options = parse("--engine-arg", "a=1", "--engine-arg", "b=2", "--engine-arg", "a=3")
-    assert options.engine.extra == {"a": 3, "b": 2}
+    assert options.engine_options().extra == {"a": 3, "b": 2}
 
 
 @pytest.mark.parametrize("text", ["x", "=1", "a b=1", "1a=2", ""])

@@ -1,4 +1,3 @@
-import argparse
 import gc
 import os
 import signal
@@ -14,8 +13,9 @@ from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.records.store import RankResults
-from MetaCaptioner.runner.options import add_arguments, from_arguments
+from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import loop_settings
+from MetaCaptioner.utils.options_sources import read
 from tests.helpers import (
     MAPS,
     FakeEngine,
@@ -388,11 +388,9 @@ def test_what_is_held_to_go_on_with_a_shard_is_some_bytes_a_row(tmp_path: Path, 
 def test_as_many_samples_are_in_flight_as_the_cache_holds(
     cache_tokens: int | None, flags: tuple[str, ...], in_flight: int
 ) -> None:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
     engine = FakeEngine()
     engine.cache_tokens = cache_tokens
-    options = from_arguments(parser.parse_args(["--model", "m", *flags]))
+    options = read(StageOptions, ["--model", "m", *flags], "")
     assert loop_settings(engine, options, load_prompts()).in_flight == in_flight
     engine.cache_tokens = 300_000
     assert loop_settings(engine, options, load_prompts()).in_flight in (7, *range(60, 130))

@@ -35,7 +35,7 @@ def test_what_a_worker_notes_is_seen_after_its_death_and_only_it_is_the_worker()
 
 
 def test_without_a_supervisor_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for left_over in ({}, {"METACAPTIONER_SUPERVISOR": "1234567 3"}):
+    for left_over in ({}, {"_METACAPTIONER_SUPERVISOR": "1234567 3"}):
         assert not is_worker(left_over)
         heartbeat = inherited_heartbeat(left_over)
         assert isinstance(heartbeat, Heartbeat)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.runtime.settings import whole_number
 
-AGAIN, RESTARTS, SBATCH = "METACAPTIONER_AGAIN", "METACAPTIONER_RESTARTS", "METACAPTIONER_SBATCH"
+AGAIN, RESTARTS, SBATCH = "_METACAPTIONER_AGAIN", "_METACAPTIONER_RESTARTS", "_METACAPTIONER_SBATCH"
 """What submits a chain again; how often its job was submitted anew; comment and further words of that sbatch."""
 
 

@@ -22,7 +22,7 @@ STOPS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DISABLED = "echo 'Requested operation is presently disabled for job 7' >&2; exit 1"
 AGAIN = "submit again to go on: cd /data && bash submit.sh"
 ARRAY = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "4"}
-SUBMITTED = {"METACAPTIONER_SBATCH": r"metacaptioner\ caption\ /a\ b --nodes=2 '/a b/caption.sbatch' --flag"}
+SUBMITTED = {"_METACAPTIONER_SBATCH": r"metacaptioner\ caption\ /a\ b --nodes=2 '/a b/caption.sbatch' --flag"}
 
 
 class Ends:
@@ -37,7 +37,7 @@ class Ends:
         """(exit status, what was said)."""
         for name, value in variables.items():
             self._monkeypatch.setenv(name, value)
-        told = {"SLURM_JOB_ID": "7", "METACAPTIONER_AGAIN": "cd /data && bash submit.sh", **variables}
+        told = {"SLURM_JOB_ID": "7", "_METACAPTIONER_AGAIN": "cd /data && bash submit.sh", **variables}
         job = Job.this(told)
         or_else = f"; if nothing follows, {job.again}"
         scheduler = Scheduler(patience, call_seconds, begin_line="job 7: ", or_else=or_else, own_job="7")
@@ -96,7 +96,7 @@ def test_one_job_of_an_array_is_requeued_alone(slurm: Slurm, end_job: Ends) -> N
 
 def test_a_job_that_dies_soon_after_every_start_is_given_up(slurm: Slurm, end_job: Ends) -> None:
     assert "requeued" in end_job(137, 0, False, SLURM_RESTART_COUNT="2")[1]
-    for before in ({"SLURM_RESTART_COUNT": "3"}, {"SLURM_RESTART_COUNT": "1", "METACAPTIONER_RESTARTS": "2"}):
+    for before in ({"SLURM_RESTART_COUNT": "3"}, {"SLURM_RESTART_COUNT": "1", "_METACAPTIONER_RESTARTS": "2"}):
         status, said = end_job(137, 0, False, **before)
         assert status == 137
         assert re.search("a rank died of signal 9 within [0-9] s, and it was started 3 times before: given up", said)
@@ -149,8 +149,8 @@ def test_where_a_job_is_not_requeued_it_submits_itself_anew_and_the_next_of_the_
     slurm: Slurm, end_job: Ends
 ) -> None:
     slurm.stand_in("scontrol", DISABLED, times=1)
-    slurm.stand_in("sbatch", 'echo "$METACAPTIONER_RESTARTS: sbatch $*" >>"$CALLS"; echo 9')
-    said = end_job(3, 0, True, **SUBMITTED, SLURM_RESTART_COUNT="1", METACAPTIONER_RESTARTS="2")[1].splitlines()
+    slurm.stand_in("sbatch", 'echo "$_METACAPTIONER_RESTARTS: sbatch $*" >>"$CALLS"; echo 9')
+    said = end_job(3, 0, True, **SUBMITTED, SLURM_RESTART_COUNT="1", _METACAPTIONER_RESTARTS="2")[1].splitlines()
     comment = "--comment=metacaptioner caption /a b"
     assert slurm.calls == [
         f"4: sbatch --parsable {comment} --dependency=afterany:7 --nodes=2 /a b/caption.sbatch --flag",

@@ -120,16 +120,16 @@ def test_jobs_are_told_of_the_chain_and_nothing_of_other_runs(slurm: Slurm, chai
     slurm.stand_in(
         "sbatch", 'env -0 | tr "\\n" " " | tr "\\0" "\\n" >"$CALLS.env"; echo "$@" >>"$CALLS"; wc -l <"$CALLS"'
     )
-    others = {"INPUT": "/i", "OUTPUT": "/o", "RESULTS": "/r", "METACAPTIONER_RESTARTS": "2", "SQUEUE_FORMAT": "%i"}
+    others = {"INPUT": "/i", "OUTPUT": "/o", "RESULTS": "/r", "_METACAPTIONER_RESTARTS": "2", "SQUEUE_FORMAT": "%i"}
     status, said = submitted({**chain, **others, "TP": "2", "NNODES": "2", "SLURM_JOB_ID": "3", "RESAMPLE": "1"})
     assert status == 0, said
     env = dict(line.split("=", 1) for line in (slurm.folder / "calls.env").read_text().splitlines() if "=" in line)
     told = {"METACAPTIONER": str(ROOT), "OUTPUT": f"{chain['RUN']}/Caption", "PLAN": f"{chain['RUN']}/split_plan.jsonl"}
     told |= {"NUM_RANKS": "8", "NPROC": "4", "NNODES": "2", "TP": "2", "REPLAN": "no", "OUTSIDE": "", "RESAMPLE": "1"}
     assert {name: env.get(name) for name in told} == told
-    assert not {"INPUT", "RESULTS", "METACAPTIONER_RESTARTS", "SQUEUE_FORMAT", "SLURM_JOB_ID", "ROUTED"} & set(env)
-    assert env["METACAPTIONER_AGAIN"].startswith("cd ")
-    assert env["METACAPTIONER_SBATCH"].startswith(f"'metacaptioner filter of {chain['RUN']}' --export=ALL ")
+    assert not {"INPUT", "RESULTS", "_METACAPTIONER_RESTARTS", "SQUEUE_FORMAT", "SLURM_JOB_ID", "ROUTED"} & set(env)
+    assert env["_METACAPTIONER_AGAIN"].startswith("cd ")
+    assert env["_METACAPTIONER_SBATCH"].startswith(f"'metacaptioner filter of {chain['RUN']}' --export=ALL ")
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(slurm: Slurm, chain: dict[str, str], tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""How many ranks are started on this machine, and whether any are: a launcher may have made them already."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.launch.local import Launch
+from MetaCaptioner.runtime.gpus import visible_gpus
+from MetaCaptioner.runtime.rank import who_am_i
+from MetaCaptioner.utils.options import Flag, Options, option
+
+
+class LaunchOptions(Options):
+    """The ranks of this machine, and of how many machines it is one."""
+
+    heading: ClassVar[str] = "ranks of this machine"
+
+    ranks: int | None = option(
+        None,
+        "ranks of this machine; or NPROC=… (default: its GPUs / --tensor-parallel-size; 1 without GPUs)",
+        Flag("N", environment="NPROC"),
+        ge=1,
+    )
+    nodes: int = option(
+        1,
+        "machines on which this is started, each by itself; or NNODES=… (default: 1)",
+        Flag("N", environment="NNODES"),
+        ge=1,
+    )
+    node: int | None = option(
+        None,
+        "with --nodes: which of them this is, from 0; or NODE_RANK=…",
+        Flag("N", environment="NODE_RANK"),
+        ge=0,
+    )
+
+    def launch(self, gpus_a_rank: int, environment: Mapping[str, str]) -> Launch | None:
+        """The ranks to start; None where a launcher (srun, torchrun, mpirun) has made this process one of several.
+
+        One task of SLURM alone, such as an interactive shell of srun, makes those of its node.
+
+        Raises:
+            BadArguments: it was not said which machine this is, or which cannot be.
+            UserError: the GPUs of this machine cannot be told, or a launcher's variables cannot be understood.
+        """
+        me = who_am_i(dict(environment))
+        is_a_job = me.launcher == "slurm"
+        if me.launcher != "alone" and not (is_a_job and me.world_size == 1):
+            if any(self.is_typed(name) for name in ("ranks", "nodes", "node")):
+                raise BadArguments(f"--ranks, --nodes and --node are of no use here: {me} was started by its launcher")
+            return None
+        ranks = self.ranks or max(len(visible_gpus(environment)) // gpus_a_rank, 1)
+        if self.nodes == 1 or is_a_job:
+            return Launch(ranks)
+        if self.node is None:
+            raise BadArguments("--nodes goes with --node (or NODE_RANK=…): which of them this machine is, from 0")
+        if self.node >= self.nodes:
+            raise BadArguments(f"--node {self.node}: the nodes are numbered from 0 to {self.nodes - 1}")
+        return Launch(ranks, self.nodes, self.node)

@@ -1,0 +1,236 @@
+"""Where options come from: the command line, the environment in place of what that leaves out, and a file.
+
+A file is YAML: options of groups at its top, those of one program in a part that has the program's name.
+
+    model: Qwen/Qwen2.5-VL-7B-Instruct
+    max_pixels: 802816
+    run:
+      export: txt
+    score:
+      model: OpenGVLab/InternVL3-8B
+
+A group's option may be in such a part too, and counts there for that program alone.
+"""
+
+import argparse
+import difflib
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.utils.cli import program, say
+from MetaCaptioner.utils.commands import COMMANDS, options_of
+from MetaCaptioner.utils.options import Option, Options, Read, Said, all_of, validated
+from MetaCaptioner.utils.safe_open import read_file
+from MetaCaptioner.utils.yaml_text import from_yaml
+
+PREFIX = "METACAPTIONER_"
+"""Of the variables that say an option: METACAPTIONER_MAX_PIXELS=…"""
+FILE_HERE = "metacaptioner.yaml"
+MADE_WITH = "made_with"
+"""A key of files that runs write, which says nothing to them."""
+_CONFIG = "config"
+READ_NO_FILE = f"--{_CONFIG}="
+"""What tells a program that all options are typed which a file, too, may have said."""
+_ABOUT_CONFIG = f"YAML file of options; '' for none (default: ./{FILE_HERE}, or ~/.config/metacaptioner/config.yaml)"
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, with the flag that is nearest to one that there is not."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise it.
+
+        Raises:
+            BadArguments: always.
+        """
+        wrong = next((word for word in message.split() if word.startswith("--")), "").partition("=")[0]
+        hint = nearest(wrong, self._option_string_actions) if message.startswith("unrecognized") else ""
+        raise BadArguments(f"{message}{hint}; {self.prog} --help lists all")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at the word that was meant; nothing where none is near."""
+    near = difflib.get_close_matches(word, [*known], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def parser_of(options: type[Options], about: str) -> Parser:
+    """The parser of a program's flags, which has no defaults: what is not typed is not there."""
+    known = all_of(options).values()
+    needed = [f"{one.typed} {_metavar(one)}" for one in known if one.info.is_required() and not one.flag.is_place]
+    places = [one.typed for one in known if one.flag.is_place]
+    parser = Parser(
+        prog=program(),
+        usage=" ".join(["%(prog)s", *places, *needed, "[OPTION ...]"]),
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    groups: dict[str, argparse._ActionsContainer] = {"": parser}
+    for one in known:
+        heading = "" if one.is_own else one.home.heading
+        if heading not in groups:
+            groups[heading] = parser.add_argument_group(heading)
+        _add(groups[heading], one)
+    parser.add_argument(f"--{_CONFIG}", metavar="FILE", help=_ABOUT_CONFIG)
+    return parser
+
+
+def _add(parser: argparse._ActionsContainer, option: Option) -> None:
+    flag, about = option.flag, _help(option)
+    if flag.words is not None:
+        only_one = parser.add_mutually_exclusive_group()
+        for value, (word, told) in flag.words.items():
+            only_one.add_argument(word, dest=option.name, action="store_const", const=value, help=told)
+    elif flag.is_place:
+        parser.add_argument(option.name, nargs="?", metavar=option.typed, help=about)
+    elif option.kind is bool:
+        parser.add_argument(option.typed, action="store_true", help=about)
+        off = f"--no-{option.typed.removeprefix('--')}"
+        parser.add_argument(off, dest=option.name, action="store_false", help=argparse.SUPPRESS)
+    elif flag.bare is not None:
+        parser.add_argument(option.typed, nargs="?", const=flag.bare, metavar=_metavar(option), help=about)
+    else:
+        action = "append" if option.is_list else "store"
+        parser.add_argument(option.typed, action=action, metavar=_metavar(option), help=about)
+
+
+def _metavar(option: Option) -> str:
+    if option.choices:
+        return f"{{{','.join(option.choices)}}}"
+    return option.flag.metavar or {int: "N", float: "X"}.get(option.kind, option.name.upper())
+
+
+def _help(option: Option) -> str:
+    """With the default, unless it is told in words of its own."""
+    default = option.default
+    told = option.about
+    if default not in (None, False, []) and "default" not in told:
+        told = f"{told} (default: {default})"
+    return told.replace("%", "%%")
+
+
+def read(options: type[Read], arguments: Sequence[str] | None, about: str) -> Read:
+    """A program's options: what is typed, else what the environment says, else a file, else their defaults.
+
+    Raises:
+        BadArguments: one cannot be, or is none; one line that says where, and what may be meant.
+    """
+    typed = vars(parser_of(options, about).parse_args(arguments))
+    path = _file(typed.pop(_CONFIG, None))
+    said = {} if path is None else _of_file(options, path)
+    said |= _of_environment(options, os.environ)
+    known = all_of(options)
+    return validated(options, said | {name: Said(value, known[name].typed) for name, value in typed.items()})
+
+
+def _file(named: str | None) -> Path | None:
+    """The file that is named, or else the first that is there; None for none."""
+    if named is None:
+        named = os.environ.get(f"{PREFIX}{_CONFIG.upper()}")
+    if named is not None:
+        return Path(named) if named else None
+    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    places = (Path(FILE_HERE), configuration / "metacaptioner" / "config.yaml")
+    return next((place for place in places if place.is_file()), None)
+
+
+def _of_file(options: type[Options], path: Path) -> dict[str, Said]:
+    try:
+        content = from_yaml(read_file(path).decode())
+    except OSError as error:
+        raise BadArguments(f"--{_CONFIG} {path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadArguments(f"{path}: is no sound YAML: {error}") from error
+    said: dict[str, Said] = {}
+    top = _mapping(content, str(path))
+    top.pop(MADE_WITH, None)
+    parts = {name: top.pop(name) for name in [*top] if name in COMMANDS}
+    for name, value in top.items():
+        _check_key(options, name, f"{path}: {name}")
+        if is_shared(options, name):
+            said[name] = _from_file(options, name, value, f"{path}: {name}")
+    known = {one.key: one.name for one in all_of(options).values()}
+    for key, value in _mapping(parts.get(options.command), f"{path}: {options.command}").items():
+        by = f"{path}: {options.command}: {key}"
+        if key not in known:
+            raise BadArguments(f"{by}: there is no such option{nearest(key, known)}")
+        said[known[key]] = _from_file(options, known[key], value, by)
+    say(f"options of {path}")
+    return said
+
+
+def _mapping(content: object, place: str) -> dict[str, object]:
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise BadArguments(f"{place}: must be names with values, as in 'max_pixels: 802816'")
+    return {str(key).replace("-", "_"): value for key, value in content.items()}
+
+
+def _check_key(options: type[Options], name: str, by: str) -> None:
+    """Refuse what no program has, and what only one has, which is to be in its part."""
+    everything = {options.command: options}
+    if not is_shared(options, name):
+        everything |= {command: options_of(command) for command in COMMANDS}
+    if any(is_shared(others, name) for others in everything.values()):
+        return
+    if owners := [command for command, others in everything.items() if name in all_of(others)]:
+        raise BadArguments(f"{by}: is an option of {', '.join(owners)} alone: write it below '{owners[0]}:'")
+    known = {other for others in everything.values() for other in all_of(others)} | {*COMMANDS}
+    raise BadArguments(f"{by}: there is no such option{nearest(name, known)}")
+
+
+def is_shared(options: type[Options], name: str) -> bool:
+    """Whether they have an option of that name which others have as well."""
+    return name in all_of(options) and not all_of(options)[name].is_own
+
+
+def _from_file(options: type[Options], name: str, value: object, by: str) -> Said:
+    if all_of(options)[name].kind is Path and isinstance(value, str):
+        value = Path(value).expanduser()
+    return Said(value, by)
+
+
+def _of_environment(options: type[Options], environment: Mapping[str, str]) -> dict[str, Said]:
+    said: dict[str, Said] = {}
+    for name, one in all_of(options).items():
+        if one.flag.environment and (value := environment.get(one.flag.environment)):
+            said[name] = Said(value, one.flag.environment)
+    for variable, name, value in _prefixed(environment):
+        if is_shared(options, name):
+            said[name] = Said(shlex.split(value) if all_of(options)[name].is_list else value, variable)
+        else:
+            _check_variable(name, variable)
+    return said
+
+
+def _prefixed(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for variable, value in environment.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if variable.startswith(PREFIX) and value and name != _CONFIG:
+            yield variable, name, value
+
+
+def _check_variable(name: str, variable: str) -> None:
+    everything = [options_of(command) for command in COMMANDS]
+    known = {other for options in everything for other in all_of(options) if is_shared(options, other)}
+    if name not in known:
+        hint = nearest(name, known)
+        raise BadArguments(f"{variable}: there is no such option{hint}")
+
+
+def as_file(options: Options) -> dict[str, object]:
+    """All options with their values, as a file has them that makes the same run; paths from any folder."""
+    top: dict[str, object] = {}
+    own: dict[str, object] = {}
+    for name, one in all_of(type(options)).items():
+        value = getattr(options, name)
+        if value is not None:
+            (own if one.is_own else top)[one.key] = str(value.absolute()) if isinstance(value, Path) else value
+    return {**top, options.command: own} if own else top
