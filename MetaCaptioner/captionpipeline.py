@@ -74,9 +74,12 @@ class CaptionOptions(StageOptions):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.input is not None:
-            for flag, value in (("--plan", self.plan), ("--score", self.score), ("--routes", self.routes)):
-                if value:
-                    raise BadArguments(f"{flag} does not go with --input, a second pass")
+            if self.plan is not None:
+                raise BadArguments("--plan and --input do not go together: say one of the two")
+            if self.score:
+                raise BadArguments("--score goes with --plan; score a second pass by itself (metacaptioner score)")
+            if self.routes is not None:
+                raise BadArguments("--routes goes with --plan")
         elif self.plan is None:
             raise BadArguments("missing: --plan (split_plan.jsonl), or --input (earlier captions, for a second pass)")
         return self

@@ -91,14 +91,16 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
     elif flag.is_place:
         parser.add_argument(option.name, nargs="?", metavar=option.typed, help=about)
     elif option.kind is bool:
-        parser.add_argument(option.typed, action="store_true", help=about)
+        parser.add_argument(option.typed, dest=option.name, action="store_true", help=about)
         off = f"--no-{option.typed.removeprefix('--')}"
         parser.add_argument(off, dest=option.name, action="store_false", help=argparse.SUPPRESS)
     elif flag.bare is not None:
-        parser.add_argument(option.typed, nargs="?", const=flag.bare, metavar=_metavar(option), help=about)
+        parser.add_argument(
+            option.typed, dest=option.name, nargs="?", const=flag.bare, metavar=_metavar(option), help=about
+        )
     else:
         action = "append" if option.is_list else "store"
-        parser.add_argument(option.typed, action=action, metavar=_metavar(option), help=about)
+        parser.add_argument(option.typed, dest=option.name, action=action, metavar=_metavar(option), help=about)
 
 
 def _metavar(option: Option) -> str:
