@@ -10,6 +10,7 @@ also those whose domain is known (--routes FOLDER).
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -29,7 +30,7 @@ from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
-from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage
+from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages.second_pass import open_second_pass
 from MetaCaptioner.utils.options import Flag, option
@@ -147,4 +148,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_supervised(main)
+    run_supervised(main, partial(said_to, STAGE))

@@ -155,13 +155,13 @@ def _of_file(options: type[Options], path: Path) -> dict[str, Said]:
     said: dict[str, Said] = {}
     top = _mapping(content, str(path))
     top.pop(MADE_WITH, None)
-    parts = {name: top.pop(name) for name in [*top] if name in COMMANDS}
+    parts = {name: _mapping(top.pop(name), f"{path}: {name}") for name in [*top] if name in COMMANDS}
     for name, value in top.items():
         _check_key(options, name, f"{path}: {name}")
         if is_shared(options, name):
             said[name] = _from_file(options, name, value, f"{path}: {name}")
     known = {one.key: one.name for one in all_of(options).values()}
-    for key, value in _mapping(parts.get(options.command), f"{path}: {options.command}").items():
+    for key, value in parts.get(options.command, {}).items():
         by = f"{path}: {options.command}: {key}"
         if key not in known:
             raise BadArguments(f"{by}: there is no such option{nearest(key, known)}")
@@ -181,7 +181,7 @@ def _mapping(content: object, place: str) -> dict[str, object]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise BadArguments(f"{place}: must be names with values, as in 'max_pixels: 802816'")
+        raise BadArguments(f"{place}: must be options with values, as in 'max_pixels: 802816'")
     return {str(key).replace("-", "_"): value for key, value in content.items()}
 
 
