@@ -102,6 +102,11 @@ class Line:
         """
         return self._connection.recv()
 
+    def close(self) -> None:
+        """For who receives, after the end: what is sent from now on raises OSError."""
+        with self._lock:
+            self._connection.close()
+
     def end(self) -> None:
         """Have both ends stop waiting for each other, from whatever thread."""
         try:

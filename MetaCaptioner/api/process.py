@@ -109,6 +109,7 @@ class CaptionerProcess:
                     self._started.put(message)
                 elif isinstance(message, Failed):
                     failure = self._with_log(message.error)
+        self._line.close()
         self._fail(failure or self._how_it_ended())
 
     def _fail(self, failure: UserError) -> None:
