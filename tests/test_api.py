@@ -27,8 +27,8 @@ import MetaCaptioner
 from MetaCaptioner import Captioner, CaptionRecord
 from MetaCaptioner.api import worker
 from MetaCaptioner.api.inputs import asked
-from MetaCaptioner.api.messages import Ask, Done, Failed, Line, Ready, Setup
-from MetaCaptioner.api.process import CaptionerProcess
+from MetaCaptioner.api.messages import Ask, Begun, Done, Failed, Line, Ready, Setup
+from MetaCaptioner.api.service import Service
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
@@ -73,8 +73,8 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "media" / "0.png"
 
 
-def process_of(captioner: Captioner) -> CaptionerProcess:
-    return captioner._process
+def service_of(captioner: Captioner) -> Service:
+    return captioner._service
 
 
 def is_there(process: int) -> bool:
@@ -151,7 +151,7 @@ def test_an_image_an_array_and_a_file_of_the_same_pixels(
     assert image["image"] is None
     assert image["caption"] == array["caption"] == again["caption"]
     assert image["media_hash"] == array["media_hash"]
-    assert not any(process_of(captioner).pictures.iterdir()), "what was spooled is left"
+    assert not any(service_of(captioner).pictures.iterdir()), "what was spooled is left"
 
 
 def turned(image: Image.Image) -> Image.Image:
@@ -289,7 +289,7 @@ def test_an_endless_generator_is_taken_from_by_need(picture: Path) -> None:
             yield picture
 
     with Captioner(options=StageOptions(engine="scripted", in_flight=2, decode_threads=1)) as one:
-        ahead = process_of(one).ready.ahead
+        ahead = service_of(one).ready.ahead
         assert ahead == 8
         records = one.caption(endless())
         assert taken == 0
@@ -307,7 +307,7 @@ def resident(process: int) -> int:
 
 
 def test_memory_does_not_grow_with_the_inputs(captioner: Captioner, small: Image.Image) -> None:
-    processes = {os.getpid(), process_of(captioner)._process.pid}
+    processes = {os.getpid(), service_of(captioner).process.number}
     before: dict[int, int] = {}
     for number, record in enumerate(captioner.caption(itertools.repeat(small, 1000))):
         assert (record["index"], record["status"]) == (number, "ok")
@@ -316,7 +316,7 @@ def test_memory_does_not_grow_with_the_inputs(captioner: Captioner, small: Image
     assert number == 999
     for process in processes:
         assert resident(process) - before[process] < 8 * 2**20
-    assert not process_of(captioner)._calls
+    assert not service_of(captioner)._calls
 
 
 def feeders() -> list[str]:
@@ -330,11 +330,11 @@ def test_an_iteration_that_is_left_half_way_leaves_nothing(picture: Path) -> Non
             break
         gc.collect()
         assert feeders() == []
-        assert not process_of(one)._calls
+        assert not service_of(one)._calls
         [record] = one.caption([picture])  # and goes on
         assert (record["index"], record["status"]) == (0, "ok")
-        leader = process_of(one)._process.pid
-        folder = process_of(one)._folder
+        leader = service_of(one).process.number
+        folder = service_of(one)._folder
         left = one.caption(itertools.repeat(picture))
         next(left)
         begin = time.monotonic()
@@ -388,7 +388,7 @@ def test_in_a_running_event_loop(picture: Path) -> None:
 
 def test_without_with_it_is_ended_by_close_or_when_nobody_has_it(picture: Path) -> None:
     one = Captioner(options=SCRIPTED)
-    leader = process_of(one)._process.pid
+    leader = service_of(one).process.number
     assert len(list(one.caption([picture]))) == 1
     del one
     gc.collect()
@@ -426,13 +426,55 @@ def test_prompts_of_a_second_pass_are_refused(tmp_path: Path) -> None:
         Captioner(prompts_dir=prompts, options=SCRIPTED)
 
 
-def test_a_process_that_dies_is_told_with_its_log(tmp_path: Path, picture: Path) -> None:
-    with Captioner(options=SLOW) as one:
-        records = one.caption(itertools.repeat(picture))
-        next(records)
-        process_of(one)._process.kill()
-        with pytest.raises(EngineDead, match="ended by SIGKILL; what was printed is in ") as raised:
-            list(records)
+def dying(*script: str, **options: Any) -> StageOptions:
+    arguments = ["process=true", *script]
+    return StageOptions(engine="scripted", decode_threads=2, engine_arg=arguments, **options)
+
+
+def test_another_process_goes_on_where_one_dies(
+    tmp_path: Path, captioner: Captioner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No record is lost, none comes twice, and all are as they would have been."""
+    paths = [tmp_path / "media" / row["image"] for row in picture_rows(tmp_path / "media", 12)]
+    options = StageOptions(engine="scripted", decode_threads=1, in_flight=2, engine_arg=["delay=0.1"])
+    with Captioner(options=options) as one:
+        records = one.caption(paths)
+        found = [next(records)]
+        first = service_of(one).process.number
+        os.kill(first, signal.SIGKILL)
+        found += records
+        assert not is_there(first)
+    assert [record["index"] for record in found] == list(range(12))
+    assert [record["caption"] for record in found] == [record["caption"] for record in captioner.caption(paths)]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "was killed by SIGKILL; what was printed is in" in caplog.text
+
+
+def test_an_input_that_kills_the_engine_is_one_record(tmp_path: Path) -> None:
+    """At its third death it was alone."""
+    paths = [tmp_path / "media" / row["image"] for row in picture_rows(tmp_path / "media", 6)]
+    with Captioner(options=dying('crash_on=["inputs/2"]')) as one:
+        found = list(one.caption(paths))
+    assert [record["status"] for record in found] == ["ok", "ok", "error", "ok", "ok", "ok"]
+    assert (found[2]["error"]["kind"], found[2]["attempts"]) == ("engine_crash", 3)
+
+
+def test_an_engine_that_hangs_is_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = [tmp_path / "media" / row["image"] for row in picture_rows(tmp_path / "media", 2)]
+    log = tmp_path / "log.txt"
+    options = dying("hang_after=12", "delay=0.01", stall_seconds=1.0, in_flight=1)
+    with Captioner(options=options, task="natural", log=log) as one:
+        found = list(one.caption(itertools.chain(paths, paths)))
+    assert [record["status"] for record in found] == ["ok"] * 4
+    assert "no token for 1 s" in log.read_text()
+    assert "another one is started" in caplog.text
+
+
+def test_a_process_that_dies_again_and_again_is_given_up_with_its_log(picture: Path) -> None:
+    options = dying('crash_on=["inputs/0"]', max_deaths=2)
+    with Captioner(options=options) as one:
+        with pytest.raises(EngineDead, match=r"given up after 2 deaths .* what was printed is in ") as raised:
+            list(one.caption([picture]))
         with pytest.raises(EngineDead):
             list(one.caption([picture]))
     log = Path(str(raised.value).rpartition(" ")[2])
@@ -461,7 +503,7 @@ from MetaCaptioner import Captioner
 from MetaCaptioner.runner.options import StageOptions
 
 captioner = Captioner(options=StageOptions(engine="scripted", decode_threads=1, in_flight=1, engine_arg=["delay=0.2"]))
-print("leader", captioner._process._process.pid, flush=True)
+print("leader", captioner._service.process.number, flush=True)
 """
 
 
@@ -531,24 +573,29 @@ def test_the_package_is_light_until_it_is_asked_for_more() -> None:
 def working(monkeypatch: pytest.MonkeyPatch, hook: Hook, options: StageOptions = SCRIPTED) -> Iterator[Line]:
     """The other end of `worker.work`, run in a thread here, with the router left out."""
     monkeypatch.setattr(worker, "open_engine", lambda *arguments: FakeEngine(hook))
-    monkeypatch.setattr(worker, "_kill_all", lambda: None)
-    monkeypatch.setattr(worker, "_END_SECONDS", 0.0)
     ours, theirs = socket.socketpair()
     line, end = Line(ours), Line(theirs)
 
     def run() -> None:
         try:
-            asyncio.run(worker.work(end, Setup(options, "natural", True, Path("log")), os.getppid()))
+            asyncio.run(worker.work(end, Setup(options, "natural", True, Path("log")), os.getppid(), lambda: None))
         except UserError as error:
             end.send(Failed(error))
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert isinstance(line.receive(), Ready)
+    assert isinstance(heard(line), Ready)
     yield line
     line.end()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def heard(line: Line) -> object:
+    """What is said next, but for what has begun."""
+    while isinstance(message := line.receive(), Begun):
+        pass
+    return message
 
 
 def ask(line: Line, path: Path, index: int = 0) -> None:
@@ -566,7 +613,7 @@ def test_a_caption_whose_judge_fails_is_a_caption(monkeypatch: pytest.MonkeyPatc
 
     with working(monkeypatch, hook) as line:
         ask(line, picture)
-        done = line.receive()
+        done = heard(line)
     assert isinstance(done, Done)
     assert (done.record["status"], done.record["attempts"]) == ("ok", 1)
     assert done.record["caption"]
@@ -586,7 +633,7 @@ def test_an_empty_answer_is_asked_for_again_as_in_a_stage(monkeypatch: pytest.Mo
 
     with working(monkeypatch, hook) as line:
         ask(line, picture)
-        done = line.receive()
+        done = heard(line)
     assert isinstance(done, Done)
     assert done.record["attempts"] == 1 + ("summary" in had)
     assert done.record["overall"]
@@ -598,7 +645,7 @@ def test_a_dead_engine_ends_all_with_its_reason(monkeypatch: pytest.MonkeyPatch,
 
     with working(monkeypatch, hook) as line:
         ask(line, picture)
-        failed = line.receive()
+        failed = heard(line)
     assert isinstance(failed, Failed)
     assert str(failed.error) == "the engine has died; what it printed is in log"
 
@@ -610,7 +657,7 @@ def test_failures_of_most_samples_end_nothing(monkeypatch: pytest.MonkeyPatch, p
     with working(monkeypatch, hook) as line:
         for index in range(300):
             ask(line, picture, index)
-        found = [line.receive() for _ in range(300)]
+        found = [heard(line) for _ in range(300)]
     assert {one.record["error"]["kind"] for one in found if isinstance(one, Done)} == {"engine_error"}
     assert len(found) == 300
 
@@ -644,7 +691,7 @@ def test_captions_of_a_model_are_those_of_the_command_line(
     log = tmp_path / "log" / "engine.txt"
     paths = [media / (row.get("image") or row["video"]) for row in rows]
     with caplog.at_level(logging.INFO, "MetaCaptioner"), Captioner(random_model, options=said, log=log) as one:
-        leader = process_of(one)._process.pid
+        leader = service_of(one).process.number
         found = list(one.caption(paths))
         [image] = [*one.caption([paths[0], paths[1], Image.open(paths[2])])][2:]
     assert not is_there(leader)

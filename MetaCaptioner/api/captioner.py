@@ -12,15 +12,15 @@ from typing import Self, cast
 
 from MetaCaptioner.api.inputs import Asked, Picture, asked, check_inputs
 from MetaCaptioner.api.messages import Ask, Done
-from MetaCaptioner.api.process import CaptionerProcess
 from MetaCaptioner.api.records import CaptionRecord, of_input
+from MetaCaptioner.api.service import Service
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.runner.options import LoopOptions, StageOptions
 from MetaCaptioner.utils.common_options import OutsideOption
 from MetaCaptioner.utils.options import all_of
 
 _JOIN_SECONDS = 1.0
-_SAYS_SOMETHING = frozenset({"max_output_tokens", "in_flight", "decode_threads"})
+_SAYS_SOMETHING = frozenset({"max_output_tokens", "in_flight", "decode_threads", "stall_seconds", "max_deaths"})
 _OF_RESULT_FILES = frozenset({*all_of(LoopOptions), *all_of(OutsideOption)}) - _SAYS_SOMETHING
 """Options of ranks that work through a plan and write result files."""
 
@@ -54,8 +54,8 @@ class Captioner:
     ) -> None:
         chosen = _chosen(options, model, prompts_dir)
         self._numbers = itertools.count()
-        self._process = CaptionerProcess(chosen, task, score, None if log is None else Path(log))
-        self._end = weakref.finalize(self, self._process.end)
+        self._service = Service(chosen, task, score, None if log is None else Path(log))
+        self._end = weakref.finalize(self, self._service.end)
 
     def caption(self, inputs: Iterable[Picture]) -> Iterator[CaptionRecord]:
         """The record of each input, in their order, each as soon as it and those before it are there.
@@ -67,11 +67,11 @@ class Captioner:
 
         Raises:
             TypeError: `inputs` are one input, or cannot be iterated over.
-            UserError: the model's process has ended, or the Captioner is closed; while iterating.
+            UserError: the model cannot be kept going, or the Captioner is closed; while iterating.
             Exception: what iterating over `inputs` raises, after the records of those before.
         """
         check_inputs(inputs)
-        return _Call(self._process, next(self._numbers)).records(inputs)
+        return _Call(self._service, next(self._numbers)).records(inputs)
 
     def close(self) -> None:
         """End the process and give its memory back; for who does not use `with`. It can be done twice."""
@@ -119,17 +119,17 @@ class _Call:
     A slot is taken before an input is, and given back as its record is handed out: so many are in between at most.
     """
 
-    def __init__(self, process: CaptionerProcess, number: int) -> None:
-        self._process = process
+    def __init__(self, service: Service, number: int) -> None:
+        self._service = service
         self._number = number
-        self._slots = threading.Semaphore(process.ready.ahead)
+        self._slots = threading.Semaphore(service.ready.ahead)
         self._answers: queue.SimpleQueue[Done | UserError | _Ended] = queue.SimpleQueue()
         self._asked: dict[int, Asked] = {}
         self._left = threading.Event()
 
     def records(self, inputs: Iterable[Picture]) -> Iterator[CaptionRecord]:
         """Ask for all in a thread; hand out what comes back, in order."""
-        self._process.open_call(self._number, self._answers.put)
+        self._service.open_call(self._number, self._answers.put)
         feeder = threading.Thread(target=self._feed, args=(inputs,), name="captioner inputs", daemon=True)
         feeder.start()
         try:
@@ -137,7 +137,7 @@ class _Call:
         finally:
             self._left.set()
             self._slots.release()
-            self._process.close_call(self._number)
+            self._service.close_call(self._number)
             feeder.join(_JOIN_SECONDS)  # one that waits for an input for longer ends with that
             for left in self._asked.copy().values():
                 _remove(left)
@@ -151,7 +151,7 @@ class _Call:
                 if isinstance(answer, _Ended):
                     end = answer
                 elif isinstance(answer, Done):
-                    ready[answer.index] = self._settled(answer)
+                    ready[answer.key[1]] = self._settled(answer)
                 else:
                     raise answer
             if index not in ready:
@@ -162,7 +162,7 @@ class _Call:
             raise end.error
 
     def _settled(self, done: Done) -> CaptionRecord:
-        given = self._asked.pop(done.index)
+        given = self._asked.pop(done.key[1])
         _remove(given)
         return cast(CaptionRecord, of_input(done.record, given.name))
 
@@ -171,9 +171,9 @@ class _Call:
         count, error = 0, None
         try:
             for given in self._with_slots(inputs):
-                spool = self._process.pictures / f"{self._number}-{count}"
-                self._asked[count] = asked(given, spool, self._process.ready.shape)
-                self._process.send(Ask(self._number, count, self._asked[count]))
+                spool = self._service.pictures / f"{self._number}-{count}"
+                self._asked[count] = asked(given, spool, self._service.ready.shape)
+                self._service.ask(Ask(self._number, count, self._asked[count]))
                 count += 1
         except BaseException as raised:  # noqa: BLE001 the caller's own, to be raised where the caller is
             error = raised

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from MetaCaptioner.api.inputs import Asked
 from MetaCaptioner.errors import UserError
@@ -18,21 +19,30 @@ from MetaCaptioner.runner.options import StageOptions
 
 @dataclass(frozen=True)
 class Setup:
-    """To the process, at first: what to load. `task` is the domain of all inputs, None where the router decides."""
+    """To the process, at first: what to load. `task` is the domain of all inputs, None where the router decides.
+
+    So many processes have died before, which had loaded it.
+    """
 
     options: StageOptions
     task: str | None
     score: bool
     log: Path
+    deaths: int = 0
 
 
 @dataclass(frozen=True)
 class Ask:
-    """To the process: caption one input of a call."""
+    """To the process: caption one input of a call. It was in flight at so many deaths of earlier processes."""
 
     call: int
     index: int
     asked: Asked
+    crashes: int = 0
+
+    @property
+    def key(self) -> "Key":
+        return self.call, self.index
 
 
 @dataclass(frozen=True)
@@ -58,11 +68,17 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """From the process: an input is in flight."""
+
+    key: "Key"
+
+
+@dataclass(frozen=True)
 class Done:
     """From the process: the record of one input, as a result file has it."""
 
-    call: int
-    index: int
+    key: "Key"
     record: Record
 
 
@@ -74,7 +90,9 @@ class Failed:
 
 
 ToProcess = Setup | Ask | Abandon
-FromProcess = Said | Ready | Done | Failed
+FromProcess = Said | Ready | Begun | Done | Failed
+Key = tuple[int, int]
+"""The number of a call, and the place of an input in it."""
 
 
 class Line:
@@ -94,7 +112,7 @@ class Line:
         """Whether there is something to receive within so many seconds, be it the end."""
         return self._connection.poll(seconds)
 
-    def receive(self) -> object:
+    def receive(self) -> Any:
         """The next message.
 
         Raises:

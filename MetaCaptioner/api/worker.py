@@ -7,6 +7,7 @@ score stage: so they are tried again, and fail, as they do there.
 """
 
 import asyncio
+import faulthandler
 import os
 import queue
 import signal
@@ -14,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,13 +27,14 @@ from MetaCaptioner import captionpipeline, inferscore
 from MetaCaptioner.agents.captioner import refuse_earlier_texts
 from MetaCaptioner.agents.prompts import Prompts, limit_output, load_prompts
 from MetaCaptioner.agents.workflow import Generate
-from MetaCaptioner.api.messages import Abandon, Ask, Done, Failed, Line, Ready, Said, Setup
+from MetaCaptioner.api.messages import Abandon, Ask, Begun, Done, Failed, Line, Ready, Said, Setup
 from MetaCaptioner.api.records import judged
 from MetaCaptioner.data.sample import Sample, sample_from_row
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, find_domain
 from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.registry import open_engine
-from MetaCaptioner.errors import ErrorKind, SampleError, UserError
+from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
+from MetaCaptioner.launch.supervisor import Pulse
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.records.journal import Past
 from MetaCaptioner.records.record import Record
@@ -42,9 +44,11 @@ from MetaCaptioner.runtime.gpus import claim_gpus
 from MetaCaptioner.runtime.heartbeat import Heartbeat
 from MetaCaptioner.runtime.rank import who_am_i
 from MetaCaptioner.runtime.signals import StopSignal
+from MetaCaptioner.utils.cli import say
+from MetaCaptioner.worklist.base import is_suspect, refuse_deadly
 
-_DATA_NAME, _NONE_PAST = "inputs", Past()
-_LOOK_SECONDS, _POLL_SECONDS, _END_SECONDS = 2.0, 0.2, 5.0
+_DATA_NAME = "inputs"
+_LOOK_SECONDS, _POLL_SECONDS, _PULSE_SECONDS, _END_SECONDS = 2.0, 0.2, 1.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,21 @@ class _Input:
     ask: Ask
     sample: Sample
     caption: Record | None = None
-    past: Past = _NONE_PAST
-    suspect: bool = False
+
+    @property
+    def past(self) -> Past:
+        return Past(crashes=self.ask.crashes)
+
+    @property
+    def suspect(self) -> bool:
+        return is_suspect(self.past)
 
     def begin(self) -> None:
-        """Raises SampleError where nobody waits for it any more."""
+        """Raises SampleError where nobody waits for it any more, or it has killed a process alone."""
         if self.ask.call in self.desk.abandoned:
             raise SampleError(ErrorKind.UNEXPECTED, "nobody waits for it")
+        refuse_deadly(self.past)
+        self.desk.line.send(Begun(self.ask.key))
 
     def write(self, record: Record) -> None:
         self.desk.finish(self, record)
@@ -77,6 +89,7 @@ class _Desk:
     score: bool
     prompts: Prompts
     task: str
+    kill_all: Callable[[], None]
     is_loaded: bool = False
     abandoned: set[int] = field(default_factory=set)
     _waiting: "queue.SimpleQueue[_Input | None]" = field(default_factory=queue.SimpleQueue)
@@ -100,7 +113,7 @@ class _Desk:
         self._waiting.put(None)
         if self.is_loaded:
             time.sleep(_END_SECONDS)
-        _kill_all()
+        self.kill_all()
 
     def _sample(self, ask: Ask) -> Sample:
         """The sample, as of a dataset whose root is everywhere: the user has named the file."""
@@ -130,7 +143,7 @@ class _Desk:
             sample = replace(captioned, allow_outside_root=True)
             self._waiting.put(replace(done, sample=sample, caption=record))
             return
-        self.line.send(Done(done.ask.call, done.ask.index, record))
+        self.line.send(Done(done.ask.key, record))
 
 
 def run_sample(prompts: Prompts) -> RunSample:
@@ -143,8 +156,17 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
-async def work(line: Line, setup: Setup, parent: int) -> None:
+def _kill_all() -> NoReturn:
+    """End this process, whatever it is at, and those that it has started: they are of its session."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+async def work(line: Line, setup: Setup, parent: int, kill_all: Callable[[], None] = _kill_all) -> None:
     """Load the model and caption what is asked for until nobody is at the other end.
+
+    Where it does not end by itself then, or hangs, `kill_all` is called.
 
     Raises:
         UserError: it cannot be done, or not be gone on with.
@@ -154,11 +176,11 @@ async def work(line: Line, setup: Setup, parent: int) -> None:
     if options.max_output_tokens is not None:
         prompts = limit_output(prompts, options.max_output_tokens)
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it")
-    desk = _Desk(line, parent, stop, setup.score, prompts, _task(setup.task, prompts))
+    desk = _Desk(line, parent, stop, setup.score, prompts, _task(setup.task, prompts), kill_all)
     desk.begin()
     rank = who_am_i(os.environ)
     gpus = claim_gpus(rank, options.tensor_parallel_size, os.environ) if options.engine == "vllm" else []
-    engine = open_engine(options.engine_options(), bool(gpus), setup.log, lambda told: line.send(Said(told)))
+    engine = _open_engine(setup, bool(gpus), lambda told: line.send(Said(told)))
     desk.is_loaded = True
     try:
         await _caption(engine, desk, setup, rank.ranks_on_node or 1)
@@ -166,13 +188,23 @@ async def work(line: Line, setup: Setup, parent: int) -> None:
         engine.close()
 
 
+def _open_engine(setup: Setup, on_gpu: bool, say: Callable[[str], None]) -> Engine:
+    """The engine; that it cannot be loaded may pass where it has been loaded before."""
+    try:
+        return open_engine(setup.options.engine_options(), on_gpu, setup.log, say)
+    except UserError as error:
+        raise EngineDead(str(error)) if setup.deaths else error from None
+
+
 async def _caption(engine: Engine, desk: _Desk, setup: Setup, ranks_here: int) -> None:
     """Run the loop; a sample that fails never ends it, and at the end it waits for nothing."""
     settings = loop_settings(engine, setup.options, desk.prompts, ranks_here)
     settings = replace(settings, max_error_rate=1.0, grace_seconds=0.0)
     made = captionpipeline.STAGE.expects(setup.options, desk.prompts).made
+    heartbeat = Heartbeat(stall_seconds=setup.options.stall_seconds)
+    threading.Thread(target=_end_when_hung, args=(heartbeat, desk.kill_all), name="pulse", daemon=True).start()
     with tqdm(disable=True) as bar:
-        loop = RankLoop(run_sample(desk.prompts), engine, settings, desk.stop, made.fields(), bar, Heartbeat())
+        loop = RankLoop(run_sample(desk.prompts), engine, settings, desk.stop, made.fields(), bar, heartbeat)
         ahead = 2 * (settings.in_flight + 2 * settings.decode_threads)
         desk.line.send(Ready(ahead, settings.budget.shape(settings.budget.max_pixels)))
         await loop.run((), desk.take)
@@ -188,11 +220,14 @@ def _task(named: str | None, prompts: Prompts) -> str:
         raise UserError(str(error)) from error
 
 
-def _kill_all() -> NoReturn:
-    """End this process, whatever it is at, and those that it has started: they are of its session."""
-    if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
+def _end_when_hung(heartbeat: Heartbeat, kill_all: Callable[[], None]) -> None:
+    """End this process when requests wait and no token comes; another one goes on."""
+    pulse = Pulse(heartbeat)
+    while not pulse.look():
+        time.sleep(_PULSE_SECONDS)
+    say(f"no token for {heartbeat.stall_seconds:g} s; what this process is at:")
+    faulthandler.dump_traceback(all_threads=True)
+    kill_all()
 
 
 def main() -> None:

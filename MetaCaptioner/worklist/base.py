@@ -52,6 +52,22 @@ class Item(Protocol):
         ...
 
 
+def is_suspect(past: Past) -> bool:
+    """Whether what has this behind it may have killed two workers."""
+    return past.crashes == CRASHES_BEFORE_ALONE
+
+
+def refuse_deadly(past: Past) -> None:
+    """Refuse what has killed a worker alone.
+
+    Raises:
+        SampleError: so it has.
+    """
+    if past.crashes > CRASHES_BEFORE_ALONE:
+        deaths = f"{past.crashes} deaths of the worker"
+        raise SampleError(ErrorKind.ENGINE_CRASH, f"was in flight at {deaths}, at the last one alone")
+
+
 @dataclass(frozen=True)
 class ResultItem:
     """An item whose record goes to the result files of a rank."""
@@ -63,7 +79,7 @@ class ResultItem:
 
     @property
     def suspect(self) -> bool:
-        return self.past.crashes == CRASHES_BEFORE_ALONE
+        return is_suspect(self.past)
 
     def begin(self) -> None:
         """Note that it is in flight.
@@ -71,9 +87,7 @@ class ResultItem:
         Raises:
             SampleError: it has killed a worker alone.
         """
-        if self.past.crashes > CRASHES_BEFORE_ALONE:
-            deaths = f"{self.past.crashes} deaths of the worker"
-            raise SampleError(ErrorKind.ENGINE_CRASH, f"was in flight at {deaths}, at the last one alone")
+        refuse_deadly(self.past)
         self.results.journal.begin(self.sample.data_name, self.sample.index)
 
     def write(self, record: Record) -> None:
