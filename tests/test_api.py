@@ -34,6 +34,7 @@ from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import MediaBudget, load_media
 from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.utils.processes import members
 from tests.helpers import (
     FakeEngine,
     Hook,
@@ -79,11 +80,7 @@ def service_of(captioner: Captioner) -> Service:
 
 def is_there(process: int) -> bool:
     """Whether any process of that session is left."""
-    try:
-        os.killpg(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return bool(members(process))
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:

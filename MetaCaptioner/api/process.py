@@ -10,16 +10,18 @@ import site
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from MetaCaptioner.api.messages import FromProcess, Line, Setup, ToProcess
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.utils.processes import signal_name
+from MetaCaptioner.utils.processes import members, signal_name
 
 _END_SECONDS = 10.0
 """In which it should have ended by itself."""
+_OTHERS_SECONDS = 3.0
 _ROOT = str(Path(__file__).parents[2])
 
 
@@ -65,16 +67,23 @@ class CaptionerProcess:
         return f"was killed by {signal_name(-status)}" if status < 0 else f"has ended with status {status}"
 
     def end(self) -> None:
-        """End it and those that it has started, if it has not ended; it may take some seconds for that."""
+        """End it and those that it has started, which are of its session; it may take some seconds for that."""
         self._line.end()
         try:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_SECONDS)
+                self._wait_for_others()
         finally:
-            if self._process.poll() is None:
+            if members(self.number):
                 with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session of its own
-                self._process.wait()
+                    os.killpg(self.number, signal.SIGKILL)
+            self._process.wait()
+
+    def _wait_for_others(self) -> None:
+        """Its engine ends after it, and what tidies shared memory up after that."""
+        deadline = time.monotonic() + _OTHERS_SECONDS
+        while members(self.number) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def _start(descriptor: int, log: Path) -> "subprocess.Popen[bytes]":

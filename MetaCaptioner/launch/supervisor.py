@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 from MetaCaptioner.errors import EngineDead, ErrorKind, StoppedEarly, UserError, WorkerFailed
@@ -167,7 +166,7 @@ class Supervisor:
     def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
         """Have the worker and its engine write to the log what they are at, one after another, then kill the worker."""
         self._say(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
-        for process, name in _members(worker.pid):
+        for process, name in processes.members(worker.pid):
             self._say(f"process {process} ({name}):")
             with suppress(ProcessLookupError):
                 os.kill(process, signals.DUMP_SIGNAL)
@@ -186,17 +185,6 @@ def _begin_worker(supervisor: int) -> None:
     """In the new process. Signals to stop wait until it can take them (`StopSignal.install`)."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     processes.kill_when_parent_ends(supervisor)
-
-
-def _members(group: int) -> list[tuple[int, str]]:
-    """(process id, name) of every process in a process group, oldest first. Source: proc(5), /proc/[pid]/stat."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            name, _, rest = entry.read_text().partition("(")[2].rpartition(")")
-            if int(rest.split()[2]) == group:
-                found.append((int(entry.parent.name), name))
-    return sorted(found)
 
 
 def _end_leftovers(group: int) -> None:
