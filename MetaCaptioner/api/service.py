@@ -150,8 +150,14 @@ class Service:
         if failure is None:
             how = self.process.how_it_ended()
             failure = EngineDead(f"the process that captions {how}")
+        return self._with_log(failure)
+
+    def _with_log(self, failure: UserError) -> UserError:
+        """It, with the place of what was printed, if anything was."""
         told = str(failure)
-        return failure if str(self.log) in told else type(failure)(f"{told}; what was printed is in {self.log}")
+        if str(self.log) in told or not self.log.stat().st_size:
+            return failure
+        return type(failure)(f"{told}; what was printed is in {self.log}")
 
     def _note_begun(self, key: Key) -> None:
         with self._lock:
@@ -179,7 +185,7 @@ class Service:
         """End the process; nothing of it is left then but the log that a failure has named. It can be done twice."""
         if self._end.is_set() or os.getpid() != self._owner:  # a fork of the one that made it
             return
-        is_log_named = self._failure is not None
+        is_log_named = str(self.log) in str(self._failure)
         self._end.set()
         try:
             self.process.end()
