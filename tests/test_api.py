@@ -168,6 +168,17 @@ def turned(image: Image.Image) -> Image.Image:
     return made
 
 
+def deep(image: Image.Image) -> Image.Image:
+    return image.convert("L").convert("I").point(lambda value: value * 200).convert("I;16")
+
+
+def keyed(image: Image.Image, transparent: object) -> Image.Image:
+    """As formats have it that name one value which is transparent."""
+    made = image.copy()
+    made.info["transparency"] = transparent
+    return made
+
+
 ODD: dict[str, Callable[[Image.Image], Image.Image]] = {
     "RGB": lambda image: image,
     "large": lambda image: image.resize((1600, 1200)),
@@ -177,6 +188,11 @@ ODD: dict[str, Callable[[Image.Image], Image.Image]] = {
     "two colours": lambda image: image.convert("1"),
     "grey and transparent": lambda image: Image.merge("LA", (image.convert("L"), image.convert("L"))),
     "turned": turned,
+    "a colour that is transparent": lambda image: keyed(image, image.getpixel((5, 5))),
+    "a grey that is transparent": lambda image: keyed(image.convert("L"), 90),
+    "a palette with a transparent colour": lambda image: keyed(image.convert("P"), 10),
+    "16 bit": deep,
+    "16 bit, one value transparent": lambda image: keyed(deep(image), 90 * 200),
 }
 
 
@@ -195,11 +211,21 @@ def test_an_image_is_seen_as_its_file_is(tmp_path: Path, small: Image.Image, kin
     assert np.array_equal(np.asarray(seen[0].data), np.asarray(seen[1].data))
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "F", "I", "I;16"])
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "F", "I", "I;16", "HSV", "RGBX", "RGBa", "La"])
 def test_images_of_odd_modes_are_read(captioner: Captioner, small: Image.Image, mode: str) -> None:
-    given = small.convert("L").convert("I").convert(mode) if mode == "I;16" else small.convert(mode)
+    way = {"I;16": ("L", "I"), "RGBa": ("RGBA",), "La": ("L", "LA")}.get(mode, ())
+    given = small
+    for step in (*way, mode):
+        given = given.convert(step)
     [record] = captioner.caption([given])
     assert record["status"] == "ok", record["error"]
+
+
+def test_a_picture_that_cannot_be_put_into_a_file_is_no_damaged_one(tmp_path: Path, small: Image.Image) -> None:
+    given = asked(small, tmp_path / "gone" / "spooled", MediaBudget().shape(10**6))
+    assert given.problem is not None
+    assert given.problem[0] == ErrorKind.MEDIA_UNREADABLE
+    assert "No such file" in given.problem[1]
 
 
 # --- what is wrong with an input
@@ -569,6 +595,10 @@ def test_a_program_that_is_killed_leaves_no_process(tmp_path: Path, picture: Pat
 def test_the_package_is_light_until_it_is_asked_for_more() -> None:
     """`--help` has to answer at once."""
     program = "import sys, MetaCaptioner; sys.exit(bool({'numpy', 'pydantic', 'PIL', 'asyncio'} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", program], env=environment(), check=True, timeout=60)
+    # What changes a process is for those that are a rank, or work for a Captioner.
+    others = {"MetaCaptioner.runner.stage", "MetaCaptioner.media.picture", "vllm", "torch"}
+    program = f"import sys; from MetaCaptioner import Captioner; sys.exit(bool({others} & sys.modules.keys()))"
     subprocess.run([sys.executable, "-c", program], env=environment(), check=True, timeout=60)
     assert {"Captioner", "CaptionRecord"} <= set(MetaCaptioner.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Captionner'"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import SAVE_INFO
 
 from MetaCaptioner.data.inputs.base import modality_of
 from MetaCaptioner.data.taxonomy import Modality
@@ -17,7 +18,9 @@ from MetaCaptioner.media.resize_rule import Multiples
 Picture = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 """A path of a picture or clip, or a picture: of Pillow, or (height, width, 3) of 8 bit in RGB."""
 _KNOWN = "give a path, a PIL image, or an array of shape (height, width, 3) and type uint8"
-_PLAIN_MODES = ("L", "RGB")
+_PLAIN = ("L", "RGB")
+_OF_PNG = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+"""Modes of Pillow that PNG takes without loss, with the value that is transparent; most others TIFF does."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,9 @@ def asked(given: object, spool: Path, shape: Multiples) -> Asked:
     except SampleError as error:
         return Asked(problem=(error.kind, error.message))
     except Exception as error:  # noqa: BLE001 whatever Pillow says of a file that it reads only now
-        return Asked(problem=(ErrorKind.MEDIA_CORRUPT, f"the image cannot be read: {type(error).__name__}: {error}"))
+        is_of_system = isinstance(error, OSError) and error.errno is not None
+        kind = ErrorKind.MEDIA_UNREADABLE if is_of_system else ErrorKind.MEDIA_CORRUPT
+        return Asked(problem=(kind, f"the image cannot be read or put into a file: {type(error).__name__}: {error}"))
     return Asked({"image": str(written)}, spooled=written)
 
 
@@ -94,9 +99,11 @@ def _spool(picture: Image.Image, spool: Path, shape: Multiples) -> Path:
     Others are left to those who do it for files: transparency is laid on a ground, deep values are stretched.
     """
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode not in _PLAIN_MODES or upright.has_transparency_data:
-        path = spool.with_suffix(".tiff")
-        upright.save(path)
+    if upright.mode not in _OF_PNG and upright.mode not in SAVE_INFO:
+        upright = upright.convert({"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}.get(upright.mode, "RGB"))
+    if upright.mode not in _PLAIN or upright.has_transparency_data:
+        path = spool.with_suffix(".png" if upright.mode in _OF_PNG else ".tiff")
+        upright.save(path, compress_level=1)
         return path
     plain = upright.convert("RGB")
     size = shape.size(*plain.size)
