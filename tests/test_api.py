@@ -765,7 +765,7 @@ def test_the_example_runs_as_a_script(tmp_path: Path) -> None:
         env=environment({"CUDA_VISIBLE_DEVICES": ""}),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "A holiday photo shows people" in done.stdout
