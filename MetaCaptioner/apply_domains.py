@@ -16,7 +16,7 @@ from MetaCaptioner.data.metafile import read_metafile
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.routed import Routes, apply, output_names
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import complain, run_main, say
 from MetaCaptioner.utils.common_options import MetafileOption
 from MetaCaptioner.utils.json_text import to_json
 from MetaCaptioner.utils.options import Flag, option
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     routes = Routes(options.domain_folder)
     datasets, problems = read_metafile(options.metafile, load_prompts(options.prompts_dir).domains)
     for problem in problems:
-        say(f"error: {problem}")
+        complain(problem)
     entries = {}
     names = output_names(datasets)
     sources = {options.metafile.resolve(), *(dataset.annotation.resolve() for dataset in datasets.values())}

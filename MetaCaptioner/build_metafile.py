@@ -27,7 +27,7 @@ from MetaCaptioner.data.metafile import add_entry, check_free, read_entries, rel
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.utils.atomic_io import NotWritten
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import complain, note, run_main, say
 from MetaCaptioner.utils.common_options import OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.file_names import shortened
 from MetaCaptioner.utils.locks import check_kept
@@ -206,8 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_entry(options.metafile, name, entry, options.replace or options.update, options.single_launch)
     if is_replaced:
         notes.tell(f"'{name}' was made anew: results so far are of other rows: --redo makes those again")
-    for line in (*notes.lines(), *(f"error: {problem}" for problem in notes.problems)):
-        say(line)
+    for line in notes.lines():
+        note(line)
+    for problem in notes.problems:
+        complain(problem)
     kinds = ", ".join(f"{count} {kind}s" for kind, count in written.modalities.items())
     say(f"{options.metafile}: dataset '{name}': {kinds}, {written.captions} with a caption, in {annotation}")
     return 1 if notes.problems else 0

@@ -16,7 +16,7 @@ from typing import ClassVar
 from MetaCaptioner.agents.thresholds import ThresholdOptions
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.stages.filtering import describe_cost, describe_resampled, filter_captions
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import note, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, SingleLaunchOption
 from MetaCaptioner.utils.locks import held_alone
 from MetaCaptioner.utils.options import Flag, option
@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if content["without_media"]:
         say(f"{content['without_media']} rows without media are left out")
     if content["duplicates"]:
-        say(
-            f"note: {content['duplicates']} records of samples that have another one are passed over "
+        note(
+            f"{content['duplicates']} records of samples that have another one are passed over "
             "(metacaptioner verify names them, --mend moves them aside)"
         )
     if content["gone"]:

@@ -21,7 +21,7 @@ from MetaCaptioner.planning.remaining import take_off_results
 from MetaCaptioner.planning.shards import cut
 from MetaCaptioner.planning.survey import DatasetWork, survey_all
 from MetaCaptioner.records.reader import file_sizes
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import complain, note, run_main, say
 from MetaCaptioner.utils.common_options import MetafileOption, OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.utils.options_sources import read
@@ -87,10 +87,10 @@ def _survey_metafile(options: PlanOptions) -> tuple[list[DatasetWork], list[str]
             problems.append(f"Metafile {options.metafile}: dataset '{name}': {found}")
             continue
         works.append(found)
-        for note in found.notes:
-            say(f"note: dataset '{name}': {note}")
+        for told in found.notes:
+            note(f"dataset '{name}': {told}")
     for problem in problems:
-        say(f"error: {problem}")
+        complain(problem)
     if not works:
         raise UserError(f"Metafile {options.metafile}: no dataset can be planned")
     return works, problems
@@ -110,7 +110,7 @@ def _keep(plan: Path, metafile: Path, digest: str) -> None:
         )
     made_from = {row.metafile for row in rows}
     if made_from == {""}:
-        say(f"note: {plan}: kept as it is there; it does not tell from which Metafile it was made")
+        note(f"{plan}: kept as it is there; it does not tell from which Metafile it was made")
         return
     if made_from != {digest}:
         raise UserError(
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")
     if problems:
-        say(f"left out: {len(problems)} of {len(problems) + len(works)} datasets; mend them and plan again")
+        complain(f"left out: {len(problems)} of {len(problems) + len(works)} datasets; mend them and plan again")
     return 1 if problems else 0
 
 

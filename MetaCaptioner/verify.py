@@ -37,7 +37,7 @@ from MetaCaptioner.planning.plan_of_folder import told_of_another
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
 from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import complain, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, OutsideOption, PlanOption, SingleLaunchOption
 from MetaCaptioner.utils.options import option
 from MetaCaptioner.utils.options_sources import read
@@ -104,12 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)
     verdict = "complete" if complete else "NOT complete"
     looked_at = f", the media of {len(canary.lines)} looked at" if canary is not None else ""
-    say(f"{options.data_folder}: {verdict}: {total} samples expected, {sound} ok{looked_at}")
+    tell = say if complete else complain
+    tell(f"{options.data_folder}: {verdict}: {total} samples expected, {sound} ok{looked_at}")
     for kind, count in findings.counts.items():
         if count:
-            say(f"  {count:>7}  {kind}: {'; '.join(findings.examples[kind])}{' …' if count > EXAMPLES else ''}")
+            tell(f"  {count:>7}  {kind}: {'; '.join(findings.examples[kind])}{' …' if count > EXAMPLES else ''}")
     if any(findings.counts[kind] for kind in MENDED):
-        say("--mend moves further records of a sample, and broken lines, aside")
+        tell("--mend moves further records of a sample, and broken lines, aside")
     return 0 if complete else 1
 
 

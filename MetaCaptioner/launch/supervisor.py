@@ -26,7 +26,7 @@ from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals
 from MetaCaptioner.runtime.heartbeat import Heartbeat, is_worker, shared_heartbeat, tell_worker
 from MetaCaptioner.utils import processes
-from MetaCaptioner.utils.cli import command_line, run_main, say
+from MetaCaptioner.utils.cli import command_line, complain, note, run_main
 
 _IN_GOOD_ORDER = (0, 1, 2, 3)
 """What a worker exits with that knows what it says; it has cleaned up, and another one would say the same.
@@ -96,13 +96,13 @@ class Supervisor:
             deaths.append(death)
             in_vain += 1
             if in_vain >= _MOST_IN_VAIN * self._heartbeat.max_deaths:
-                self._say(f"error: given up: {_gave_up_in_vain(in_vain)}")
+                self._complain(f"given up: {_gave_up_in_vain(in_vain)}")
                 return UserError.exit_status
             if len(deaths) >= self._heartbeat.max_deaths:
-                self._say(f"error: given up: {_gave_up(deaths)}")
+                self._complain(f"given up: {_gave_up(deaths)}")
                 return UserError.exit_status
             self._heartbeat.deaths += 1
-            self._say(f"the worker {death}; another one goes on ({len(deaths)} since a sample was settled)")
+            self._note(f"the worker {death}; another one goes on ({len(deaths)} since a sample was settled)")
             if not self._pause(min(2.0 ** (len(deaths) - 1) - 1, _LONGEST_PAUSE_SECONDS)):
                 return StoppedEarly.exit_status
 
@@ -135,9 +135,9 @@ class Supervisor:
 
     def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
         """Have the worker and its engine write to the log what they are at, one after another, then kill the worker."""
-        self._say(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
+        self._note(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
         for process, name in _members(worker.pid):
-            self._say(f"process {process} ({name}):")
+            self._note(f"process {process} ({name}):")
             with suppress(ProcessLookupError):
                 os.kill(process, signals.DUMP_SIGNAL)
             time.sleep(_DUMP_SECONDS)
@@ -147,8 +147,11 @@ class Supervisor:
         """Wait, for what killed the worker may need time to pass; False if a signal to stop came."""
         return signal.sigtimedwait(signals.STOP_SIGNALS, seconds) is None
 
-    def _say(self, message: str) -> None:
-        say(f"rank {self._rank}: {message}")
+    def _note(self, message: str) -> None:
+        note(f"rank {self._rank}: {message}")
+
+    def _complain(self, message: str) -> None:
+        complain(f"rank {self._rank}: {message}")
 
 
 def _begin_worker(supervisor: int) -> None:

@@ -35,7 +35,7 @@ from MetaCaptioner.runtime.gpus import claim_gpus, device_name
 from MetaCaptioner.runtime.heartbeat import Heartbeat, inherited_heartbeat
 from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.runtime.signals import StopSignal
-from MetaCaptioner.utils.cli import as_typed, say
+from MetaCaptioner.utils.cli import as_typed, complain, note, say
 from MetaCaptioner.utils.options_sources import read
 from MetaCaptioner.worklist.base import Item, Work, open_results
 from MetaCaptioner.worklist.plan_rows import PlanWork, failures_left_out, left_by_earlier_plans, planned, redo_left
@@ -116,7 +116,7 @@ def open_plan_work(
     if takes_over:
         leases.agree_on(options.takeover_chunk)
         if not leases.size:
-            say(f"note: {folder}: the file system has no symbolic links: each rank keeps to the plan")
+            note(f"{folder}: the file system has no symbolic links: each rank keeps to the plan")
     anywhere = options.allow_outside_root
     return PlanWork(own, prompts.domains, files, folder, problems, leases, takes_over, annotations, anywhere)
 
@@ -125,8 +125,8 @@ def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Ite
     """Say so where failures are not tried again because the plan was made with results that have their records."""
     paths = [path for number in ranks for path, _ in result_files(folder, number)]
     if count := failures_left_out(rows, paths):
-        say(
-            f"note: {folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
+        note(
+            f"{folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
             f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors for that"
         )
 
@@ -143,8 +143,8 @@ def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> in
     except BadArguments:
         raise
     except UserError as error:
-        expected = isinstance(error, StoppedEarly | EngineDead)
-        say(f"rank {rank.rank}: {error}" if expected else f"rank {rank.rank}: error: {error}")
+        tell = note if isinstance(error, StoppedEarly | EngineDead) else complain
+        tell(f"rank {rank.rank}: {error}")
         return error.exit_status
 
 
@@ -185,7 +185,7 @@ class _RankRun(Generic[Given]):
             work = stage.open_work(expected, self._options, self._rank, prompts, stack)
             heartbeat.begin_stage(number)
             for problem in work.problems:
-                say(f"error: {problem}")
+                complain(f"rank {self._rank.rank}: {problem}")
             total, pending = work.total(), work.pending()
             say(f"{stage.name}: {total - pending} of {total} samples are done, {pending} to do")
             if self._options.max_samples is not None:  # a bound for each stage of this run, whatever workers it takes
@@ -233,7 +233,7 @@ class _RankRun(Generic[Given]):
                 f"{settings.grace_seconds:g} s; Ctrl-C then ends it at once"
             )
             self._stop.interruptible = False
-            with _bar(stage.name, self._rank, pending) as bar:
+            with _bar(stage.name, self._rank, pending, self._options.quiet) as bar:
                 run_sample = stage.run_sample(prompts)
                 loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._heartbeat)
                 account.begin_work(loop.statistics, config)
@@ -316,9 +316,10 @@ def _added(taken: Iterator[Item] | None, bar: "tqdm[NoReturn]") -> Iterator[Item
     return None if taken is None else map(add, taken)
 
 
-def _bar(stage_name: str, rank: Rank, total: int) -> "tqdm[NoReturn]":
-    """One bar a rank; in a log file a line every half minute."""
+def _bar(stage_name: str, rank: Rank, total: int, quiet: bool) -> "tqdm[NoReturn]":
+    """One bar a rank; in a log file a line every half minute. If `quiet`, none is seen."""
     return tqdm(
+        disable=quiet,
         total=total,
         desc=f"rank {rank.rank} {stage_name}",
         unit="sample",

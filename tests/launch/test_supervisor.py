@@ -107,7 +107,7 @@ def test_a_rank_is_given_up_after_so_many_deaths_that_finished_nothing(tmp_path:
     assert status == 1
     assert len(lives(tmp_path)) == 3
     assert said.splitlines()[-1] == (
-        "rank 1: error: given up: 3 workers died without settling a sample between them (2 times it ended with its "
+        "error: rank 1: given up: 3 workers died without settling a sample between them (2 times it ended with its "
         "engine; once it was killed by SIGKILL (out of memory?)). What they said is above, what their engines printed "
         "in runs/Rank*_node*.engine.log beside the results. Mend the cause and run the "
         "same command again, or allow more with --max-deaths"

@@ -132,7 +132,7 @@ class Submission:
             return self._plan(signals) or self._submit_stages(signals)
         except (_Stopped, _NotSubmitted, OSError) as error:
             self._scheduler = patient
-            patient.say(str(error))
+            patient.complain(str(error))
             raise UserError(self._taken_back()) from None
 
     def _plan(self, signals: _Signals) -> int:
