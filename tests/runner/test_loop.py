@@ -563,7 +563,9 @@ def test_after_a_signal_what_is_in_flight_is_finished_and_no_more(
     first = FakeEngine(hook)
     outcome = run.caption(plan, out, "--in-flight", 2, engine=first)
     assert outcome.status == 3
-    assert outcome.said.splitlines()[-1] == (f"rank 0: stopped by {number.name}; run the same command again to go on")
+    assert outcome.said.splitlines()[-1] == (
+        f"note: rank 0: stopped by {number.name}; run the same command again to go on"
+    )
     done = set(records(out))
     assert first.samples == done
     assert 5 <= len(done) <= 15
@@ -595,7 +597,7 @@ def test_a_dead_engine_ends_the_run_and_nothing_is_lost(tmp_path: Path, run: Run
     engine = FakeEngine(fails_for("set/5", error=lambda: died))
     outcome = run.caption(plan, out, "--in-flight", 1, "--decode-threads", 1, engine=engine)
     assert outcome.status == 4  # the supervisor starts another worker
-    assert outcome.said.splitlines()[-1] == f"rank 0: {died}"
+    assert outcome.said.splitlines()[-1] == f"note: rank 0: {died}"
     assert engine.closed
     begun = set(records(out))
     assert {"set/0", "set/1", "set/2"} <= begun

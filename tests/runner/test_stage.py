@@ -227,7 +227,8 @@ def test_an_engine_that_cannot_be_opened_is_one_line(
     outcome = run.caption(plan, out, engine=error)
     assert outcome.status == status
     [line] = outcome.errors
-    assert line.endswith(f"error: {error}")
+    of_rank = "rank 0: " if status == 1 else ""
+    assert line == f"error: {of_rank}{error}"
     assert all_records(out) == []
     assert run.caption(plan, out).status == 0
 
@@ -244,7 +245,7 @@ def test_a_signal_during_set_up_ends_the_run_at_once(
         patched.setattr("MetaCaptioner.runner.stage.load_prompts", load)
         outcome = run.caption(plan, out, engine_opens=False)
     assert outcome.status == 3
-    assert outcome.said == "rank 0: stopped by SIGTERM; run the same command again to go on\n"
+    assert outcome.said == "note: rank 0: stopped by SIGTERM; run the same command again to go on\n"
     assert run.caption(plan, out).status == 0
     assert set(records(out)) == names(4)
 

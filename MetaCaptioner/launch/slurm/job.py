@@ -72,7 +72,10 @@ class JobEnd:
             if self._scheduler.ask("scontrol", "requeue", name) is not None:
                 return
             other = self._submit_anew()
-            scheduler.complain(f"it could not be requeued{f', and goes on as job {other}' if other else f'; {again}'}")
+            if other is None:
+                scheduler.complain(f"it could not be requeued; {again}")
+            else:
+                scheduler.note(f"it could not be requeued, and goes on as job {other}")
 
     def _submit_anew(self) -> str | None:
         """The same job once more, to begin when this one has ended; what waits for this one then waits for that one.
