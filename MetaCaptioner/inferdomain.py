@@ -14,12 +14,14 @@ from MetaCaptioner.agents.workflow import Generate
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
+from MetaCaptioner.planning.plan_file import read_plan
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage
 from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.stages.next_commands import CAPTION, to_apply, to_follow
 from MetaCaptioner.utils.common_options import PlanOption
 from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.worklist.base import Work
@@ -48,9 +50,16 @@ def open_work(expected: Expected, options: RouteOptions, rank: Rank, prompts: Pr
     return open_plan_work(expected, options.plan, options.output_dir, options, rank, prompts, stack)
 
 
+def leads_to(options: RouteOptions) -> tuple[Path, Sequence[str]]:
+    """The domains into the annotation files; or captions, by the plan as it is."""
+    rows, _ = read_plan(options.plan)
+    captions = to_follow(options.plan, CAPTION, options.output_dir.parent / "Caption", options)
+    return options.output_dir, [to_apply(options.output_dir, options.plan, rows, options), captions]
+
+
 _ABOUT = "Route every sample of a plan to one of the domains."
 OPTIONS = RouteOptions
-STAGE = Stage("inferdomain", ("router",), run_sample, OPTIONS, open_work, about=_ABOUT)
+STAGE = Stage("inferdomain", ("router",), run_sample, OPTIONS, open_work, about=_ABOUT, leads_to=leads_to)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

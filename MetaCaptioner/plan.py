@@ -21,6 +21,7 @@ from MetaCaptioner.planning.remaining import take_off_results
 from MetaCaptioner.planning.shards import cut
 from MetaCaptioner.planning.survey import DatasetWork, survey_all
 from MetaCaptioner.records.reader import file_sizes
+from MetaCaptioner.stages.next_commands import tell_to_follow
 from MetaCaptioner.utils.cli import complain, note, run_main, say
 from MetaCaptioner.utils.common_options import MetafileOption, OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.options import Flag, option
@@ -96,8 +97,8 @@ def _survey_metafile(options: PlanOptions) -> tuple[list[DatasetWork], list[str]
     return works, problems
 
 
-def _keep(plan: Path, metafile: Path, digest: str) -> None:
-    """Keep a plan that is there. One that does not tell what it was made from is believed.
+def _keep(plan: Path, metafile: Path, digest: str) -> list[PlanRow]:
+    """Keep a plan that is there; returns its rows. One that does not tell what it was made from is believed.
 
     Raises:
         UserError: it was made from another Metafile, or cannot be read.
@@ -111,13 +112,14 @@ def _keep(plan: Path, metafile: Path, digest: str) -> None:
     made_from = {row.metafile for row in rows}
     if made_from == {""}:
         note(f"{plan}: kept as it is there; it does not tell from which Metafile it was made")
-        return
+        return rows
     if made_from != {digest}:
         raise UserError(
             f"plan {plan}: is there already, but was not made from Metafile {metafile} as it is now: that, or an "
             "annotation file of it, has changed. Plan what remains (RESULTS=…, --results), or name another --output"
         )
     say(f"{plan}: kept as it is there: Metafile {metafile} has not changed since")
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     origin = options.made_from or options.metafile
     digest = metafile_digest(origin)
     if options.if_missing and os.path.lexists(options.output):
-        _keep(options.output, origin, digest)
+        rows = _keep(options.output, origin, digest)
+        tell_to_follow(options.output, rows, options.results, options)
         return 0
     works, problems = _survey_metafile(options)
     if options.results:
@@ -143,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")
     if problems:
         complain(f"left out: {len(problems)} of {len(problems) + len(works)} datasets; mend them and plan again")
+    else:
+        tell_to_follow(options.output, rows, options.results, options)
     return 1 if problems else 0
 
 

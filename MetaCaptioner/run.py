@@ -58,6 +58,7 @@ from MetaCaptioner.stages.run_folder import (
 from MetaCaptioner.utils.atomic_io import atomic_write
 from MetaCaptioner.utils.cli import as_typed, complain, note, run_main, say
 from MetaCaptioner.utils.common_options import OutsideOption, SingleLaunchOption
+from MetaCaptioner.utils.next_command import goes_on_by_itself
 from MetaCaptioner.utils.options import Flag, Options, as_flags, option
 from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
 
@@ -358,7 +359,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launch, origin = _launch(options), _origin(options)
     _check_before(options, origin)
     out = options.output
-    with Stops() as stops, held(out, not options.single_launch) as lock:
+    with goes_on_by_itself(), Stops() as stops, held(out, not options.single_launch) as lock:
         said = stated_origin(out, options.input)  # another may have made it while this one waited
         state_origin(out, said or origin)
         with atomic_write(out / CONFIGURATION, "configuration") as file:

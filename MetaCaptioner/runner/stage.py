@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
@@ -36,6 +36,7 @@ from MetaCaptioner.runtime.heartbeat import Heartbeat, inherited_heartbeat
 from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.runtime.signals import StopSignal
 from MetaCaptioner.utils.cli import as_typed, complain, note, say
+from MetaCaptioner.utils.next_command import tell_next
 from MetaCaptioner.utils.options_sources import read
 from MetaCaptioner.worklist.base import Item, Work, open_results
 from MetaCaptioner.worklist.plan_rows import PlanWork, failures_left_out, left_by_earlier_plans, planned, redo_left
@@ -59,7 +60,8 @@ class Stage(Generic[Given]):
     `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are those of
     its command line, and what `open_work` is given, which is also told what the results that it opens should be like.
     `conclude` makes the lines to say at its end, `before` and `then` the stages that go before it and follow it in the
-    same run; they have the same options. `about` is what --help says.
+    same run; they have the same options. `about` is what --help says. `leads_to` tells where the results are, and the
+    commands of which one is to follow.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Stage(Generic[Given]):
     before: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     about: str = ""
+    leads_to: Callable[[Given], tuple[Path, Sequence[str]]] | None = None
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
@@ -139,13 +142,27 @@ def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> in
     heartbeat = inherited_heartbeat(os.environ)
     heartbeat.stall_seconds, heartbeat.max_deaths = options.stall_seconds, options.max_deaths
     try:
-        return asyncio.run(_RankRun(options, rank, heartbeat).run(stages))
+        status = asyncio.run(_RankRun(options, rank, heartbeat).run(stages))
+        if status == 0:
+            _tell_what_follows(stage, options, rank)
+        return status
     except BadArguments:
         raise
     except UserError as error:
         tell = note if isinstance(error, StoppedEarly | EngineDead) else complain
         tell(f"rank {rank.rank}: {error}")
         return error.exit_status
+
+
+def _tell_what_follows(stage: Stage[Given], options: Given, rank: Rank) -> None:
+    """Say where the results are and what to do next, once a node; other ranks may be at work for a while yet."""
+    if stage.leads_to is None or not (rank.local_rank == 0 or (rank.local_rank is None and rank.rank == 0)):
+        return
+    folder, typed = stage.leads_to(options)
+    when = ", when all ranks are done" if rank.world_size > 1 else ""
+    begins = chain([f"rank {rank.rank}: its results are in {folder}; next{when}"], repeat("or"))
+    for begin, one in zip(begins, typed, strict=False):
+        tell_next(one, begin)
 
 
 class _RankRun(Generic[Given]):

@@ -225,6 +225,13 @@ def as_flags(options: Options, group: type[Options] | None = None) -> list[str]:
     return [flag for one in said for flag in _as_flags(one, getattr(options, one.name))]
 
 
+def typed_flags(options: Options, *groups: type[Options]) -> list[str]:
+    """What of these groups was typed, as flags of another command that has them too."""
+    names = dict.fromkeys(name for group in groups for name in all_of(group) if options.is_typed(name))
+    known = all_of(type(options))
+    return [flag for name in names for flag in _as_flags(known[name], getattr(options, name))]
+
+
 def _as_flags(option: Option, value: object) -> Sequence[str]:
     if option.flag.words is not None:
         return [option.flag.words[str(value)][0]] if value != option.default else []

@@ -237,6 +237,6 @@ def as_file(options: Options) -> dict[str, object]:
     own: dict[str, object] = {}
     for name, one in all_of(type(options)).items():
         value = getattr(options, name)
-        if value is not None:
+        if value is not None and one.home is not Options:  # how much is said makes no other results
             (own if one.is_own else top)[one.key] = str(value.absolute()) if isinstance(value, Path) else value
     return {**top, options.command: own} if own else top
