@@ -10,6 +10,7 @@ also those whose domain is known (--routes FOLDER).
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -29,7 +30,7 @@ from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
-from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage
+from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages.next_commands import to_filter, to_score
 from MetaCaptioner.stages.second_pass import open_second_pass
@@ -75,9 +76,12 @@ class CaptionOptions(StageOptions):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.input is not None:
-            for flag, value in (("--plan", self.plan), ("--score", self.score), ("--routes", self.routes)):
-                if value:
-                    raise BadArguments(f"{flag} does not go with --input, a second pass")
+            if self.plan is not None:
+                raise BadArguments("--plan and --input do not go together: say one of the two")
+            if self.score:
+                raise BadArguments("--score goes with --plan; score a second pass by itself (metacaptioner score)")
+            if self.routes is not None:
+                raise BadArguments("--routes goes with --plan")
         elif self.plan is None:
             raise BadArguments("missing: --plan (split_plan.jsonl), or --input (earlier captions, for a second pass)")
         return self
@@ -152,4 +156,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_supervised(main)
+    run_supervised(main, partial(said_to, STAGE))

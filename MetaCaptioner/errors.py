@@ -19,7 +19,7 @@ _PASSING = frozenset(
 class ErrorKind(StrEnum):
     """Every way in which a sample can fail: the `kind` of an error record, with what it means and what to do about it.
 
-    The table of them in docs/errors.md is made from this by `python -m script.error_table`. Records of other versions
+    The table of them in docs/errors.md is made from this by `python -m script.page_tables`. Records of other versions
     may have kinds that are none of these; those are counted and shown as they are.
     """
 

@@ -5,6 +5,7 @@ python -m MetaCaptioner.inferdomain --plan data/split_plan.jsonl --output-dir Ou
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
-from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage
+from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages.next_commands import CAPTION, to_apply, to_follow
 from MetaCaptioner.utils.common_options import PlanOption
@@ -68,4 +69,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_supervised(main)
+    run_supervised(main, partial(said_to, STAGE))

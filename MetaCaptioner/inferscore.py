@@ -6,6 +6,7 @@ python -m MetaCaptioner.inferscore --data-folder Output/Caption --model M [--res
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from MetaCaptioner.agents.judge import Judge
@@ -23,7 +24,7 @@ from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.records.scan import Rows
 from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
-from MetaCaptioner.runner.stage import Stage, run_stage
+from MetaCaptioner.runner.stage import Stage, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages import resample
 from MetaCaptioner.stages.next_commands import to_filter
@@ -96,4 +97,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_supervised(main)
+    run_supervised(main, partial(said_to, STAGE))

@@ -21,6 +21,7 @@ from tests.made_records import WriteLines
 from tests.shown_clips import odd_clip, plain_clip  # noqa: F401
 
 _SLOW = {"engine", "slurm", "browser"}
+os.environ["METACAPTIONER_CONFIG"] = ""  # the user's own options are none of the tests'
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,8 +12,11 @@ from MetaCaptioner.__main__ import COMMANDS
 from MetaCaptioner.data.inputs import registry as inputs
 from MetaCaptioner.data.taxonomy import DOMAINS
 from MetaCaptioner.export import registry as exports
-from MetaCaptioner.runner.options import ENGINES
+from MetaCaptioner.runner.options import ModelOptions
 from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.utils.commands import options_of
+from MetaCaptioner.utils.options import all_of
+from MetaCaptioner.utils.options_sources import parser_of
 from tests.pages import DOCS, PAGES, README, TYPED, blocks, inline_code, section, typed
 from tests.random_model import ROOT
 
@@ -70,8 +73,8 @@ def test_every_block_of_commands_is_typed_by_a_test() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_stands_within_lines_are_programs_and_flags_that_exist(page: str) -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "MetaCaptioner").rglob("*.py"))
-    known = {*re.findall(r'"(--[a-z][a-z-]+)"', sources), *FOREIGN, "--help", "--version"}
+    flags = {flag for command in COMMANDS for flag in parser_of(options_of(command), "")._option_string_actions}
+    known = {*flags, *FOREIGN, "--ranks", "--nodes", "--node", "--version"}
     for code in inline_code(PAGES[page]):
         for program in re.findall(r"\b((?:script|dataprocess|demo|tests)/\S+\.(?:sh|py|sbatch))\b", code):
             assert (ROOT / program).exists() or "NAME" in program, code
@@ -109,7 +112,7 @@ RECIPES = {
     "### A domain": [domain.name for domain in DOMAINS],
     "### An input": list(inputs.FORMATS),
     "### An export": list(exports.FORMATS),
-    "### An engine": list(ENGINES),
+    "### An engine": list(all_of(ModelOptions)["engine"].choices),
     "### A launcher": list(get_args(get_type_hints(Rank)["launcher"])),
 }
 

@@ -56,7 +56,9 @@ def test_the_help_of_a_command_speaks_as_the_user_does_and_imports_nothing_heavy
         "try:\n    main()\nfinally:\n"
         "    print('imported', *sorted({name.partition('.')[0] for name in sys.modules}))"
     )
-    told = run([sys.executable, "-c", program, "-", name, "--help"], {"_METACAPTIONER_PROGRAM": f"metacaptioner {name}"})
+    told = run(
+        [sys.executable, "-c", program, "-", name, "--help"], {"_METACAPTIONER_PROGRAM": f"metacaptioner {name}"}
+    )
     assert told.returncode == 0, told.stdout
     assert told.stdout.startswith(f"usage: metacaptioner {name} ")
     assert not HEAVY & {*told.stdout.rpartition("\nimported ")[2].split()}
@@ -76,11 +78,10 @@ def test_the_help_of_a_command_speaks_as_the_user_does_and_imports_nothing_heavy
 )
 def test_a_program_is_called_as_it_was_typed(command: list[str | Path], usage: str) -> None:
     told = succeed([*command, "--help"], NO_GPU).split()
-    assert " ".join(told).startswith(f"usage: {usage} [-h]")
+    assert " ".join(told).startswith(f"usage: {usage} ")
     mistaken = run([*command, "--flag"], NO_GPU)
     assert mistaken.returncode == 2
-    assert re.sub(r"\s+", " ", mistaken.stdout).startswith(f"usage: {usage} [-h]")
-    assert f"{usage}: error: " in mistaken.stdout
+    assert mistaken.stdout == f"error: unrecognized arguments: --flag; {usage} --help lists all\n"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_program_is_called_as_it_was_typed(command: list[str | Path], usage: s
         (["xyzzy"], "there is no command 'xyzzy'; python -m MetaCaptioner --help lists all"),
         ([], "name a command; python -m MetaCaptioner --help lists all"),
         (["caption", "--plan", "p", "--output-dir", "o", "--video-frames", "1"], "--video-frames must be at least 2"),
-        (["caption", "--plan", "p", "--output-dir", "o", "--ranks", "0"], "--ranks and --nodes must be at least 1"),
+        (["caption", "--plan", "p", "--output-dir", "o", "--ranks", "0"], "--ranks must be at least 1"),
         (["plan", "--metafile", "m", "--num-ranks", "0", "--output", "p"], "--num-ranks must be at least 1"),
     ],
 )

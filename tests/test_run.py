@@ -78,7 +78,7 @@ def test_a_folder_is_captioned_and_brought_up_to_date(photos: Path, tmp_path: Pa
     before, rows = states(photos, texts), rows_by_name(out)
     assert len(records(out / "Caption" / "score")) == 10
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
-        *("Caption", "data", "run.json", "split_plan.jsonl")
+        *("Caption", "config.yaml", "data", "run.json", "split_plan.jsonl")
     ]
 
     second = done(photos, out, *flags)
@@ -321,7 +321,7 @@ def test_a_mistake_is_told_in_a_line_before_anything_is_started(
         (["--export", "parquet", "--one-line"], "--one-line goes with --export txt"),
         (["--min-overall", "7"], "--min-overall must be from 1 to 5"),
         (["--in-flight", "0"], "--in-flight must be at least 1"),
-        (["--ranks", "0"], "--ranks and --nodes must be at least 1"),
+        (["--ranks", "0"], "--ranks must be at least 1"),
         (["--nodes", "2", "--node", "0"], "run is for the GPUs of one machine"),
         (["--task", "cooking"], "--task: "),
     ],

@@ -248,7 +248,7 @@ def test_a_missing_folder_or_plan_is_one_line(tmp_path: Path, plan: Path) -> Non
 
 def test_a_negative_number_is_a_bad_argument(tmp_path: Path, plan: Path) -> None:
     status, text = verify(plan, tmp_path, "--check-media", "-1")
-    assert (status, text) == (2, "error: --check-media must not be negative\n")
+    assert (status, text) == (2, "error: --check-media must be at least 0\n")
 
 
 # --- mixtures

@@ -20,6 +20,7 @@ from functools import partial
 from typing import NoReturn
 
 from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
+from MetaCaptioner.launch.supervisor import supervised
 from MetaCaptioner.runtime.rank import launch_variables
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.utils.cli import complain, run_main
@@ -129,11 +130,6 @@ def become(launch: Launch | None, module: str, flags: Sequence[str]) -> NoReturn
         os.execv(sys.executable, supervised(module, flags))
     command = command_of(launch, module, flags)
     os.execv(command[0], command)
-
-
-def supervised(module: str, flags: Sequence[str]) -> list[str]:
-    """The command of a rank."""
-    return [sys.executable, "-m", "MetaCaptioner.launch.supervisor", module, *flags]
 
 
 @contextmanager

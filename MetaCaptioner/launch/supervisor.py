@@ -230,6 +230,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return Supervisor([sys.executable, "-m", options.module, *options.flags], number).run()
 
 
+def supervised(module: str, flags: Sequence[str]) -> list[str]:
+    """The command of a rank: a supervisor, and the stage in `module` as its worker."""
+    return [sys.executable, "-m", "MetaCaptioner.launch.supervisor", module, *flags]
+
+
+def _become(module: str, flags: Callable[[], Sequence[str]]) -> NoReturn:
+    command = supervised(module, flags())
+    os.execv(command[0], command)
+
+
 def _as_worker(main: Callable[[], int]) -> int:
     """Run `main`; an exception that nobody foresaw is a death of this worker, not the end of its rank.
 
@@ -245,17 +255,18 @@ def _as_worker(main: Callable[[], int]) -> int:
         raise WorkerFailed(f"nobody foresaw this: {type(error).__name__}: {error}") from error
 
 
-def run_supervised(main: Callable[[], int]) -> NoReturn:
-    """Run a stage's `main` as the worker of a supervisor; started by anyone else, become that supervisor first."""
+def run_supervised(main: Callable[[], int], flags: Callable[[], Sequence[str]]) -> NoReturn:
+    """Run a stage's `main` as the worker of a supervisor; started by anyone else, become that supervisor first.
+
+    `flags` reads the options, wherever they are said, and makes flags of them: what the first worker is told, all are.
+    """
     specification = sys.modules["__main__"].__spec__
     if {"-h", "--help"} & {*sys.argv[1:]}:
         run_main(main)
     if specification is None or is_worker(os.environ):
         signals.dump_stacks_on_request()
         run_main(partial(_as_worker, main))
-    os.execv(
-        sys.executable, [sys.executable, "-m", "MetaCaptioner.launch.supervisor", specification.name, *sys.argv[1:]]
-    )
+    run_main(partial(_become, specification.name, flags))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class ModelOptions(Options):
         None, "of each GPU, such as 0.9 (default: vLLM's own)", _SHARE, gt=0, le=1
     )
     seed: int | None = option(None, "make every answer reproducible (a little slower)")
-    engine_arg: list[str] = option([], "any vLLM engine argument", Flag("NAME=VALUE"))
+    engine_arg: list[str] = option([], "any vLLM engine argument", Flag("NAME=VALUE", is_for_named_files=True))
 
     @field_validator("engine_arg", mode="before")
     @classmethod
@@ -136,7 +136,9 @@ class LoopOptions(SingleLaunchOption, OthersOption):
         ge=0,
     )
     in_flight: int | None = option(None, "samples in the engine (default: what its cache holds)", ge=1)
-    decode_threads: int = option(min(8, os.cpu_count() or 1), "processes that decode media ahead", ge=1)
+    decode_threads: int = option(
+        min(8, os.cpu_count() or 1), "processes that decode media ahead (default: one a processor, at most 8)", ge=1
+    )
     grace_seconds: float = option(20.0, "for samples in flight after a signal to stop", _SECONDS, ge=0)
     max_error_rate: float = option(0.5, "stop when more of the last 200 samples fail; 1: never", _SHARE, ge=0, le=1)
     stall_seconds: float = option(

@@ -37,7 +37,8 @@ from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.runtime.signals import StopSignal
 from MetaCaptioner.utils.cli import as_typed, complain, note, say
 from MetaCaptioner.utils.next_command import tell_next
-from MetaCaptioner.utils.options_sources import read
+from MetaCaptioner.utils.options import as_flags
+from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
 from MetaCaptioner.worklist.base import Item, Work, open_results
 from MetaCaptioner.worklist.plan_rows import PlanWork, failures_left_out, left_by_earlier_plans, planned, redo_left
 
@@ -132,6 +133,15 @@ def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Ite
             f"{folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
             f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors for that"
         )
+
+
+def said_to(stage: Stage[Given], arguments: Sequence[str] | None = None) -> list[str]:
+    """What was said to a stage, by whatever source, as flags that nothing else adds to.
+
+    Raises:
+        BadArguments: an option cannot be.
+    """
+    return [*as_flags(read(stage.options, arguments, stage.about)), READ_NO_FILE]
 
 
 def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> int:

@@ -29,7 +29,9 @@ class OutsideOption(Options):
 
     heading: ClassVar[str] = "media"
 
-    allow_outside_root: bool = option(False, "read media that names with '..' or links find elsewhere")
+    allow_outside_root: bool = option(
+        False, "read media that names with '..' or links find elsewhere", Flag(is_for_named_files=True)
+    )
 
 
 class SingleLaunchOption(Options):

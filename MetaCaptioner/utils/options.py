@@ -32,7 +32,8 @@ class Flag:
 
     `name` is for one that a model's field cannot have. `environment` is a variable of its own. `choices` are the values
     that a text may have, `words` has a flag for each value but the default, and a line about it. `bare` is the value of
-    the flag alone. One that `is_place` is typed without its name.
+    the flag alone. One that `is_place` is typed without its name. One that `is_for_named_files` counts in a file only
+    if the user has named that: the current folder may be a dataset's.
     """
 
     metavar: str | None = None
@@ -42,6 +43,7 @@ class Flag:
     words: Mapping[str, tuple[str, str]] | None = None
     bare: object = None
     is_place: bool = False
+    is_for_named_files: bool = False
 
 
 def option(default: Any, about: str, flag: Flag | None = None, **limits: float) -> Any:

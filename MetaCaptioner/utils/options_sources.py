@@ -54,9 +54,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the word that was meant; nothing where none is near."""
-    near = difflib.get_close_matches(word, [*known], n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    """A hint at the word that was meant, flag or not; nothing where none is near."""
+    words = {one.removeprefix("--"): one for one in known}
+    near = difflib.get_close_matches(word.removeprefix("--"), words, n=1)
+    return f"; did you mean {words[near[0]]}?" if near else ""
 
 
 def parser_of(options: type[Options], about: str) -> Parser:
@@ -83,7 +84,7 @@ def parser_of(options: type[Options], about: str) -> Parser:
 
 
 def _add(parser: argparse._ActionsContainer, option: Option) -> None:
-    flag, about = option.flag, _help(option)
+    flag, about = option.flag, help_of(option).replace("%", "%%")
     if flag.words is not None:
         only_one = parser.add_mutually_exclusive_group()
         for value, (word, told) in flag.words.items():
@@ -91,14 +92,16 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
     elif flag.is_place:
         parser.add_argument(option.name, nargs="?", metavar=option.typed, help=about)
     elif option.kind is bool:
-        parser.add_argument(option.typed, action="store_true", help=about)
+        parser.add_argument(option.typed, dest=option.name, action="store_true", help=about)
         off = f"--no-{option.typed.removeprefix('--')}"
         parser.add_argument(off, dest=option.name, action="store_false", help=argparse.SUPPRESS)
     elif flag.bare is not None:
-        parser.add_argument(option.typed, nargs="?", const=flag.bare, metavar=_metavar(option), help=about)
+        parser.add_argument(
+            option.typed, dest=option.name, nargs="?", const=flag.bare, metavar=_metavar(option), help=about
+        )
     else:
         action = "append" if option.is_list else "store"
-        parser.add_argument(option.typed, action=action, metavar=_metavar(option), help=about)
+        parser.add_argument(option.typed, dest=option.name, action=action, metavar=_metavar(option), help=about)
 
 
 def _metavar(option: Option) -> str:
@@ -107,13 +110,13 @@ def _metavar(option: Option) -> str:
     return option.flag.metavar or {int: "N", float: "X"}.get(option.kind, option.name.upper())
 
 
-def _help(option: Option) -> str:
-    """With the default, unless it is told in words of its own."""
+def help_of(option: Option) -> str:
+    """What it says, with the default unless that is told in words of its own."""
     default = option.default
     told = option.about
     if default not in (None, False, []) and "default" not in told:
         told = f"{told} (default: {default})"
-    return told.replace("%", "%%")
+    return told
 
 
 def read(options: type[Read], arguments: Sequence[str] | None, about: str) -> Read:
@@ -127,6 +130,8 @@ def read(options: type[Read], arguments: Sequence[str] | None, about: str) -> Re
     typed = vars(parser_of(options, about).parse_args(arguments))
     path = _file(typed.pop(_CONFIG, None))
     said = {} if path is None else _of_file(options, path)
+    if path == Path(FILE_HERE):
+        _check_may_be_found(options, said)
     said |= _of_environment(options, os.environ)
     known = all_of(options)
     made = validated(options, said | {name: Said(value, known[name].typed) for name, value in typed.items()})
@@ -141,7 +146,7 @@ def _file(named: str | None) -> Path | None:
     if named is None:
         named = os.environ.get(f"{PREFIX}{_CONFIG.upper()}")
     if named is not None:
-        return Path(named) if named else None
+        return Path(named).absolute() if named else None
     configuration = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     places = (Path(FILE_HERE), configuration / "metacaptioner" / "config.yaml")
     return next((place for place in places if place.is_file()), None)
@@ -157,13 +162,13 @@ def _of_file(options: type[Options], path: Path) -> dict[str, Said]:
     said: dict[str, Said] = {}
     top = _mapping(content, str(path))
     top.pop(MADE_WITH, None)
-    parts = {name: top.pop(name) for name in [*top] if name in COMMANDS}
+    parts = {name: _mapping(top.pop(name), f"{path}: {name}") for name in [*top] if name in COMMANDS}
     for name, value in top.items():
         _check_key(options, name, f"{path}: {name}")
         if is_shared(options, name):
             said[name] = _from_file(options, name, value, f"{path}: {name}")
     known = {one.key: one.name for one in all_of(options).values()}
-    for key, value in _mapping(parts.get(options.command), f"{path}: {options.command}").items():
+    for key, value in parts.get(options.command, {}).items():
         by = f"{path}: {options.command}: {key}"
         if key not in known:
             raise BadArguments(f"{by}: there is no such option{nearest(key, known)}")
@@ -171,11 +176,18 @@ def _of_file(options: type[Options], path: Path) -> dict[str, Said]:
     return said
 
 
+def _check_may_be_found(options: type[Options], said: Mapping[str, Said]) -> None:
+    """Refuse what a file may not say that just lies there, for others may have put it there."""
+    for name, one in said.items():
+        if all_of(options)[name].flag.is_for_named_files:
+            raise BadArguments(f"{one.by}: counts only in a file that you name: --{_CONFIG} ./{FILE_HERE}")
+
+
 def _mapping(content: object, place: str) -> dict[str, object]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise BadArguments(f"{place}: must be names with values, as in 'max_pixels: 802816'")
+        raise BadArguments(f"{place}: must be options with values, as in 'max_pixels: 802816'")
     return {str(key).replace("-", "_"): value for key, value in content.items()}
 
 

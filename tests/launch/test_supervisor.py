@@ -157,7 +157,7 @@ def main():
         {what}
     return 0
 if __name__ == "__main__":
-    run_supervised(main)
+    run_supervised(main, list)
 """
 
 
@@ -333,7 +333,10 @@ def test_the_supervisor_is_small() -> None:
 
 @pytest.mark.parametrize("module", ["inferdomain", "captionpipeline", "inferscore"])
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules")
-def test_a_stage_that_is_started_by_hand_becomes_its_supervisor(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+def test_a_stage_that_is_started_by_hand_becomes_its_supervisor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """With all that is said as flags, so that a file that changes meanwhile makes no other worker of the next one."""
     became: list[list[str]] = []
 
     def execv(path: str, command: list[str]) -> None:
@@ -341,10 +344,14 @@ def test_a_stage_that_is_started_by_hand_becomes_its_supervisor(monkeypatch: pyt
         raise SystemExit(0)
 
     monkeypatch.setattr(os, "execv", execv)
-    monkeypatch.setattr(sys, "argv", ["x", "--model", "m"])
+    where = ["--data-folder=d"] if module == "inferscore" else ["--plan=p", "--output-dir=o"]
+    (tmp_path / "run.yaml").write_text("max_pixels: 1000")
+    monkeypatch.setenv("MODEL", "m")
+    monkeypatch.setattr(sys, "argv", ["x", *where, f"--config={tmp_path / 'run.yaml'}"])
     with pytest.raises(SystemExit):
         runpy.run_module(f"MetaCaptioner.{module}", run_name="__main__", alter_sys=True)
-    python = sys.executable
-    assert became == [
-        [python, python, "-m", "MetaCaptioner.launch.supervisor", f"MetaCaptioner.{module}", "--model", "m"]
+    [[path, *command]] = became
+    assert [path, *command[:4]] == [
+        *(sys.executable, sys.executable, "-m", "MetaCaptioner.launch.supervisor", f"MetaCaptioner.{module}")
     ]
+    assert sorted(command[4:]) == sorted([*where, "--model=m", "--max-pixels=1000", "--config="])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+import yaml
 
 from tests.helpers import pack, picture_rows
 from tests.pages import PAGES, blocks, inline_code, section, typed
@@ -55,6 +56,21 @@ def test_a_folder_to_captions_beside_its_pictures(checkout: Path) -> None:
     log = type_in(checkout, command, {})
     assert "captions: 3 in Output/photos/Caption; 0 failed" in log
     assert len(list((checkout / "photos").glob("*.txt"))) == 3
+
+
+def test_options_in_three_places(checkout: Path) -> None:
+    """What is typed, said by a variable or in the file of the page; a variable says that no model is needed."""
+    picture_rows(checkout / "photos", 3)
+    [block] = [block for block in blocks("yaml") if block.startswith("# run.yaml\n")]
+    (checkout / "run.yaml").write_text(block)
+    said = {"ENGINE": "scripted", "ENGINE_ARG": "delay=0", "MIN_OVERALL": "1", "MIN_DIM_SCORE": "1"}
+    variables = {f"METACAPTIONER_{name}": value for name, value in said.items()}
+    log = type_in(checkout, typed("options in three places"), variables)
+    assert "3 ok" in log
+    assert log.count("captions: 3 in Output/photos/Caption; 0 failed") == 3
+    assert log.count("options of ") == 1
+    configuration = yaml.safe_load((checkout / "Output/photos/config.yaml").read_text())
+    assert (configuration["max_pixels"], configuration["run"]["export"]) == (802816, "txt")
 
 
 def test_the_commands_within_lines(checkout: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_plan_that_is_rewritten_in_mid_run_ends_the_next_worker(project: Proje
 
 
 def _works(project: Project) -> list[plan.DatasetWork]:
-    options = plan._parse(["--metafile", str(project.metafile), "--num-ranks", "1", "--output", "x"])
+    options = plan.PlanOptions(metafile=project.metafile, num_ranks=1, output=Path("x"))
     return plan._survey_metafile(options)[0]
 
 
