@@ -60,14 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     say(f"{output}: kept {content['kept']} of {content['total']} captions")
     if content["without_media"]:
-        say(f"{content['without_media']} rows without media are left out")
+        note(f"{content['without_media']} rows without media are left out")
     if content["duplicates"]:
         note(
             f"{content['duplicates']} records of samples that have another one are passed over "
             "(metacaptioner verify names them, --mend moves them aside)"
         )
     if content["gone"]:
-        say(f"{content['gone']} captions of media that are gone are left out")
+        note(f"{content['gone']} captions of media that are gone are left out")
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
     for line in (*describe_resampled(content), *describe_cost(content)):

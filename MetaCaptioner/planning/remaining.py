@@ -213,9 +213,9 @@ class _Results:
             for rank in sorted(self._ranks):
                 with RankResults(results, rank, node=0, single_launch=self._single_launch) as files:
                     dropped += files.drop(self._is_misfit)
-            say(f"{dropped} records are taken out, and their samples planned again: {self._found}")
+            note(f"{dropped} records are taken out, and their samples planned again: {self._found}")
         elif self._found.records:
-            say(f"{self._found.records} records are kept: {self._found}")
+            note(f"{self._found.records} records are kept: {self._found}")
 
     def _is_misfit(self, record: Record) -> bool:
         told = told_of(record)
