@@ -4,7 +4,7 @@ python -m MetaCaptioner.inferdomain --plan data/split_plan.jsonl --output-dir Ou
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -13,9 +13,10 @@ from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.router import Router
 from MetaCaptioner.agents.workflow import Generate
 from MetaCaptioner.data.sample import Sample
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
-from MetaCaptioner.planning.plan_file import read_plan
+from MetaCaptioner.planning.plan_file import PlanRow, read_plan
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
@@ -53,7 +54,9 @@ def open_work(expected: Expected, options: RouteOptions, rank: Rank, prompts: Pr
 
 def leads_to(options: RouteOptions) -> tuple[Path, Sequence[str]]:
     """The domains into the annotation files; or captions, by the plan as it is."""
-    rows, _ = read_plan(options.plan)
+    rows: list[PlanRow] = []
+    with suppress(UserError):  # by now the plan may be gone; all that it was needed for is done
+        rows, _ = read_plan(options.plan)
     captions = to_follow(options.plan, CAPTION, options.output_dir.parent / "Caption", options)
     return options.output_dir, [to_apply(options.output_dir, options.plan, rows, options), captions]
 
