@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")
     if problems:
-        complain(f"left out: {len(problems)} of {len(problems) + len(works)} datasets; mend them and plan again")
+        note(f"left out: {len(problems)} of {len(problems) + len(works)} datasets; mend them and plan again")
     else:
         tell_to_follow(options.output, rows, options.results, options)
     return 1 if problems else 0
