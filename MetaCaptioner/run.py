@@ -282,9 +282,9 @@ STEPS: dict[str, Callable[[Run], int]] = {
 
 def _tell_failures(outcome: Outcome) -> None:
     for failure in outcome.failures:
-        note(f"  failed: {failure}")
+        note(f"failed: {failure}")
     if outcome.failed > len(outcome.failures):
-        note(f"  … and {outcome.failed - len(outcome.failures):,} more, in the report")
+        note(f"… and {outcome.failed - len(outcome.failures):,} more, in the report")
 
 
 def _tell_end(run: Run) -> None:
