@@ -62,6 +62,11 @@ ALL = {*CaptionRecord.__required_keys__, *CaptionRecord.__optional_keys__}
 MADE = {"seconds", "engine_seconds"}
 
 
+@pytest.fixture(autouse=True)
+def as_a_program() -> None:
+    """It is not used in one: what is said is what logging is set to say."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where all temporary files are, of programs that tests start as well."""
@@ -729,7 +734,7 @@ def test_captions_of_a_model_are_those_of_the_command_line(
     expected = sorted(all_records(tmp_path / "out"), key=lambda record: record["index"])
     log = tmp_path / "log" / "engine.txt"
     paths = [media / (row.get("image") or row["video"]) for row in rows]
-    with caplog.at_level(logging.INFO, "MetaCaptioner"), Captioner(random_model, options=said, log=log) as one:
+    with caplog.at_level(logging.INFO, "metacaptioner"), Captioner(random_model, options=said, log=log) as one:
         leader = service_of(one).process.number
         found = list(one.caption(paths))
         [image] = [*one.caption([paths[0], paths[1], Image.open(paths[2])])][2:]
@@ -742,7 +747,7 @@ def test_captions_of_a_model_are_those_of_the_command_line(
     assert image["caption"] == found[2]["caption"]
     assert "vllm" in log.read_text().lower()
     assert any("loading: " in told for told in caplog.messages), "whoever wants to see it sees what a load is at"
-    assert logging.getLogger("MetaCaptioner").handlers == []
+    assert logging.getLogger("metacaptioner").handlers == []
 
 
 @pytest.mark.engine

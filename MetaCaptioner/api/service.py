@@ -1,6 +1,5 @@
 """What keeps a process captioning for a `Captioner`, whatever becomes of one."""
 
-import logging
 import os
 import queue
 import shutil
@@ -17,9 +16,9 @@ from MetaCaptioner.launch.supervisor import Deaths
 from MetaCaptioner.records.record import is_error, told_error
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime.heartbeat import Heartbeat
+from MetaCaptioner.utils.log_lines import LOGGER
 
 _JOIN_SECONDS = 10.0
-_logger = logging.getLogger("MetaCaptioner")
 
 Answer = Callable[[Done | UserError], None]
 """Is told of each record of a call, or of what ends them all."""
@@ -113,7 +112,7 @@ class Service:
             deaths.note(str(failure))
             if deaths.are_too_many:
                 return EngineDead(f"given up after {deaths.in_vain} deaths without a caption between them: {failure}")
-            _logger.warning("%s; another one is started", failure)
+            LOGGER.warning("%s; another one is started", failure)
             if not self._end.wait(deaths.pause):
                 failure = self._start_again()
         return failure
@@ -141,7 +140,7 @@ class Service:
             elif isinstance(message, Done):
                 self._hand_on(message)
             elif isinstance(message, Said):
-                _logger.info("%s", message.text)
+                LOGGER.info("%s", message.text)
             elif isinstance(message, Ready):
                 self._heartbeat.begun = 1
                 self._started.put(message)

@@ -44,7 +44,8 @@ from MetaCaptioner.runtime.gpus import claim_gpus
 from MetaCaptioner.runtime.heartbeat import Heartbeat
 from MetaCaptioner.runtime.rank import who_am_i
 from MetaCaptioner.runtime.signals import StopSignal
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
+from MetaCaptioner.utils.log_lines import speak
 from MetaCaptioner.worklist.base import is_suspect, refuse_deadly
 
 _DATA_NAME = "inputs"
@@ -225,7 +226,7 @@ def _end_when_hung(heartbeat: Heartbeat, kill_all: Callable[[], None]) -> None:
     pulse = Pulse(heartbeat)
     while not pulse.look():
         time.sleep(_PULSE_SECONDS)
-    say(f"no token for {heartbeat.stall_seconds:g} s; what this process is at:")
+    note(f"no token for {heartbeat.stall_seconds:g} s; what this process is at:")
     faulthandler.dump_traceback(all_threads=True)
     kill_all()
 
@@ -233,6 +234,7 @@ def _end_when_hung(heartbeat: Heartbeat, kill_all: Callable[[], None]) -> None:
 def main() -> None:
     """Work for the Captioner whose process is the parent, at the other end of the socket that came along."""
     descriptor, parent = map(int, sys.argv[1:])
+    speak()
     line = Line(socket.socket(fileno=descriptor))
     setup = line.receive()
     assert isinstance(setup, Setup)

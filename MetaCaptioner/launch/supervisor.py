@@ -25,7 +25,7 @@ from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals
 from MetaCaptioner.runtime.heartbeat import Heartbeat, is_worker, shared_heartbeat, tell_worker
 from MetaCaptioner.utils import processes
-from MetaCaptioner.utils.cli import command_line, run_main, say
+from MetaCaptioner.utils.cli import command_line, complain, note, run_main
 
 _IN_GOOD_ORDER = (0, 1, 2, 3)
 """What a worker exits with that knows what it says; it has cleaned up, and another one would say the same.
@@ -129,10 +129,10 @@ class Supervisor:
             if deaths.are_too_many:
                 in_vain = deaths.are_all_in_vain
                 why = _gave_up_in_vain(deaths.in_vain) if in_vain else _gave_up(deaths.since_settled)
-                self._say(f"error: given up: {why}")
+                self._complain(f"given up: {why}")
                 return UserError.exit_status
             settled = f"{len(deaths.since_settled)} since a sample was settled"
-            self._say(f"the worker {death}; another one goes on ({settled})")
+            self._note(f"the worker {death}; another one goes on ({settled})")
             if not self._pause(deaths.pause):
                 return StoppedEarly.exit_status
 
@@ -165,9 +165,9 @@ class Supervisor:
 
     def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
         """Have the worker and its engine write to the log what they are at, one after another, then kill the worker."""
-        self._say(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
+        self._note(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
         for process, name in processes.members(worker.pid):
-            self._say(f"process {process} ({name}):")
+            self._note(f"process {process} ({name}):")
             with suppress(ProcessLookupError):
                 os.kill(process, signals.DUMP_SIGNAL)
             time.sleep(_DUMP_SECONDS)
@@ -177,8 +177,11 @@ class Supervisor:
         """Wait; False if a signal to stop came."""
         return signal.sigtimedwait(signals.STOP_SIGNALS, seconds) is None
 
-    def _say(self, message: str) -> None:
-        say(f"rank {self._rank}: {message}")
+    def _note(self, message: str) -> None:
+        note(f"rank {self._rank}: {message}")
+
+    def _complain(self, message: str) -> None:
+        complain(f"rank {self._rank}: {message}")
 
 
 def _begin_worker(supervisor: int) -> None:

@@ -16,7 +16,7 @@ from MetaCaptioner.records.journal import CRASHES_BEFORE_ALONE, Past
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.records.store import RankResults
 from MetaCaptioner.runtime.rank import Rank
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
 
 
 class Item(Protocol):
@@ -164,10 +164,10 @@ def open_results(
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share, single_launch=rank.single_launch))
     if not results.lock.kept:
-        say(f"note: {folder}: the file system keeps no locks there: no other launch may work on it")
+        note(f"{folder}: the file system keeps no locks there: no other launch may work on it")
     gone = [test for test in (outdated, retried) if test is not None]
     if told := expected.check(results, lambda record: any(test(record) for test in gone)):
-        say(told)
+        note(told)
     scattered = expected.agree(results)
     if outdated is not None:
         results.drop(outdated)
