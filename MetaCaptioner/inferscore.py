@@ -1,4 +1,4 @@
-"""Stage: score. A judge looks at the media and its caption and marks five dimensions.
+"""Stage: score. A judge looks at the media and its caption and marks it in some dimensions, those of judge.yaml.
 
 python -m MetaCaptioner.inferscore --data-folder Output/Caption --model M [--resample N]
 """
@@ -28,6 +28,7 @@ from MetaCaptioner.runner.stage import Stage, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages import resample
 from MetaCaptioner.stages.resample import ScoreOptions
+from MetaCaptioner.utils.cli import say
 from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.best_caption import read_first
 from MetaCaptioner.worklist.earlier_captions import Earlier, check_are_captions
@@ -36,6 +37,8 @@ from MetaCaptioner.worklist.earlier_captions import Earlier, check_are_captions
 def run_sample(prompts: Prompts) -> RunSample:
     """The score stage: one agent that is given the caption."""
     judge = Judge(prompts)
+    for line in prompts.notes:
+        say(f"note: {line}")
 
     async def run(sample: Sample, media: Media, generate: Generate) -> Record:
         if sample.carried.get("media_hash") not in (None, media.content_hash):

@@ -46,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder: Path = options.data_folder
     run = Run(folder, options.score_folder or folder / "score", options.domain_folder)
     other = None if options.compare is None else Run(options.compare, options.compare / "score")
-    thresholds = {"overall": options.min_overall, "lowest": options.min_dim_score}
-    data = collect(run, other, options.gallery, thresholds, options.allow_outside_root)
+    data = collect(run, other, options.gallery, options.marks(), options.allow_outside_root)
+    for line in data["judges"]:
+        say(f"note: {line}")
     page = render(data, f"Captions of {folder}")
     output: Path = options.output or folder / "report.html"
     with atomic_write(output, "report") as file:
