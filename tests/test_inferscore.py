@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.agents.judge import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, parse_verdict, verdict_schema
+from MetaCaptioner.agents.dimensions import SHIPPED, Dimension, overall
+from MetaCaptioner.agents.judge import REASON_CHARACTERS, parse_verdict, verdict_schema
 from MetaCaptioner.engine.base import Completion, Request
 from tests.helpers import (
     FakeEngine,
@@ -17,6 +18,8 @@ from tests.helpers import (
     sample_of,
     small_plan,
 )
+
+DIMENSIONS = tuple(one.name for one in SHIPPED)
 
 
 def verdict(**changes: object) -> str:
@@ -34,17 +37,22 @@ def captions(folder: Path, count: int, rank: int = 0, **fields: object) -> None:
             file.write(json.dumps(record | {"status": "ok", "caption": f"Caption {n}."} | fields) + "\n")
 
 
-def test_the_five_dimensions() -> None:
+def test_the_shipped_dimensions_weigh_the_same() -> None:
     assert DIMENSIONS == ("accuracy", "completeness", "hallucination", "reasoning", "fluency")
-    assert overall(dict(zip(DIMENSIONS, (1, 2, 3, 4, 4), strict=True))) == 2.8
-    assert overall(dict(zip(DIMENSIONS, (5, 5, 5, 5, 4), strict=True))) == 4.8
+    assert overall(dict(zip(DIMENSIONS, (1, 2, 3, 4, 4), strict=True)), SHIPPED) == 2.8
+    assert overall(dict(zip(DIMENSIONS, (5, 5, 5, 5, 4), strict=True)), SHIPPED) == 4.8
+
+
+def test_a_dimension_counts_as_much_as_it_weighs() -> None:
+    marked = (Dimension("truth", 3), Dimension("style"), Dimension("length", 0))
+    assert overall({"truth": 5, "style": 1, "length": 1}, marked) == 4.0
+    assert overall({"truth": 2, "style": 3, "length": 5}, marked) == 2.25
 
 
 def test_the_schema_asks_for_what_a_verdict_takes() -> None:
-    schema = verdict_schema()
+    schema = verdict_schema(SHIPPED)
     assert schema["required"] == ["reason", *DIMENSIONS]
-    assert list(Verdict.model_fields) == schema["required"]
-    assert parse_verdict(verdict()).accuracy == 4
+    assert parse_verdict(verdict(), SHIPPED).scores == dict.fromkeys(DIMENSIONS, 4)
 
 
 def test_line_breaks_in_a_reason_are_taken_and_a_long_one_is_cut(tmp_path: Path, run: Runner) -> None:
@@ -72,7 +80,7 @@ def test_captions_are_scored(tmp_path: Path, run: Runner) -> None:
         assert texts[sample_of(request)] in request.instruction
         assert request.media is not None
         assert request.constraint is not None
-        assert request.constraint.json_schema == verdict_schema()
+        assert request.constraint.json_schema == verdict_schema(SHIPPED)
     assert run.score(tmp_path / "out", engine_opens=False).status == 0
 
 

@@ -65,7 +65,7 @@ def check_dimensions(dimensions: Sequence[DimensionFile]) -> None:
             raise ValueError(f"two dimensions are named '{name}'")
         if name in _NO_DIMENSIONS:
             raise ValueError(f"a dimension cannot be named '{name}': scores have another field of that name")
-    if not any(one.weight for one in dimensions):
+    if dimensions and not any(one.weight for one in dimensions):
         raise ValueError("no dimension has a weight above 0")
 
 

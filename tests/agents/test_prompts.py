@@ -324,7 +324,7 @@ def test_a_file_of_every_domain_gives_its_agents_to_all_without_a_file(tmp_path:
         ({"domain": "*", "agents": [agent("a")]}, "exactly one agent with role 'summary'"),
         ({"domain": "*", "agents": [agent("s", role="summary", prompt="{captions}")]}, "placeholder '{captions}'"),
         ({"domain": "*", "agents": [agent("s", role="summary", prompt="{agents.}")]}, "no plain placeholder"),
-        ({"domain": "*", "agents": [agent("s", role="summary", prompt="{agents.a.b}")]}, "no plain placeholder"),
+        ({"domain": "*", "agents": [agent("s", role="summary", prompt="{agents.a..b}")]}, "no plain placeholder"),
     ],
 )
 def test_a_file_of_every_domain_is_checked_like_any(tmp_path: Path, content: Row, complaint: str) -> None:
