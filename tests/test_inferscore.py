@@ -17,6 +17,7 @@ from tests.helpers import (
     records,
     sample_of,
     small_plan,
+    write_prompts,
 )
 
 DIMENSIONS = tuple(one.name for one in SHIPPED)
@@ -263,3 +264,61 @@ def test_a_caption_is_not_judged_by_another_picture(tmp_path: Path, run: Runner)
     scores = tmp_path / "out" / "score"
     assert error_kinds(scores) == {"set/2": "media_changed"}
     assert "another than the caption was made from" in records(scores)["set/2"]["error"]["message"]
+
+
+OWN: Row = {
+    "agent": {"name": "judge", "prompt": "Mark {caption}. {dimensions}"},
+    "dimensions": [{"name": "truth", "weight": 3, "meaning": "Is it true?"}, "style"],
+}
+
+
+def test_marks_are_for_what_the_judge_lists(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 2)
+    prompts = write_prompts(tmp_path / "own", judge=OWN)
+    engine = FakeEngine(lambda request: completion(json.dumps({"reason": "so", "truth": 5, "style": 1})))
+    outcome = run.score(tmp_path / "out", "--prompts-dir", prompts, engine=engine)
+    assert outcome.status == 0
+    for record in records(tmp_path / "out" / "score").values():
+        assert (record["scores"], record["overall"]) == ({"truth": 5, "style": 1}, 4.0)
+    for request in engine.requests:
+        assert request.constraint is not None
+        assert request.constraint.json_schema is not None
+        assert request.constraint.json_schema["required"] == ["reason", "truth", "style"]
+    assert run.score(tmp_path / "out", "--prompts-dir", prompts, engine_opens=False).status == 0
+
+
+def test_an_answer_in_other_dimensions_is_a_bad_verdict(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 1)
+    prompts = write_prompts(tmp_path / "own", judge=OWN)
+    run.score(tmp_path / "out", "--prompts-dir", prompts, engine=FakeEngine(lambda request: completion(verdict())))
+    assert error_kinds(tmp_path / "out" / "score") == {"r0/0": "bad_verdict"}
+
+
+def test_scores_of_another_judge_are_not_mixed_unasked(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 2)
+    assert run.score(tmp_path / "out", "--max-samples", 1).status == 0
+    prompts = write_prompts(tmp_path / "own", judge=OWN)
+    outcome = run.score(tmp_path / "out", "--prompts-dir", prompts, engine_opens=False)
+    assert outcome.status == 1
+    assert "with other prompts" in outcome.said
+    assert run.score(tmp_path / "out", "--prompts-dir", prompts, "--redo").status == 0
+    assert {tuple(one["scores"]) for one in records(tmp_path / "out" / "score").values()} == {("truth", "style")}
+
+
+def test_a_judge_of_ones_own_that_lists_nothing_is_told(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 1)
+    prompts = write_prompts(tmp_path / "own", judge={"agent": {"name": "judge", "prompt": "How useful is {caption}?"}})
+    outcome = run.score(tmp_path / "out", "--prompts-dir", prompts)
+    assert outcome.status == 0
+    assert f"note: prompt file {prompts / 'judge.yaml'}: lists no 'dimensions', so marks are for" in outcome.said
+    assert "lists no" not in run.score(tmp_path / "out", "--redo").said
+
+
+def test_a_threshold_of_no_dimension_is_told_before_anything_is_scored(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 1)
+    flags = ("--resample", 1, "--min-dim-score", "flency=4")
+    outcome = run.score(tmp_path / "out", *flags, engine_opens=False)
+    assert (outcome.status, len(outcome.said.splitlines())) == (1, 1)
+    assert "--min-dim-score flency: judge.yaml marks accuracy, " in outcome.said
+    assert outcome.said.endswith("did you mean fluency?\n")
+    assert not (tmp_path / "out" / "score").exists()

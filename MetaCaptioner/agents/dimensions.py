@@ -17,7 +17,7 @@ class Dimension:
     """One thing that captions are marked for, from 1 to 5, and its weight in the overall mark."""
 
     name: str
-    weight: float = 1
+    weight: float = 1.0
 
 
 SHIPPED = tuple(map(Dimension, ("accuracy", "completeness", "hallucination", "reasoning", "fluency")))
@@ -33,7 +33,7 @@ class DimensionFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     meaning: _Text | None = None
     anchors: Mapping[Mark, _Text] = {}
 

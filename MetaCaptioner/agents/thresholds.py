@@ -61,7 +61,7 @@ class MarksOptions(Options):
 
     heading: ClassVar[str] = "which captions are good enough"
 
-    min_overall: float = option(3.0, "lowest overall mark, the mean of a caption's marks", Flag("MARK"), ge=1, le=5)
+    min_overall: float = option(3.0, "lowest mean of the marks", Flag("MARK"), ge=1, le=5)
     min_dim_score: list[str] = option(
         ["3"],
         "lowest single mark, 1 to 5; as DIMENSION=MARK that of one dimension, once for each (default: 3)",
