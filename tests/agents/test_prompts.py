@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -374,3 +375,14 @@ def test_sampling_again_tells_every_agent_and_draws_more_freely(tmp_path: Path, 
             assert after.prompt == f"{before.prompt}\n\nIt was: {{reason}}"
             assert after.sampling.temperature == max(before.sampling.temperature, 0.5)
     assert (changed.judge, changed.router) == (shipped.judge, shipped.router)
+
+
+def test_what_the_page_of_prompts_shows_is_as_it_says(tmp_path: Path) -> None:
+    page = (PROMPTS_FOLDER.parents[1] / "docs" / "prompts.md").read_text()
+    shown = dict(re.findall(r"^```yaml\n# my_prompts/(\w+)\.yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
+    assert set(shown) == {"maps", "natural", "judge", "refusals"}
+    prompts = load_prompts(write_prompts(tmp_path, **shown))
+    assert [one.name for one in prompts.workflows["Natural"].agents] == ["scene", "summary"]
+    assert [(one.name, one.weight) for one in prompts.dimensions] == [("truth", 3), ("style", 1)]
+    assert prompts.judge.refusals.is_one("Het spijt me, maar ik kan u daarmee niet helpen.")
+    assert "Maps" in prompts.workflows
