@@ -198,7 +198,7 @@ def test_each_dimension_may_have_a_mark_of_its_own(tmp_path: Path, write_lines: 
     assert (rejected["sample_id"], rejected["rejected"]) == ("photos/1", ["truth too low (4 < 5)"])
     summary = json.loads((tmp_path / "filtered" / "summary.json").read_text())
     assert summary["thresholds"] == {
-        "min_overall": 3.0, "min_dim_score": 2, "drop_truncated": False, "min_dim_scores": {"truth": 5},
+        "min_overall": 3.0, "min_dim_score": 2, "drop_truncated": False, "min_dim_score_of": {"truth": 5},
     }  # fmt: skip
     assert summary["scores"]["style"] == {"2": 1, "4": 1, "5": 1}
     assert summary["judged"] == [{"dimensions": ["truth", "style"], "marks": 3}]

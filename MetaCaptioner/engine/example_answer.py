@@ -5,6 +5,22 @@ from collections.abc import Mapping
 from typing import Any
 
 Schema = Mapping[str, Any]
+_OF_FORMAT = {
+    "email": "a@example.org",
+    "date": "2026-01-31",
+    "time": "12:00:00Z",
+    "date-time": "2026-01-31T12:00:00Z",
+    "duration": "P1D",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "hostname": "example.org",
+    "uuid": "123e4567-e89b-42d3-a456-426614174000",
+    "uri": "https://example.org/a",
+    "uri-reference": "a/b",
+    "uri-template": "a/{b}",
+    "json-pointer": "/a",
+    "relative-json-pointer": "1/a",
+}
 _DEEPEST = 6
 """So deep a schema that refers to itself is followed, where it lets an answer end."""
 
@@ -12,7 +28,7 @@ _DEEPEST = 6
 def example_answer(schema: Schema, number: int, text: str) -> str:
     """JSON that fits a schema: choices follow the bits of `number`, strings are `text` where they may be.
 
-    Lengths, ranges, choices and required fields are kept; patterns and formats of strings are not.
+    Lengths, ranges, choices, formats and required fields are kept; patterns of strings are not.
     """
     return json.dumps(_Example(schema, text).value(schema, number, 0))  # noqa: TID251 an answer, not a file
 
@@ -69,6 +85,8 @@ class _Example:
         if kind == "null":
             return None
         if kind == "string":
+            if schema.get("format") in _OF_FORMAT:
+                return _OF_FORMAT[schema["format"]]
             least, most = schema.get("minLength", 0), schema.get("maxLength", len(self._text))
             return self._text.ljust(least, ".")[: max(least, most)]
         step = 1 if kind == "integer" else 0.5

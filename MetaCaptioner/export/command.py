@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _source(account: Account) -> str:
-    told = ", ".join(f"{name} {value}" for name, value in (account.thresholds or {}).items())
+    told = ", ".join(account.filter_told())
     return f", which the filter kept ({told})" if told else ""
 
 

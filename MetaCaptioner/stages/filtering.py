@@ -78,7 +78,7 @@ class Summary:
                 "min_overall": thresholds.overall,
                 "min_dim_score": thresholds.dimension,
                 "drop_truncated": thresholds.whole,
-                **({"min_dim_scores": dict(thresholds.of_dimension)} if thresholds.of_dimension else {}),
+                **({"min_dim_score_of": dict(thresholds.of_dimension)} if thresholds.of_dimension else {}),
             },
             "total": self.total["all"],
             "kept": self.kept["all"],

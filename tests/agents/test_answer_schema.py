@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from MetaCaptioner.agents.answer_schema import _ABOUT, _FORMATS, _HELD, check_schema, validator_of
+from MetaCaptioner.engine.example_answer import example_answer
 
 xgrammar = pytest.importorskip("xgrammar", reason="comes with vLLM")
 
@@ -65,6 +66,7 @@ def test_each_format_is_held(name: str) -> None:
     schema = {"type": "string", "format": name}
     check_schema(schema)
     assert not holds(schema, "%%% no such thing \n")
+    assert holds(schema, json.loads(example_answer(schema, 0, "")))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from MetaCaptioner.agents.answer_schema import check_schema, validator_of
+from MetaCaptioner.agents.answer_schema import _FORMATS, check_schema, validator_of
 from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.judge import verdict_schema
 from MetaCaptioner.engine.example_answer import example_answer
@@ -23,6 +23,7 @@ SCHEMAS: list[dict[str, Any]] = [
     {"$defs": {"n": {**NODE, "required": ["next"]}}, "$ref": "#/$defs/n"},
     {"$defs": {"n": NODE}, "type": "array", "items": {"$ref": "#/$defs/n"}},
     {"properties": {"a": {}}, "required": ["a"]},
+    *({"type": "string", "format": name} for name in sorted(_FORMATS)),
 ]
 
 
