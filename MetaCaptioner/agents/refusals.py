@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 LONGEST_BYTES, SHORT_BYTES = 600, 240
 """Of an answer in UTF-8, which has three bytes for a character of Chinese, that says as much as three letters."""
+_MOST_LOOKED_AT = 4 * LONGEST_BYTES
+"""Characters, blanks and all."""
 _OPENERS_IN_A_ROW = 3
 _ALTERNATIVES = re.compile(r"\(([^()]*)\)")
 _APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "´": "'", "`": "'"})
@@ -54,6 +56,8 @@ class Refusals:
 
     def is_one(self, text: str) -> bool:
         """Whether an answer is a refusal."""
+        if len(text) > _MOST_LOOKED_AT:
+            return False
         plain = _plain(text)
         size = len(plain.encode("utf-8", "replace"))
         if size > LONGEST_BYTES:

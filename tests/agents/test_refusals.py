@@ -37,7 +37,76 @@ Lo siento, no puedo cumplir con esa solicitud.
 No puedo describir esta imagen.
 申し訳ありませんが、そのリクエストにはお応えできません。
 申し訳ございませんが、お手伝いすることはできません。
-すみませんが、この画像を説明することはできません。""".splitlines()
+すみませんが、この画像を説明することはできません。
+I’m sorry, but I can’t provide the identity of the person in this image.
+I'm sorry, I can't help with identifying or describing people in this image.
+I can't assist with that.
+Sorry, I can't do that.
+I'm really sorry, but I can't help with that.
+I am unable to fulfill this request as it contains explicit content.
+I cannot create content that sexualizes people.
+I'm sorry, but I am not able to provide a caption for this image.
+I’m unable to provide assistance with that.
+I don't feel comfortable describing this image.
+I cannot describe this image as it contains graphic violence.
+I can’t discuss the content of this image.
+I'm not able to engage with this content.
+Sorry, but I can't comply with that request.
+I will not describe this image.
+I'm sorry, but I can't identify or describe the person in the image.
+I can't provide information about the identity of real people.
+I'm sorry, but I can't provide a detailed description of this image.
+I'm sorry, I cannot help you with this.
+抱歉，我不能提供帮助。
+对不起，我不能回答这个问题。
+我无法回答这个问题。
+抱歉，这个问题我无法回答。
+作为AI助手，我不能对图片中的人物进行识别。
+很抱歉，我无法描述这张图片的内容。
+您好，我无法给到相关内容。
+Es tut mir leid, aber ich kann bei dieser Anfrage nicht helfen.
+Tut mir leid, dabei kann ich nicht helfen.
+Ich kann Ihnen bei dieser Anfrage leider nicht weiterhelfen.
+Es tut mir leid, aber ich kann keine Personen auf Bildern identifizieren.
+Désolé, mais je ne peux pas vous aider.
+Je suis désolée, je ne peux pas décrire ce contenu.
+Je ne suis pas en mesure de répondre à cette demande.
+Je suis désolé, mais je ne peux pas t'aider avec ça.
+Lo siento, no puedo ayudarte con eso.
+Lo siento, pero no puedo asistir con esa solicitud.
+Lo siento, no puedo proporcionar una descripción de esta imagen.
+Lo siento, pero no puedo ayudarte.
+申し訳ありませんが、お答えできません。
+申し訳ありませんが、その質問にはお答えできません。
+申し訳ありませんが、その要求には応じられません。
+ご要望にお応えすることができません。
+申し訳ございませんが、この画像の人物を特定することはできません。
+申し訳ありませんが、それについてはお手伝いできません。
+I'm sorry, but I'm not able to help with identifying individuals in photographs.
+I apologize, but I can't describe this image.
+I am not able to assist with that request.
+I can't fulfil that request.
+I'm sorry, but I cannot process this image as it may contain sensitive content.
+I'm sorry. I can't assist with this request as it involves explicit material.
+As an AI assistant, I'm unable to describe this image.
+I cannot respond to this request.
+Sorry, I can't assist with identifying people.
+I will not provide a description of this image.
+非常抱歉，我无法为您提供该图片的描述。
+对不起，我无法帮助你处理这个请求。
+抱歉，我不能协助完成此任务。
+Es tut mir leid, aber ich kann dieses Bild nicht beschreiben.
+Leider kann ich Ihnen dabei nicht weiterhelfen.
+Entschuldigung, aber ich kann keine Beschreibung dieses Bildes liefern.
+Désolé, je ne peux pas décrire cette image.
+Je suis désolé, mais je ne peux pas fournir de description de cette image.
+Je ne peux pas vous aider à identifier cette personne.
+Lo siento, pero no puedo describir esta imagen.
+Lamentablemente, no puedo ayudarte con esa solicitud.
+Lo siento, no puedo responder a esa pregunta.
+申し訳ありませんが、このリクエストにはお応えできません。
+申し訳ございません。ご依頼に対応することができません。
+すみません、お手伝いできません。""".splitlines()
 
 ANSWERED = """\
 A sign on the door reads "I cannot help with that" in red letters.
@@ -69,7 +138,56 @@ Désolé, complet : l'affiche est collée sur la vitrine d'un hôtel.
 Un cartel dice "No puedo ayudar con eso" sobre una pared blanca.
 Lo siento, cerrado por vacaciones: el cartel cuelga de la puerta.
 看板には「お手伝いできません」と書かれている。
-申し訳ありませんが本日は休業です、という貼り紙が店のドアにある。""".splitlines()
+申し訳ありませんが本日は休業です、という貼り紙が店のドアにある。
+I cannot see any people in this image; it shows an empty street at night with wet asphalt.
+I can't identify the brand of the car, which is parked at the kerb.
+I cannot describe the colour with certainty: the lamp tints everything yellow.
+The image cannot be described without its frame: a gilded border of leaves.
+Sorry sight: a wrecked boat lies on the sand.
+I do not know the name of the tower; it is tall and has a clock.
+I'm sorry for your loss is written on the card between two white lilies.
+我不能确定这是哪一年，但照片是黑白的。
+对不起三个字写在沙滩上，旁边有一颗心。
+我无法看清车牌，车是红色的。
+Ich kann keine Personen erkennen; die Straße ist leer, und es regnet.
+Leider ist das Bild unscharf; man sieht einen Hund auf einer Wiese.
+Es tut mir leid steht auf der Karte neben dem Blumenstrauß.
+Je ne peux pas lire le panneau, qui est trop loin; la route monte vers un col.
+Malheureusement floue, la photo montre un chien qui court.
+No puedo leer el letrero; la calle está vacía.
+Lo siento mucho, dice la tarjeta junto a las flores.
+No puedo identificar la marca del coche, que es rojo.
+人物は写っていません。港に三隻の船が並んでいます。
+この画像には文字がありません。
+I can see the help desk, where a man assists a customer.
+I must say the light is lovely: a sunset over the sea.
+I won! is printed on the shirt of the runner.
+As an assistant holds the lamp, the dentist bends over the patient.
+I can't quite make out the text on the banner above the stage, but the crowd waves flags.
+I cannot tell whether it is dawn or dusk; the sky is orange.
+I'm sorry cards fill the rack; below them are envelopes.
+I am a robot, says the label on the toy's chest.
+Sorry! reads the sign taped over the broken ticket machine.
+The judge would refuse: I must decline, says the man in the comic.
+My apologies for the delay stands on the display of the platform.
+Unable to connect, the screen says; a hand holds the phone.
+Access denied is written in red across the laptop.
+我不知道这座塔的名字，它很高，有一座钟。
+无法通行的道路上立着一块红色的牌子。
+对不起，我爱你——墙上的涂鸦这样写着。
+您好，欢迎光临：门口的横幅是红底白字。
+Entschuldigung, wo ist der Bahnhof? steht in der Sprechblase.
+Leider nein, sagt das Schild im Schaufenster.
+Das Bild kann nicht ohne seinen Rahmen beschrieben werden.
+Pardon, le musée est fermé : une affiche sur la grille.
+Je ne peux pas distinguer le visage, qui est dans l'ombre ; la femme porte un manteau.
+No puedo distinguir el rostro; la mujer lleva un abrigo rojo.
+Perdón, estamos cerrados: el letrero cuelga torcido.
+すみません、通ります、と書かれたTシャツを着た人が歩いている。
+この画像は暗く、細部は見えません。
+それは対応する色で塗られた地図です。
+お答えください、と書かれたアンケート用紙が机にある。
+The error page reads: I'm sorry, but I can't help with that.""".splitlines()
 
 
 @pytest.fixture(scope="module")
