@@ -33,7 +33,7 @@ from MetaCaptioner.agents.prompt_schema import (
     order_agents,
 )
 from MetaCaptioner.agents.refusals import LanguageFile, Refusals, refusals_of
-from MetaCaptioner.agents.workflow import Agent, Workflow, placeholders
+from MetaCaptioner.agents.workflow import Agent, Workflow, placeholders, with_text
 from MetaCaptioner.data.taxonomy import DOMAINS, Domain
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE
 from MetaCaptioner.utils.options import Flag, Options, option
@@ -54,7 +54,6 @@ class PromptsOption(Options):
     prompts_dir: Path | None = option(None, "prompt files that replace or add domains", Flag("FOLDER"))
 
 
-_DIMENSIONS = "{dimensions}"
 _REFUSALS = TypeAdapter(dict[str, LanguageFile])
 Part = Literal["router", "agents", "judge"]
 """What is asked: which domain a sample belongs to, what its agents are told, how a caption is judged."""
@@ -172,12 +171,13 @@ def _read_judge(path: Path, opening: str) -> tuple[Agent, tuple[Dimension, ...],
         check_dimensions(parsed.dimensions or ())
         _check_single(parsed.agent, "judge", "caption", "dimensions")
         listed = parsed.dimensions or ()
-        told, asked = "\n\n".join(one.told for one in listed), _DIMENSIONS in parsed.agent.prompt
+        asked = "dimensions" in placeholders(parsed.agent.prompt)
         if asked and not listed:
-            raise ValueError(f"the prompt uses '{_DIMENSIONS}', but no 'dimensions' are listed")
+            raise ValueError("the prompt uses '{dimensions}', but no 'dimensions' are listed")
         if not asked and any(one.meaning or one.anchors for one in listed):
-            raise ValueError(f"the prompt does not use '{_DIMENSIONS}', so the judge is not told what marks mean")
-        prompt = parsed.agent.prompt.replace(_DIMENSIONS, told.replace("{", "{{").replace("}", "}}"))
+            raise ValueError("the prompt does not use '{dimensions}', so the judge is not told what marks mean")
+        told = "\n\n".join(one.told for one in listed)
+        prompt = with_text(parsed.agent.prompt, "dimensions", told) if asked else parsed.agent.prompt
         agent = parsed.agent.model_copy(update={"prompt": prompt}).agent(opening, "judge")
     if listed:
         return agent, tuple(one.dimension() for one in listed), ()

@@ -128,6 +128,19 @@ def fill(prompt: str, texts: Mapping[str, str]) -> str:
     return whole("".join(literal + (texts[name] if name is not None else "") for literal, name, _, _ in parts))
 
 
+def with_text(prompt: str, name: str, text: str) -> str:
+    """`prompt` with one of its placeholders replaced for good: a prompt with the others, in which `text` is text."""
+    parts = string.Formatter().parse(prompt)
+    return "".join(
+        _literal(before) + (_literal(text) if found == name else "" if found is None else f"{{{found}}}")
+        for before, found, _, _ in parts
+    )
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def check_completion(agent: Agent, completion: Completion) -> None:
     """Refuse an answer that would be stored as an empty or looping success, or that refuses itself.
 

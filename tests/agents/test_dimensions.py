@@ -5,6 +5,7 @@ import pytest
 from MetaCaptioner.agents.dimensions import SHIPPED, Dimension
 from MetaCaptioner.agents.prompt_schema import PromptError
 from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, load_prompts
+from MetaCaptioner.agents.workflow import fill
 from tests.helpers import Row, write_prompts
 
 ROOT = PROMPTS_FOLDER.parents[1]
@@ -29,6 +30,12 @@ def test_dimensions_are_told_and_marked_as_they_are_listed(tmp_path: Path) -> No
         "Mark {caption}. truth: Is it {{true}}?\nAll of it?\n- 1: no\n- 5: yes,\n  all of it\n\nstyle:"
     )
     assert prompts.notes == ()
+
+
+def test_braces_around_the_place_of_dimensions_are_text(tmp_path: Path) -> None:
+    content = judge("Mark {caption} as {{x}}, {{dimensions}}: {{{dimensions}}}", dimensions=["truth"])
+    prompt = load_prompts(write_prompts(tmp_path, judge=content)).judge.prompt
+    assert fill(prompt, {"caption": "C"}).endswith("Mark C as {x}, {dimensions}: {truth:}")
 
 
 def test_names_and_weights_are_part_of_what_is_asked(tmp_path: Path) -> None:
