@@ -6,6 +6,7 @@ import pytest
 from MetaCaptioner.agents.dimensions import SHIPPED, Dimension, overall
 from MetaCaptioner.agents.judge import REASON_CHARACTERS, parse_verdict, verdict_schema
 from MetaCaptioner.engine.base import Completion, Request
+from MetaCaptioner.errors import SampleError
 from tests.helpers import (
     FakeEngine,
     Row,
@@ -285,6 +286,15 @@ def test_marks_are_for_what_the_judge_lists(tmp_path: Path, run: Runner) -> None
         assert request.constraint.json_schema is not None
         assert request.constraint.json_schema["required"] == ["reason", "truth", "style"]
     assert run.score(tmp_path / "out", "--prompts-dir", prompts, engine_opens=False).status == 0
+
+
+def test_a_dimension_may_be_called_as_models_call_what_is_theirs() -> None:
+    called = ("schema", "copy", "json", "model_dump", "model_config", "dict", "class", "self")
+    marks = {name: 1 + number % 5 for number, name in enumerate(called)}
+    dimensions = [Dimension(name) for name in called]
+    assert parse_verdict(json.dumps({"reason": "so", **marks}), dimensions).scores == marks
+    with pytest.raises(SampleError, match="model_dump: Field required"):
+        parse_verdict(json.dumps({"reason": "so"} | {n: m for n, m in marks.items() if n != "model_dump"}), dimensions)
 
 
 def test_an_answer_in_other_dimensions_is_a_bad_verdict(tmp_path: Path, run: Runner) -> None:
