@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
 from MetaCaptioner.engine.options import EngineOptions
+from MetaCaptioner.engine.vllm_answers import FIRST_TOKENS
 
 _DEFAULT_CONTEXT = 16384
 _ENVIRONMENT = {
@@ -109,6 +110,7 @@ def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, An
         "enable_prefix_caching": True,
         "limit_mm_per_prompt": {"image": 1, "video": 1},
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        "max_logprobs": FIRST_TOKENS,
         "disable_log_stats": True,
         "enforce_eager": not on_gpu,
         "use_tqdm_on_load": False,
@@ -117,6 +119,8 @@ def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, An
         arguments["distributed_executor_backend"] = _CPU_EXECUTOR
     if options.seed is not None:
         arguments["seed"] = options.seed
+        if not on_gpu:  # vLLM takes back what a sequence has drawn while its prompt is read; torch's for CPUs cannot
+            arguments["enable_chunked_prefill"] = False
     if options.gpu_memory_utilization is not None:
         arguments["gpu_memory_utilization"] = options.gpu_memory_utilization
     return arguments
