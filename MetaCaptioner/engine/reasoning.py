@@ -10,9 +10,10 @@ class Block:
     begin: str
     end: str
 
-    def closed(self) -> str:
-        """What closes a block in which nothing was said."""
-        return f"\n{self.end}\n\n"
+    @property
+    def empty_end(self) -> str:
+        """What ends a block in which nothing is said, in the form of templates that can be told so."""
+        return f"\n\n{self.end}\n\n"
 
 
 BLOCKS = (

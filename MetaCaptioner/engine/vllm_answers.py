@@ -1,7 +1,7 @@
 """How vLLM is asked to draw an answer, and its answer as the rest of the program knows it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from MetaCaptioner.engine.base import Completion, Constraint, Request
@@ -107,7 +107,7 @@ def _single_tokens(tokenizer: Any) -> dict[Block, tuple[int, int]]:
 def _probabilities(answer: Any) -> dict[str, float]:
     """Of the texts that the first token could have been; empty where vLLM gives none."""
     probabilities: dict[str, float] = {}
-    for entry in cast(Mapping[int, Any], next(iter(answer.logprobs or ()), {})).values():
+    for entry in (next(iter(answer.logprobs or ()), None) or {}).values():
         token = entry.decoded_token or ""
         probabilities[token] = probabilities.get(token, 0.0) + math.exp(entry.logprob)
     return probabilities

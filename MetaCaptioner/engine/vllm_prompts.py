@@ -128,7 +128,7 @@ class PromptWriter:
         prefix, _, suffix = text.partition(_INSTRUCTION)
         opened = left_open(suffix)
         if opened and not thinks:
-            suffix, opened = f"{suffix.rstrip()}{opened.closed()}", None
+            suffix, opened = f"{suffix.rstrip()}{opened.empty_end}", None
         begins = getattr(self._tokenizer, "bos_token", None)
         return Template(prefix, suffix, opened, not (begins and prefix.startswith(begins)))
 

@@ -66,8 +66,7 @@ def ask(
 
 
 def prompt_tokens(running: RunningEngine, instruction: str, media: Media) -> list[int]:
-    prompt = running.engine.prompt_text(instruction, media.modality)
-    rendered = running.run(running.engine._render(prompt, media))
+    rendered = running.run(running.engine._prompts.rendered(instruction, media))
     return list(rendered["prompt_token_ids"])
 
 
@@ -186,8 +185,7 @@ def test_the_judge_answers_json_that_fits_the_schema(running: RunningEngine, pho
 
 
 def test_a_video_keeps_its_place_in_time(running: RunningEngine, clip: Media) -> None:
-    prompt = running.engine.prompt_text("What happens?", "video")
-    rendered = running.run(running.engine._render(prompt, clip, send_media_again=True))
+    rendered = running.run(running.engine._prompts.rendered("What happens?", clip, send_media_again=True))
     [item] = rendered["mm_kwargs"]["video"]
     fields = item.get_data()
     frames = len(clip.frame_indices)
@@ -204,7 +202,7 @@ def test_the_picture_reaches_the_model_at_the_size_that_the_budget_gives(
     for max_pixels in (200_000, 28 * 28 * 20):
         media = load_media(sample, MediaBudget(max_pixels=max_pixels))
         assert media.width * media.height <= max_pixels
-        rendered = running.run(running.engine._render(running.engine.prompt_text("?", "image"), media))
+        rendered = running.run(running.engine._prompts.rendered("?", media))
         [item] = rendered["mm_kwargs"]["image"]
         assert item.get_data()["image_grid_thw"].tolist() == [1, media.height // 14, media.width // 14]
 

@@ -203,7 +203,7 @@ def make_gemma3(folder: Path) -> None:
         mm_tokens_per_image=seen,
         **ids,
     )
-    names = {"model.vision_tower.": "model.vision_tower.vision_model."}
+    names = {"vision_tower.": "vision_tower.vision_model."}
     save_weights(folder, Gemma3ForConditionalGeneration, config, tokenizer.eos_token_id, names)
     name = {"processor_class": "Gemma3Processor"}
     size = {"height": side, "width": side}

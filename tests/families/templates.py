@@ -38,11 +38,10 @@ GEMMA = _with_media(
     "<start_of_image>",
 )
 PRINTS_ITS_LIST = _with_media(
-    "{{ bos_token }}{%- if messages[0].role == 'system' -%}{{ '<start_of_turn>system\\n' }}{{ messages[0].content }}"
-    "{{ '<end_of_turn>\\n' }}{%- endif -%}{%- for message in messages if message.role != 'system' -%}"
-    "{{ '<start_of_turn>' + message.role + '\\n' + parts(message.content) + '<end_of_turn>\\n' }}"
-    "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<start_of_turn>model\\n' }}{%- endif -%}",
-    "<start_of_image>",
+    "{%- if messages[0].role == 'system' -%}"
+    "{{ '<|im_start|>system\\n' }}{{ messages[0].content }}{{ '<|im_end|>\\n' }}{%- set messages = messages[1:] -%}"
+    "{%- endif -%}" + _TURNS + "{%- endif -%}",
+    *_QWEN_MEDIA,
 )
 """It goes through the parts of what the user says, but prints the system message as it comes."""
 NO_SYSTEM = _with_media(
