@@ -23,7 +23,7 @@ _INSTRUCTION = "@@INSTRUCTION@@"
 _PRINTED_LIST = re.compile(r"""(['"])type\1\s*:\s*(['"])(text|image|video)\2""")
 """A list of contents as Python or JSON prints it."""
 _DO_NOT_THINK = {"enable_thinking": False}
-_ANY_REFUSAL = (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, NotImplementedError)
+_ANY_REFUSAL = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
 _EXTENSIONS = ("jinja2.ext.loopcontrols", "jinja2.ext.do")
 _METADATA_AS_ARGUMENT = ("qwen2_5_vl", "qwen2_5_omni_thinker")
 """Families that place frames in time, and that older versions of vLLM tell where in an argument of their processor."""
@@ -275,5 +275,5 @@ def first_line(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return first_problem(error)
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    tells = line and not isinstance(error, KeyError | AttributeError | IndexError | AssertionError)
+    tells = line and not isinstance(error, LookupError | AttributeError | AssertionError)
     return line if tells else f"{type(error).__name__}: {line}".removesuffix(": ")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ def test_what_media_take_is_what_the_engine_counts(loaded: tuple[Family, Any]) -
     family, running = loaded
     engine = running.engine
     alone = len(running.run(engine._prompts.rendered("Look.", None))["prompt_token_ids"])
-    shown: list[Media] = [some_media(), *([some_media("video")] if family.takes_clips else [])]
+    clip = replace(some_media("video"), duration=1.0, source_fps=2.0, source_frames=2, frame_indices=(0, 1))
+    shown: list[Media] = [some_media(), *([clip] if family.takes_clips else [])]
     for media in shown:
         tokens = len(running.run(engine._prompts.rendered("Look.", media))["prompt_token_ids"])
         assert 0 < engine.media_tokens(media) <= tokens - alone + 1

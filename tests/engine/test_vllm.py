@@ -300,6 +300,14 @@ def test_a_folder_that_is_no_model_is_told_in_one_line(tmp_path: Path) -> None:
         open_engine(EngineOptions(str(tmp_path)), on_gpu=False)
 
 
+def test_a_loop_is_ended_while_it_is_generated(running: RunningEngine) -> None:
+    """With a penalty below 1 what was said once is said ever again."""
+    sampling = Sampling(max_tokens=1000, temperature=0, repetition_penalty=0.01)
+    answer = ask(running, "Say something.", None, sampling)
+    assert answer.finish_reason == "repetition"
+    assert answer.output_tokens < 500
+
+
 def test_an_unknown_engine_argument_is_told_in_one_line(random_model: Path) -> None:
     from MetaCaptioner.engine.options import EngineOptions
 
@@ -345,6 +353,31 @@ def test_what_is_chosen_for_speed_reaches_vllm_unless_the_user_says_otherwise(
     [arguments] = started
     assert (arguments.max_num_batched_tokens, arguments.max_num_seqs) == (4096, 1024)
     assert arguments.compilation_config.compile_mm_encoder
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("rope_scaling"), "KeyError: 'rope_scaling'"),
+        (AttributeError("no attribute 'x'"), "AttributeError: no attribute 'x'"),
+        (AssertionError(), "AssertionError"),
+        (ValueError("\n\nfirst\nsecond"), "first"),
+    ],
+)
+def test_whatever_a_models_code_raises_is_told_in_one_line(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    from MetaCaptioner.engine.options import EngineOptions
+
+    def start(arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(AsyncLLM, "from_engine_args", start)
+    with pytest.raises(EngineLoadError) as caught:
+        VllmEngine(EngineOptions(str(random_model)), on_gpu=False)
+    assert str(caught.value) == f"model {random_model} cannot be loaded: {told}"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "no_such_model"}', "{}"])

@@ -68,6 +68,16 @@ def test_a_cpu_has_no_capability() -> None:
     assert gpu_capability() is None
 
 
+@pytest.mark.parametrize(
+    ("seed", "on_gpu", "chunked"), [(3, False, False), (3, True, None), (None, False, None), (None, True, None)]
+)
+def test_prompts_are_read_whole_where_answers_are_drawn_by_seed_on_a_cpu(
+    seed: int | None, on_gpu: bool, chunked: bool | None
+) -> None:
+    """vLLM takes back what a sequence has drawn while its prompt was read; torch's generators for CPUs cannot."""
+    assert necessary(config(), EngineOptions("m", seed=seed), on_gpu).get("enable_chunked_prefill") is chunked
+
+
 def test_remote_code_is_off_by_default() -> None:
     arguments = necessary(config(), EngineOptions("m"), on_gpu=True)
     assert "trust_remote_code" not in arguments | chosen_for_speed(config(), {}, HOPPER)
