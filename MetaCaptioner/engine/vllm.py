@@ -25,6 +25,7 @@ from MetaCaptioner.engine.vllm_arguments import (
     gpu_capability,
     model_config,
     necessary,
+    tokenizer_arguments,
 )
 from MetaCaptioner.engine.vllm_prompts import PromptWriter, first_line, refusals
 from MetaCaptioner.errors import BadArguments, EngineDead, ErrorKind, SampleError
@@ -76,8 +77,11 @@ class VllmEngine:
         try:
             config = model_config(options)
             chosen = chosen_for_speed(config, options, gpu_capability()) if on_gpu else {}
-            arguments = {**necessary(config, options, on_gpu), **chosen, **options.extra}
+            needed = {**necessary(config, options, on_gpu), **tokenizer_arguments(options)}
+            arguments = {**needed, **chosen, **options.extra}
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except EngineLoadError:
+            raise
         except Exception as error:  # a model's own code raises what it likes
             raise EngineLoadError(f"model {options.model} cannot be loaded: {first_line(error)}") from error
         self.arguments: Mapping[str, object] = arguments

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
+from MetaCaptioner.engine.model_place import EngineLoadError
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_answers import FIRST_TOKENS
 
@@ -97,6 +98,36 @@ def model_config(options: EngineOptions) -> Any:
     overrides: Any = given.get("hf_overrides")
     trusted = bool(given.get("trust_remote_code"))
     return get_config(path, trust_remote_code=trusted, hf_overrides_kw=overrides, **source)
+
+
+def tokenizer_arguments(options: EngineOptions) -> dict[str, Any]:
+    """With which tokenizer to write prompts, of a repository that has Mistral's own format too, which vLLM prefers.
+
+    Mistral's own tokenizer writes tokens of whole conversations, and no text that could be cut at the instruction.
+
+    Raises:
+        EngineLoadError: it has no other.
+    """
+    from vllm.transformers_utils.repo_utils import any_pattern_in_repo_files
+
+    given = options.extra
+    place: Any = given.get("tokenizer") or options.model
+    revision: Any = given.get("tokenizer_revision", given.get("revision"))
+
+    def has(*patterns: str) -> bool:
+        return bool(any_pattern_in_repo_files(place, list(patterns), revision=revision))
+
+    mode = given.get("tokenizer_mode", "auto")
+    is_mistrals = has("tekken.json", "tokenizer.model.v*") and (mode == "mistral" or has("consolidated*.safetensors"))
+    if mode not in ("auto", "mistral") or not is_mistrals:
+        return {}
+    if mode == "auto" and has("tokenizer.json"):
+        return {"tokenizer_mode": "hf"}
+    raise EngineLoadError(
+        f"model {options.model} cannot be loaded: prompts cannot be written with Mistral's own tokenizer; say "
+        "--engine-arg tokenizer_mode=hf --engine-arg tokenizer=FOLDER, a folder or name that has the model's "
+        "tokenizer.json and chat template, or take the model in the form of Hugging Face"
+    )
 
 
 def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, Any]:
