@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -87,10 +87,12 @@ def open_plan_work(
     rank: Rank,
     prompts: Prompts,
     stack: ExitStack,
+    unlooked: Collection[str] = (),
 ) -> Work:
     """The rows of a plan that fall to this process of a stage, and what it may take over from others.
 
-    Results go to `folder`. Leases that were taken are honoured, even where the user wants no more of them.
+    Results go to `folder`. Of the domains `unlooked` nobody looks at the media. Leases that were taken are honoured,
+    even where the user wants no more of them.
     """
     rows, problems = read_plan(followed)
     rows = without_overlaps(rows)
@@ -117,7 +119,7 @@ def open_plan_work(
         if not leases.size:
             say(f"note: {folder}: the file system has no symbolic links: each rank keeps to the plan")
     anywhere = options.allow_outside_root
-    return PlanWork(own, prompts.domains, files, folder, problems, leases, takes_over, annotations, anywhere)
+    return PlanWork(own, prompts.domains, files, folder, problems, leases, takes_over, annotations, anywhere, unlooked)
 
 
 def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Iterable[int]) -> None:

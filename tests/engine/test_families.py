@@ -11,9 +11,11 @@ import pytest
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.media.loader import Media
 from tests.engine.conftest import RunningEngine
-from tests.families.checkpoints import FAMILIES, Family
+from tests.families.checkpoints import FAMILIES, Family, architecture
 from tests.helpers import Outcome, Runner, error_kinds, make_clip, picture_rows, records, small_plan, some_media
+from tests.random_model import ROOT
 
+MODELS = (ROOT / "docs" / "models.md").read_text()
 pytestmark = pytest.mark.engine
 
 
@@ -69,6 +71,12 @@ def test_pictures_and_clips_go_through_all_stages(loaded: tuple[Family, Any], tm
     scored = check(run.score(captions, engine=engine), captions / "score", {})
     assert scored.keys() == seen
     assert all(1 <= mark <= 5 for record in scored.values() for mark in record["scores"].values())
+
+
+def test_the_page_of_models_has_it(loaded: tuple[Family, Any]) -> None:
+    family, running = loaded
+    [row] = [row for row in MODELS.splitlines() if f"`{architecture(Path(running.engine.model))}`" in row][:1]
+    assert ("it takes none" in row) != family.takes_clips
 
 
 def test_prompts_begin_as_often_as_they_should_and_leave_nothing_open(loaded: tuple[Family, Any]) -> None:

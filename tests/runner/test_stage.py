@@ -401,6 +401,19 @@ def test_as_many_samples_are_in_flight_as_the_cache_holds(
     assert loop_settings(engine, options, load_prompts()).in_flight in (7, *range(60, 130))
 
 
+def test_a_domain_whose_agents_all_look_at_nothing_opens_no_file(tmp_path: Path, run: Runner) -> None:
+    agent = {"name": "summary", "role": "summary", "sees_media": False, "prompt": "Say something."}
+    domain = {"domain": "Natural", "description": "All.", "agents": [agent]}
+    prompts, plan, out = write_prompts(tmp_path / "prompts", own=domain), small_plan(tmp_path, 3), tmp_path / "out"
+    for path in (tmp_path / "media").iterdir():
+        path.unlink()
+    engine = FakeEngine()
+    outcome = run.caption(plan, out, "--prompts-dir", prompts, engine=engine)
+    assert (outcome.status, error_kinds(out)) == (0, {})
+    assert all(request.media is None for request in engine.requests)
+    assert not any("media_hash" in record for record in records(out).values())
+
+
 def test_what_media_take_is_what_the_engine_says_of_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that cuts pictures into tiles takes many times the tokens that one of their size takes in Qwen-VL."""
     shown: list[Media] = []
