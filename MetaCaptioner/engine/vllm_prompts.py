@@ -24,7 +24,6 @@ _PRINTED_LIST = re.compile(r"""(['"])type\1\s*:\s*(['"])(text|image|video)\2""")
 """A list of contents as Python or JSON prints it."""
 _DO_NOT_THINK = {"enable_thinking": False}
 _ANY_REFUSAL = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
-_EXTENSIONS = ("jinja2.ext.loopcontrols", "jinja2.ext.do")
 _METADATA_AS_ARGUMENT = ("qwen2_5_vl", "qwen2_5_omni_thinker")
 """Families that place frames in time, and that older versions of vLLM tell where in an argument of their processor."""
 
@@ -222,17 +221,11 @@ def _is_sound(text: str) -> bool:
 
 
 def _check_arguments(tokenizer: Any, model_config: Any, arguments: Mapping[str, object]) -> None:
-    """Refuse arguments that the chat template does not know."""
-    from jinja2 import Environment, TemplateError, meta
-    from vllm.renderers.hf import resolve_chat_template
+    """Refuse arguments that the chat template does not know, and that would be passed over."""
+    from vllm.renderers.hf import resolve_chat_template, resolve_chat_template_kwargs
 
-    if not arguments or not hasattr(tokenizer, "get_chat_template"):
-        return
-    template = resolve_chat_template(tokenizer, None, None, model_config=model_config) or ""
-    try:
-        known = meta.find_undeclared_variables(Environment(extensions=_EXTENSIONS).parse(template))
-    except TemplateError:
-        return  # what it writes will tell
+    template = resolve_chat_template(tokenizer, None, None, model_config=model_config) or "" if arguments else ""
+    known = {*resolve_chat_template_kwargs(tokenizer, template, dict(arguments))}
     if any(block.begin in template for block in BLOCKS):
         known.add("enable_thinking")  # it is for `PromptWriter` to end what such a template begins
     if unknown := sorted(arguments.keys() - known):
