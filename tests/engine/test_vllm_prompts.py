@@ -19,6 +19,13 @@ from tests.families.writers import writer_of
 
 pytestmark = pytest.mark.engine
 
+CLIP = Media(
+    *("video", np.zeros((4, 64, 64, 3), dtype=np.uint8), "video-1", "hash", 64, 64),
+    duration=20.0,
+    source_fps=2.0,
+    source_frames=40,
+    frame_indices=(0, 10, 20, 30),
+)
 PICTURE = Media("image", Image.new("RGB", (224, 168), "teal"), "image-1", "hash", 224, 168)
 
 
@@ -36,6 +43,11 @@ def made(family: str, places: pytest.TempPathFactory) -> Path:
     folder = places.mktemp(family)
     FAMILIES[family].make(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def internvl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made("internvl", tmp_path_factory)
 
 
 def tokens(writer: PromptWriter, instruction: str, media: Media | None = PICTURE) -> list[int]:
@@ -62,7 +74,8 @@ def test_who_wants_reasoning_has_it_but_never_before_an_answer_of_a_given_form(
 ) -> None:
     writer = writer_of(retold(qwen, tmp_path / "model", template), {"enable_thinking": True})
     free, held = writer.template("image"), writer.template("image", is_held=True)
-    assert free.suffix.endswith("<think>\n")
+    assert "<think>\n" in free.suffix
+    assert "</think>" not in free.suffix
     assert free.opened is not None
     assert held.suffix.endswith("<think>\n\n</think>\n\n")
     assert held.opened is None
@@ -137,12 +150,19 @@ def test_only_what_structures_a_prompt_is_defused(gemma: Path, qwen: Path) -> No
 
 def test_what_a_picture_takes_is_told_by_the_models_own_processor(gemma: Path, qwen: Path) -> None:
     large = Media("image", Image.new("RGB", (640, 640)), "image-2", "hash", 640, 640)
-    clip = Media(
-        "video", np.zeros((4, 64, 64, 3), dtype=np.uint8), "video-1", "hash", 64, 64, 2.0, 2.0, 4, (0, 1, 2, 3)
-    )
     writer = writer_of(qwen)
     assert writer.media_tokens(large) == 640 * 640 // 32**2
-    assert (writer.media_tokens(clip) or 0) >= 2 * 64 * 64 // 32**2
+    assert (writer.media_tokens(CLIP) or 0) >= 2 * 64 * 64 // 32**2
     writer = writer_of(gemma)
     assert writer.media_tokens(large) == writer.media_tokens(PICTURE)
-    assert writer.media_tokens(clip) is None
+    assert writer.media_tokens(CLIP) is None
+
+
+def test_clips_have_their_frames_in_time_where_a_model_knows_time(qwen: Path, internvl: Path) -> None:
+    writer = writer_of(qwen)
+    shown = writer._tokenizer.decode(tokens(writer, "Look.", CLIP))
+    assert "<2.5 seconds>" in shown  # frames go in pairs: 0 and 5 s are shown as their middle
+    assert "<12.5 seconds>" in shown
+    writer = writer_of(internvl)
+    shown = writer._tokenizer.decode(tokens(writer, "Look.", CLIP))
+    assert [f"Frame{number}: <img>" in shown for number in range(1, 6)] == [True] * 4 + [False]

@@ -23,7 +23,7 @@ THINKING = _with_media(_TURNS + "{{ '<think>\\n' }}{%- endif -%}", *_QWEN_MEDIA)
 """It opens a think block, whatever it is asked."""
 HYBRID = _with_media(
     _TURNS + "{%- if enable_thinking is defined and enable_thinking is false -%}{{ '<think>\\n\\n</think>\\n\\n' }}"
-    "{%- else -%}{{ '<think>\\n' }}{%- endif -%}{%- endif -%}",
+    "{%- else -%}{{ '<think>\\nLet me see.\\n' }}{%- endif -%}{%- endif -%}",
     *_QWEN_MEDIA,
 )
 """It opens one unless it is told not to."""
