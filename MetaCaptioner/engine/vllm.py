@@ -57,6 +57,8 @@ class VllmEngine:
         EngineLoadError: the model cannot be loaded.
     """
 
+    _writer = PromptWriter
+
     def __init__(self, options: EngineOptions, on_gpu: bool, log: Path | None = None) -> None:
         for name, value in environment(on_gpu).items():
             os.environ.setdefault(name, value)
@@ -87,7 +89,7 @@ class VllmEngine:
         self.arguments: Mapping[str, object] = arguments
         self.chosen_for_speed = as_flags(chosen)
         try:
-            self._prompts = PromptWriter(options.model, self._engine, options.template_arguments)
+            self._prompts = self._writer(options.model, self._engine, options.template_arguments)
         except Exception:
             self.close()
             raise

@@ -112,8 +112,9 @@ class PromptWriter:
         """The prompt as vLLM's renderer takes it, and how to tokenize it."""
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
-        template = self.template(media.modality if media else None, is_held)
-        content = {"prompt": template.around(self._defused(instruction)), **self._media(media)}
+        modality = media.modality if media else None
+        template = self.template(modality, is_held)
+        content = {"prompt": self.text(instruction, modality, is_held), **self._media(media)}
         default = self._renderer.default_chat_tok_params
         parameters = replace(
             default,
