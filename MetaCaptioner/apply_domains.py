@@ -15,10 +15,12 @@ from MetaCaptioner.agents.prompts import PromptsOption, load_prompts
 from MetaCaptioner.data.metafile import read_metafile
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.routed import Routes, apply, output_names
+from MetaCaptioner.stages.next_commands import to_plan
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import complain, run_main, say
 from MetaCaptioner.utils.common_options import MetafileOption
 from MetaCaptioner.utils.json_text import to_json
+from MetaCaptioner.utils.next_command import tell_next
 from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.utils.options_sources import read
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     routes = Routes(options.domain_folder)
     datasets, problems = read_metafile(options.metafile, load_prompts(options.prompts_dir).domains)
     for problem in problems:
-        say(f"error: {problem}")
+        complain(problem)
     entries = {}
     names = output_names(datasets)
     sources = {options.metafile.resolve(), *(dataset.annotation.resolve() for dataset in datasets.values())}
@@ -65,8 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "sample_count": applied.written if count is None else min(count, applied.written),
             "modality": dataset.modality,
         }
-    with atomic_write(options.output_dir / "Metafile.json", "Metafile") as file:
+    metafile = options.output_dir / "Metafile.json"
+    with atomic_write(metafile, "Metafile") as file:
         file.write(to_json(entries, indent=2) + b"\n")
+    say(f"{metafile}: {len(entries)} datasets")
+    tell_next(to_plan(metafile, options))
     return 1 if problems else 0
 
 

@@ -26,11 +26,13 @@ from MetaCaptioner.data.inputs.registry import FORMATS
 from MetaCaptioner.data.metafile import add_entry, check_free, read_entries, relative_to
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.stages.next_commands import to_plan
 from MetaCaptioner.utils.atomic_io import NotWritten
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import complain, note, run_main, say
 from MetaCaptioner.utils.common_options import OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.file_names import shortened
 from MetaCaptioner.utils.locks import check_kept
+from MetaCaptioner.utils.next_command import tell_next
 from MetaCaptioner.utils.options import Flag, Options, option
 from MetaCaptioner.utils.options_sources import read
 
@@ -206,10 +208,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_entry(options.metafile, name, entry, options.replace or options.update, options.single_launch)
     if is_replaced:
         notes.tell(f"'{name}' was made anew: results so far are of other rows: --redo makes those again")
-    for line in (*notes.lines(), *(f"error: {problem}" for problem in notes.problems)):
-        say(line)
+    for line in notes.lines():
+        note(line)
+    for problem in notes.problems:
+        complain(problem)
     kinds = ", ".join(f"{count} {kind}s" for kind, count in written.modalities.items())
     say(f"{options.metafile}: dataset '{name}': {kinds}, {written.captions} with a caption, in {annotation}")
+    tell_next(to_plan(options.metafile, options))
     return 1 if notes.problems else 0
 
 

@@ -32,6 +32,7 @@ from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.stages.next_commands import to_filter, to_score
 from MetaCaptioner.stages.second_pass import open_second_pass
 from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.worklist.base import Work
@@ -129,6 +130,12 @@ def stages_after(options: CaptionOptions) -> list[Stage[CaptionOptions]]:
     return [Stage(score.name, score.asks, score.run_sample, CaptionOptions, open_scoring)] if options.score else []
 
 
+def leads_to(options: CaptionOptions) -> tuple[Path, Sequence[str]]:
+    """The marks, or where those are made already the filter."""
+    captions = options.output_dir
+    return captions, [to_filter(captions, None, options) if options.score else to_score(captions, options)]
+
+
 _ABOUT = "Caption every sample of a plan, or the captions of earlier results once more."
 OPTIONS = CaptionOptions
 STAGE = Stage(
@@ -140,6 +147,7 @@ STAGE = Stage(
     before=stages_before,
     then=stages_after,
     about=_ABOUT,
+    leads_to=leads_to,
 )
 
 

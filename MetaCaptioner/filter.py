@@ -16,7 +16,8 @@ from typing import ClassVar
 from MetaCaptioner.agents.thresholds import ThresholdOptions
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.stages.filtering import describe_cost, describe_resampled, filter_captions
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.stages.next_commands import tell_to_take_out
+from MetaCaptioner.utils.cli import note, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, SingleLaunchOption
 from MetaCaptioner.utils.locks import held_alone
 from MetaCaptioner.utils.options import Flag, option
@@ -59,18 +60,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     say(f"{output}: kept {content['kept']} of {content['total']} captions")
     if content["without_media"]:
-        say(f"{content['without_media']} rows without media are left out")
+        note(f"{content['without_media']} rows without media are left out")
     if content["duplicates"]:
-        say(
-            f"note: {content['duplicates']} records of samples that have another one are passed over "
+        note(
+            f"{content['duplicates']} records of samples that have another one are passed over "
             "(metacaptioner verify names them, --mend moves them aside)"
         )
     if content["gone"]:
-        say(f"{content['gone']} captions of media that are gone are left out")
+        note(f"{content['gone']} captions of media that are gone are left out")
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
     for line in (*describe_resampled(content), *describe_cost(content)):
         say(line)
+    tell_to_take_out(options.data_folder, content["kept"], options)
     return 0
 
 

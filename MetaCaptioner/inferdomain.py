@@ -4,7 +4,7 @@ python -m MetaCaptioner.inferdomain --plan data/split_plan.jsonl --output-dir Ou
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -13,14 +13,17 @@ from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.router import Router
 from MetaCaptioner.agents.workflow import Generate
 from MetaCaptioner.data.sample import Sample
+from MetaCaptioner.errors import UserError
 from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
+from MetaCaptioner.planning.plan_file import PlanRow, read_plan
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.stages.next_commands import CAPTION, to_apply, to_follow
 from MetaCaptioner.utils.common_options import PlanOption
 from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.worklist.base import Work
@@ -49,9 +52,18 @@ def open_work(expected: Expected, options: RouteOptions, rank: Rank, prompts: Pr
     return open_plan_work(expected, options.plan, options.output_dir, options, rank, prompts, stack)
 
 
+def leads_to(options: RouteOptions) -> tuple[Path, Sequence[str]]:
+    """The domains into the annotation files; or captions, by the plan as it is."""
+    rows: list[PlanRow] = []
+    with suppress(UserError):  # by now the plan may be gone; all that it was needed for is done
+        rows, _ = read_plan(options.plan)
+    captions = to_follow(options.plan, CAPTION, options.output_dir.parent / "Caption", options)
+    return options.output_dir, [to_apply(options.output_dir, options.plan, rows, options), captions]
+
+
 _ABOUT = "Route every sample of a plan to one of the domains."
 OPTIONS = RouteOptions
-STAGE = Stage("inferdomain", ("router",), run_sample, OPTIONS, open_work, about=_ABOUT)
+STAGE = Stage("inferdomain", ("router",), run_sample, OPTIONS, open_work, about=_ABOUT, leads_to=leads_to)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

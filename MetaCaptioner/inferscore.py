@@ -27,6 +27,7 @@ from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import Stage, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages import resample
+from MetaCaptioner.stages.next_commands import to_filter
 from MetaCaptioner.stages.resample import ScoreOptions
 from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.best_caption import read_first
@@ -71,9 +72,23 @@ def captions_to_score(captions: Path, scores: Path, expected: Expected, options:
     return Earlier(captions, read_first(captions), expected, scores, options.allow_outside_root, to_do)
 
 
+def leads_to(options: ScoreOptions) -> tuple[Path, Sequence[str]]:
+    """The filter."""
+    return options.scores, [to_filter(options.data_folder, options.output_dir, options)]
+
+
 _ABOUT = "Have a judge mark every caption of a result folder."
 OPTIONS = ScoreOptions
-STAGE = Stage("inferscore", ("judge",), run_sample, OPTIONS, open_work, then=resample.stages, about=_ABOUT)
+STAGE = Stage(
+    "inferscore",
+    ("judge",),
+    run_sample,
+    OPTIONS,
+    open_work,
+    then=resample.stages,
+    about=_ABOUT,
+    leads_to=leads_to,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,7 +21,8 @@ from MetaCaptioner.planning.remaining import take_off_results
 from MetaCaptioner.planning.shards import cut
 from MetaCaptioner.planning.survey import DatasetWork, survey_all
 from MetaCaptioner.records.reader import file_sizes
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.stages.next_commands import tell_to_follow
+from MetaCaptioner.utils.cli import complain, note, run_main, say
 from MetaCaptioner.utils.common_options import MetafileOption, OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.utils.options_sources import read
@@ -87,17 +88,17 @@ def _survey_metafile(options: PlanOptions) -> tuple[list[DatasetWork], list[str]
             problems.append(f"Metafile {options.metafile}: dataset '{name}': {found}")
             continue
         works.append(found)
-        for note in found.notes:
-            say(f"note: dataset '{name}': {note}")
+        for told in found.notes:
+            note(f"dataset '{name}': {told}")
     for problem in problems:
-        say(f"error: {problem}")
+        complain(problem)
     if not works:
         raise UserError(f"Metafile {options.metafile}: no dataset can be planned")
     return works, problems
 
 
-def _keep(plan: Path, metafile: Path, digest: str) -> None:
-    """Keep a plan that is there. One that does not tell what it was made from is believed.
+def _keep(plan: Path, metafile: Path, digest: str) -> list[PlanRow]:
+    """Keep a plan that is there; returns its rows. One that does not tell what it was made from is believed.
 
     Raises:
         UserError: it was made from another Metafile, or cannot be read.
@@ -110,14 +111,15 @@ def _keep(plan: Path, metafile: Path, digest: str) -> None:
         )
     made_from = {row.metafile for row in rows}
     if made_from == {""}:
-        say(f"note: {plan}: kept as it is there; it does not tell from which Metafile it was made")
-        return
+        note(f"{plan}: kept as it is there; it does not tell from which Metafile it was made")
+        return rows
     if made_from != {digest}:
         raise UserError(
             f"plan {plan}: is there already, but was not made from Metafile {metafile} as it is now: that, or an "
             "annotation file of it, has changed. Plan what remains (RESULTS=…, --results), or name another --output"
         )
     say(f"{plan}: kept as it is there: Metafile {metafile} has not changed since")
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     origin = options.made_from or options.metafile
     digest = metafile_digest(origin)
     if options.if_missing and os.path.lexists(options.output):
-        _keep(options.output, origin, digest)
+        rows = _keep(options.output, origin, digest)
+        tell_to_follow(options.output, rows, options.results, options)
         return 0
     works, problems = _survey_metafile(options)
     if options.results:
@@ -142,7 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_plan(rows, options.output)
     say(f"{options.output}: {_describe(rows, works, options.num_ranks)}")
     if problems:
-        say(f"left out: {len(problems)} of {len(problems) + len(works)} datasets; mend them and plan again")
+        note(f"left out: {len(problems)} of {len(problems) + len(works)} datasets; mend them and plan again")
+    else:
+        tell_to_follow(options.output, rows, options.results, options)
     return 1 if problems else 0
 
 

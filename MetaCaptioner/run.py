@@ -56,8 +56,9 @@ from MetaCaptioner.stages.run_folder import (
     stated_origin,
 )
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import as_typed, run_main, say
+from MetaCaptioner.utils.cli import as_typed, complain, note, run_main, say
 from MetaCaptioner.utils.common_options import OutsideOption, SingleLaunchOption
+from MetaCaptioner.utils.next_command import goes_on_by_itself
 from MetaCaptioner.utils.options import Flag, Options, as_flags, option
 from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
 
@@ -174,7 +175,7 @@ def build(run: Run) -> int:
     if run.origin.format != METAFILE:
         kind, is_there = FORMATS[run.origin.format], bool(read_entries(run.metafile))
         if is_there and not kind.can_update:
-            say(f"note: {run.origin.input}: was packed when it was first read, and is not looked at again")
+            note(f"{run.origin.input}: was packed when it was first read, and is not looked at again")
         else:
             before = run.read_rows()
             how = ["--update"] if is_there else ["--replace"] if run.metafile.parent.exists() else []
@@ -210,7 +211,7 @@ def _note_gone(run: Run) -> None:
     for name, dataset in (said.datasets if said else {}).items():
         if name not in there:
             gone[name] = range(dataset.total)
-            say(f"{name}: is not in {run.metafile} any more; its captions are left out")
+            note(f"{name}: is not in {run.metafile} any more; its captions are left out")
     note_gone_rows(run.captions, gone)
 
 
@@ -240,7 +241,9 @@ def caption(run: Run) -> int:
     if run.stops.received or status == StoppedEarly.exit_status:
         raise KeyboardInterrupt
     if status:
-        say(f"not all of it could be captioned: what was is in {run.captions}; mend what is told above, run this again")
+        complain(
+            f"not all of it could be captioned: what was is in {run.captions}; mend what is told above, run this again"
+        )
     return status if status >= 0 else UserError.exit_status
 
 
@@ -279,9 +282,9 @@ STEPS: dict[str, Callable[[Run], int]] = {
 
 def _tell_failures(outcome: Outcome) -> None:
     for failure in outcome.failures:
-        say(f"  failed: {failure}")
+        note(f"failed: {failure}")
     if outcome.failed > len(outcome.failures):
-        say(f"  … and {outcome.failed - len(outcome.failures):,} more, in the report")
+        note(f"… and {outcome.failed - len(outcome.failures):,} more, in the report")
 
 
 def _tell_end(run: Run) -> None:
@@ -356,7 +359,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launch, origin = _launch(options), _origin(options)
     _check_before(options, origin)
     out = options.output
-    with Stops() as stops, held(out, not options.single_launch) as lock:
+    with goes_on_by_itself(), Stops() as stops, held(out, not options.single_launch) as lock:
         said = stated_origin(out, options.input)  # another may have made it while this one waited
         state_origin(out, said or origin)
         with atomic_write(out / CONFIGURATION, "configuration") as file:

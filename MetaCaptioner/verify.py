@@ -12,6 +12,7 @@ first, and moves the others, and lines that are no records, to `mended.jsonl` in
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from MetaCaptioner.errors import UserError
@@ -21,10 +22,12 @@ from MetaCaptioner.monitor.verification import (
     EXAMPLES,
     FAILED,
     MENDED,
+    MISSING,
     MIXTURES,
     MOVED,
     NOT_COMPARED,
     OTHER_PLAN,
+    UNMARKED,
     UNUSABLE,
     Findings,
     MediaCanary,
@@ -34,11 +37,14 @@ from MetaCaptioner.monitor.verification import (
 from MetaCaptioner.planning.expected_rows import expected_rows
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlaps
 from MetaCaptioner.planning.plan_of_folder import told_of_another
+from MetaCaptioner.planning.provenance import stated
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
 from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.stages.next_commands import CAPTION, ROUTE, to_apply, to_filter, to_follow, to_score
+from MetaCaptioner.utils.cli import complain, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, OutsideOption, PlanOption, SingleLaunchOption
+from MetaCaptioner.utils.next_command import command, tell_next
 from MetaCaptioner.utils.options import option
 from MetaCaptioner.utils.options_sources import read
 
@@ -104,13 +110,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     complete = not any(count for kind, count in findings.counts.items() if kind not in tolerated)
     verdict = "complete" if complete else "NOT complete"
     looked_at = f", the media of {len(canary.lines)} looked at" if canary is not None else ""
-    say(f"{options.data_folder}: {verdict}: {total} samples expected, {sound} ok{looked_at}")
+    tell = say if complete else complain
+    tell(f"{options.data_folder}: {verdict}: {total} samples expected, {sound} ok{looked_at}")
     for kind, count in findings.counts.items():
         if count:
-            say(f"  {count:>7}  {kind}: {'; '.join(findings.examples[kind])}{' …' if count > EXAMPLES else ''}")
+            tell(f"  {count:>7}  {kind}: {'; '.join(findings.examples[kind])}{' …' if count > EXAMPLES else ''}")
     if any(findings.counts[kind] for kind in MENDED):
-        say("--mend moves further records of a sample, and broken lines, aside")
+        tell("--mend moves further records of a sample, and broken lines, aside")
+    _tell_next(options, rows, findings, complete)
     return 0 if complete else 1
+
+
+def _tell_next(options: VerifyOptions, rows: Sequence[PlanRow], findings: Findings, complete: bool) -> None:
+    """Name what follows, or what mends the first thing that is wrong."""
+    folder, plan = options.data_folder, options.plan
+    said = stated(folder)
+    stage = said[-1].stage if said else CAPTION
+    if complete and stage == ROUTE:
+        tell_next(to_apply(folder, plan, rows, options))
+    elif complete:
+        marked = result_files(folder / "score")
+        tell_next(to_filter(folder, None, options) if marked else to_score(folder, options))
+    elif any(findings.counts[kind] for kind in MENDED):
+        scores = ("--scores",) if options.scores else ()
+        tell_next(command("verify", "--plan", plan, "--data-folder", folder, *scores, "--mend"))
+    elif stage in (ROUTE, CAPTION):
+        tell = partial(to_follow, plan, stage, folder, options)
+        if findings.counts[MISSING]:
+            tell_next(tell())
+        elif options.fail_on_errors and findings.counts[FAILED]:
+            tell_next(tell("--retry-errors"))
+        elif findings.counts[UNMARKED]:
+            tell_next(to_score(folder, options))
 
 
 if __name__ == "__main__":

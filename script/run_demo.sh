@@ -33,6 +33,7 @@ export MODEL TP NPROC NNODES PYTHON
 step() { printf '\n== %s\n' "$*"; }
 
 _METACAPTIONER_PROGRAM=$0 "$PYTHON" -m MetaCaptioner run data/demo/Metafile.json --output "$DEMO" --routes "${FLAGS[@]}"
+export _METACAPTIONER_IS_PART=1  # what comes next is said below
 step "verify"
 run_tool verify --plan "$PLAN" --data-folder "$DEMO/Domain"
 run_tool verify --plan "$PLAN" --data-folder "$DEMO/Caption" --scores

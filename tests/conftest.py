@@ -12,6 +12,7 @@ from skimage import data
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.decoding.process import ForkServer
 from MetaCaptioner.records import rank_lock
+from MetaCaptioner.utils.log_lines import LOGGER, speak
 from tests import helpers
 from tests.data.inputs.building import Build, builder
 from tests.helpers import Runner
@@ -32,6 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "long" in {mark.name for mark in item.iter_markers()}:
                 item.add_marker(pytest.mark.skip("takes minutes: LONG=1 asks for it"))
+
+
+@pytest.fixture(autouse=True)
+def as_a_program() -> Iterator[None]:
+    """What is said is shown as a program shows it; how it was is put back."""
+    level, propagate, handlers = LOGGER.level, LOGGER.propagate, [*LOGGER.handlers]
+    speak()
+    yield
+    LOGGER.setLevel(level)
+    LOGGER.propagate, LOGGER.handlers = propagate, handlers
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import errno
 import inspect
 import json
 import os
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -216,9 +217,17 @@ class FakeEngine:
         self.closed = True
 
 
+_BEGIN = re.compile(r"(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|^\d\d:\d\d:\d\d) (?:info: |(?=note: |error: ))", re.MULTILINE)
+
+
+def plain(said: str) -> str:
+    """What programs say without the times, and without the level of what is but told; notes and errors keep theirs."""
+    return _BEGIN.sub("", said)
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a program said and how it ended."""
+    """What a program said (`plain`) and how it ended."""
 
     status: int
     said: str
@@ -260,7 +269,7 @@ class Runner:
         with pytest.raises(SystemExit) as ended:
             run_main(lambda: main([str(argument) for argument in arguments]))
         assert isinstance(ended.value.code, int)
-        return Outcome(ended.value.code, self.capsys.readouterr().err)
+        return Outcome(ended.value.code, plain(self.capsys.readouterr().err))
 
     def restarted(self, heartbeat: Heartbeat) -> Heartbeat:
         """Until further notice, run as the next worker after one that died under the same supervisor."""

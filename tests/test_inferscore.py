@@ -140,7 +140,7 @@ def test_a_folder_without_captions_is_one_line(tmp_path: Path, run: Runner, fold
     outcome = run.score(tmp_path / folder, engine_opens=False)
     assert outcome.status == 1
     assert outcome.errors == [
-        f"rank 0: error: data folder {tmp_path / folder}: holds no caption results (Rank*_node*_*.jsonl)"
+        f"error: rank 0: data folder {tmp_path / folder}: holds no caption results (Rank*_node*_*.jsonl)"
     ]
 
 

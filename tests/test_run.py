@@ -72,7 +72,7 @@ def test_a_folder_is_captioned_and_brought_up_to_date(photos: Path, tmp_path: Pa
     assert first.count("loading the scripted engine") == 1
     for step in ("build", "plan", "route, caption, score", "filter", "report", "export"):
         assert f"== {step}\n" in first
-    assert f"captions: 10 in {out / 'Caption'}; 1 failed\n  failed: media_corrupt: {photos / 'broken.jpg'}" in first
+    assert f"captions: 10 in {out / 'Caption'}; 1 failed\nnote: failed: media_corrupt: {photos / 'broken.jpg'}" in first
     assert f"report: {out / 'Caption' / 'report.html'}\n" in first
     texts = [f"{name}.txt" for name in PHOTOGRAPHS] + ["clips/a.txt", "clips/b.txt"]
     before, rows = states(photos, texts), rows_by_name(out)

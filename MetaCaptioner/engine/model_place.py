@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
 from MetaCaptioner.utils.json_text import from_json
 
 _ANSWER_SECONDS = 4.0
@@ -93,7 +93,7 @@ def _check_hub(model: str, revision: str | None) -> None:
             return
         reason = unreachable
         if is_cached:
-            say(f"note: model {model}: the hub cannot be asked ({reason}); taken as it was fetched before")
+            note(f"model {model}: the hub cannot be asked ({reason}); taken as it was fetched before")
             os.environ["HF_HUB_OFFLINE"] = "1"  # for the engine's processes
             huggingface_hub.constants.HF_HUB_OFFLINE = True  # for this one, which has read it already
     if not is_cached:

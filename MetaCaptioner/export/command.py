@@ -22,7 +22,7 @@ from MetaCaptioner.export.registry import FORMATS
 from MetaCaptioner.export.totals import Account
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import note, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.options import Flag, Options, option
 from MetaCaptioner.utils.options_sources import read
@@ -100,7 +100,7 @@ def _filtered(options: ExportOptions, account: Account) -> tuple[Captions, Path]
     compared = Comparison(folder, data_folder, score_folder(summary, data_folder))
     captions = kept_captions(kept, account, compared.look, options.allow_outside_root)
     if not compared.possible():
-        say(f"note: {data_folder} holds no results: whether {kept} is up to date is not known")
+        note(f"{data_folder} holds no results: whether {kept} is up to date is not known")
         return captions, folder
     stale = compared.stale()
     if stale.kept and not options.stale:
@@ -156,8 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind = FORMATS[options.format]
         write = kind.beside if options.beside and kind.beside else kind.write
         write(job)
-    for line in account.lines():
-        say(line)
+    account.tell()
     place = "beside their media" if options.beside else f"to {options.output}"
     say(f"{account.written} captions written {place}{_source(account)}")
     return 1 if account.left_out else 0

@@ -18,7 +18,7 @@ from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, told_of
 from MetaCaptioner.records.row_map import RowNumbers, row_of
 from MetaCaptioner.utils.atomic_io import NotWritten, atomic_write
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
 from MetaCaptioner.utils.json_text import from_json, to_json
 from MetaCaptioner.utils.safe_open import read_file
 from MetaCaptioner.worklist.best_caption import Candidate, all_candidates
@@ -37,7 +37,7 @@ def remember_place(data_folder: Path, output: Path) -> None:
         with atomic_write(pointer, "pointer") as file:
             file.write(to_json({"filtered": os.path.relpath(output, data_folder)}) + b"\n")
     except (NotWritten, OSError):  # results may well be read-only, which is a reason to filter into another place
-        say(f"note: {data_folder} cannot be written; name this folder to exports: --filtered {output}")
+        note(f"{data_folder} cannot be written; name this folder to exports: --filtered {output}")
 
 
 def find_place(data_folder: Path) -> Path:

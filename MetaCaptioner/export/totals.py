@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from MetaCaptioner.records.record import Record
+from MetaCaptioner.utils.cli import complain, note
 
 
 @dataclass
@@ -38,11 +39,12 @@ class Account:
         self.notes[what] += count
         self.examples.setdefault(what, example)
 
-    def lines(self) -> list[str]:
-        """A line for each thing left out or to be noted."""
-        counted = [("error: left out", *found) for found in self.left_out.items()]
-        counted += [("note", *found) for found in self.notes.items()]
-        return [f"{word}: {count} {what} (first: {self.examples[what]})" for word, what, count in counted]
+    def tell(self) -> None:
+        """Say each thing left out or to be noted."""
+        for what, count in self.left_out.items():
+            complain(f"left out: {count} {what} (first: {self.examples[what]})")
+        for what, count in self.notes.items():
+            note(f"{count} {what} (first: {self.examples[what]})")
 
     def content(self) -> dict[str, Any]:
         """What is written to the file."""

@@ -23,7 +23,7 @@ from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
 from MetaCaptioner.launch.supervisor import supervised
 from MetaCaptioner.runtime.rank import launch_variables
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import complain, run_main
 from MetaCaptioner.utils.processes import adopt_orphans, signal_name, signal_when_parent_ends
 
 _ENDS_THE_SCRIPT = (signal.SIGHUP, signal.SIGQUIT)
@@ -70,7 +70,7 @@ class LocalRanks:
                 preexec_fn=partial(_begin_rank, os.getpid()),
             )
         except OSError as error:
-            say(f"rank {rank}: cannot be started: {error.strerror}; the others go on. {_AGAIN}")
+            complain(f"rank {rank}: cannot be started: {error.strerror}; the others go on. {_AGAIN}")
             self._statuses.add(UserError.exit_status)
         else:
             self._running[process.pid] = (rank, process)
@@ -102,7 +102,7 @@ class LocalRanks:
             started.returncode = status = os.waitstatus_to_exitcode(ended)
             if status < 0:
                 killer = signal_name(-status)
-                say(f"rank {rank}: killed by {killer}; the others go on. {_AGAIN}")
+                complain(f"rank {rank}: killed by {killer}; the others go on. {_AGAIN}")
                 status = StoppedEarly.exit_status if self._stopped else UserError.exit_status
             self._statuses.add(status if status in _WORSE_AND_WORSE else UserError.exit_status)
 

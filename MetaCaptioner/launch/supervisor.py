@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 from MetaCaptioner.errors import EngineDead, ErrorKind, StoppedEarly, UserError, WorkerFailed
@@ -26,7 +25,7 @@ from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals
 from MetaCaptioner.runtime.heartbeat import Heartbeat, is_worker, shared_heartbeat, tell_worker
 from MetaCaptioner.utils import processes
-from MetaCaptioner.utils.cli import command_line, run_main, say
+from MetaCaptioner.utils.cli import command_line, complain, note, run_main
 
 _IN_GOOD_ORDER = (0, 1, 2, 3)
 """What a worker exits with that knows what it says; it has cleaned up, and another one would say the same.
@@ -65,6 +64,44 @@ class Pulse:
         return 0 < self._heartbeat.stall_seconds < self.silent_seconds
 
 
+class Deaths:
+    """The deaths of workers, told by the heartbeat that all of them keep what they have come to meanwhile."""
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
+        self._finished = self._poisoned = 0
+        self.since_settled: list[str] = []
+        """How those died between which no sample was settled."""
+        self.in_vain = 0
+        """How many there were since a sample ended well."""
+
+    def note(self, death: str) -> None:
+        """Count one."""
+        finished, poisoned = self._heartbeat.finished, self._heartbeat.poisoned
+        if (finished, poisoned) != (self._finished, self._poisoned):
+            self.in_vain = self.in_vain if finished == self._finished else 0
+            self._finished, self._poisoned = finished, poisoned
+            self.since_settled.clear()
+        self.since_settled.append(death)
+        self.in_vain += 1
+        self._heartbeat.deaths += 1
+
+    @property
+    def are_all_in_vain(self) -> bool:
+        """Whether it is hardly the samples that workers die of."""
+        return self.in_vain >= _MOST_IN_VAIN * self._heartbeat.max_deaths
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether another worker would die as well."""
+        return self.are_all_in_vain or len(self.since_settled) >= self._heartbeat.max_deaths
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before another worker, for what killed the last one may need time to pass."""
+        return min(2.0 ** (len(self.since_settled) - 1) - 1, _LONGEST_PAUSE_SECONDS)
+
+
 class Supervisor:
     """Runs `command` as the worker of this rank, as often as it takes."""
 
@@ -81,29 +118,22 @@ class Supervisor:
 
     def run(self) -> int:
         """Returns the exit status of the rank: that of the last worker, 1 after too many deaths, 3 if stopped."""
-        deaths: list[str] = []
-        in_vain = finished = poisoned = 0
+        deaths = Deaths(self._heartbeat)
         while True:
             status, death = self._run_worker()
             if status in _IN_GOOD_ORDER:
                 return status
             if self._stopped:
                 return StoppedEarly.exit_status
-            if (self._heartbeat.finished, self._heartbeat.poisoned) != (finished, poisoned):
-                in_vain = in_vain if self._heartbeat.finished == finished else 0
-                finished, poisoned = self._heartbeat.finished, self._heartbeat.poisoned
-                deaths.clear()
-            deaths.append(death)
-            in_vain += 1
-            if in_vain >= _MOST_IN_VAIN * self._heartbeat.max_deaths:
-                self._say(f"error: given up: {_gave_up_in_vain(in_vain)}")
+            deaths.note(death)
+            if deaths.are_too_many:
+                in_vain = deaths.are_all_in_vain
+                why = _gave_up_in_vain(deaths.in_vain) if in_vain else _gave_up(deaths.since_settled)
+                self._complain(f"given up: {why}")
                 return UserError.exit_status
-            if len(deaths) >= self._heartbeat.max_deaths:
-                self._say(f"error: given up: {_gave_up(deaths)}")
-                return UserError.exit_status
-            self._heartbeat.deaths += 1
-            self._say(f"the worker {death}; another one goes on ({len(deaths)} since a sample was settled)")
-            if not self._pause(min(2.0 ** (len(deaths) - 1) - 1, _LONGEST_PAUSE_SECONDS)):
+            settled = f"{len(deaths.since_settled)} since a sample was settled"
+            self._note(f"the worker {death}; another one goes on ({settled})")
+            if not self._pause(deaths.pause):
                 return StoppedEarly.exit_status
 
     def _run_worker(self) -> tuple[int, str]:
@@ -135,37 +165,29 @@ class Supervisor:
 
     def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
         """Have the worker and its engine write to the log what they are at, one after another, then kill the worker."""
-        self._say(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
-        for process, name in _members(worker.pid):
-            self._say(f"process {process} ({name}):")
+        self._note(f"no token for {self._heartbeat.stall_seconds:g} s; what worker and engine (see its log) are at:")
+        for process, name in processes.members(worker.pid):
+            self._note(f"process {process} ({name}):")
             with suppress(ProcessLookupError):
                 os.kill(process, signals.DUMP_SIGNAL)
             time.sleep(_DUMP_SECONDS)
         worker.kill()
 
     def _pause(self, seconds: float) -> bool:
-        """Wait, for what killed the worker may need time to pass; False if a signal to stop came."""
+        """Wait; False if a signal to stop came."""
         return signal.sigtimedwait(signals.STOP_SIGNALS, seconds) is None
 
-    def _say(self, message: str) -> None:
-        say(f"rank {self._rank}: {message}")
+    def _note(self, message: str) -> None:
+        note(f"rank {self._rank}: {message}")
+
+    def _complain(self, message: str) -> None:
+        complain(f"rank {self._rank}: {message}")
 
 
 def _begin_worker(supervisor: int) -> None:
     """In the new process. Signals to stop wait until it can take them (`StopSignal.install`)."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     processes.kill_when_parent_ends(supervisor)
-
-
-def _members(group: int) -> list[tuple[int, str]]:
-    """(process id, name) of every process in a process group, oldest first. Source: proc(5), /proc/[pid]/stat."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            name, _, rest = entry.read_text().partition("(")[2].rpartition(")")
-            if int(rest.split()[2]) == group:
-                found.append((int(entry.parent.name), name))
-    return sorted(found)
 
 
 def _end_leftovers(group: int) -> None:

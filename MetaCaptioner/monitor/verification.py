@@ -40,7 +40,9 @@ MENDED = (_TWICE, _TORN, "captions with several scores", "captions sampled again
 _RENAMED = "records of a dataset that has another name now"
 MIXTURES = {_MIXTURE, _RENAMED, f"records {OTHER_MEDIA}", f"records {GONE}"}
 
+MISSING = "missing samples"
 FAILED = "failed samples"
+UNMARKED = "captions without a score"
 UNUSABLE = "rows that no stage can use, with neither image nor video (no fault)"
 
 
@@ -138,7 +140,7 @@ def check_records(
         missing = rows.count - sum(seen.count(name, start, end) for start, end in rows.recorded)
         unseen = (index for start, end in rows.recorded for index in seen.without(name, start, end))
         for index in islice(unseen, EXAMPLES):
-            findings.add("missing samples", f"{name}/{index}")
+            findings.add(MISSING, f"{name}/{index}")
         findings.counts["missing samples"] += max(0, missing - EXAMPLES)
     return sound
 
@@ -294,7 +296,7 @@ def check_scores(captions: Path, findings: Findings) -> None:
     for record in (record for path, _ in result_files(captions) for record in read_records(path)):
         sample_id, count = record["sample_id"], scores.take(record["sample_id"])
         if count == 0 and not is_error(record):
-            findings.add("captions without a score", sample_id)
+            findings.add(UNMARKED, sample_id)
         if not is_error(record) and scores.are_of_another_caption(record):
             findings.add("scores of an earlier caption", sample_id)
         elif scores.are_of_other_media(told_of(record)):

@@ -27,7 +27,7 @@ from MetaCaptioner.records.rank_lock import ranks_at_work
 from MetaCaptioner.records.reader import file_sizes, read_glances, result_files
 from MetaCaptioner.records.store import RankResults
 from MetaCaptioner.utils.atomic_io import NotWritten, atomic_write, restated
-from MetaCaptioner.utils.cli import as_typed, say
+from MetaCaptioner.utils.cli import as_typed, note
 from MetaCaptioner.utils.json_text import as_json, read_as, to_json
 from MetaCaptioner.utils.locks import held_alone
 from MetaCaptioner.utils.safe_open import read_file
@@ -186,7 +186,7 @@ class ThisPlan:
                     )
             if said is not None and result_files(folder):
                 which = "the plan that was there before" if said.plan == mine.plan else f"plan {said.plan}"
-                say(f"note: {folder}: its results, of {which}, count as done under plan {self.path}")
+                note(f"{folder}: its results, of {which}, count as done under plan {self.path}")
             _note_folder(self.path, folder)
             return mine.scattered
 
@@ -210,7 +210,7 @@ def handed_over(
         except ResultError as error:
             if getattr(error.__cause__, "errno", None) not in _READ_ONLY:
                 raise
-            say(f"note: {error}: it is not told that plan {plan} goes on from it")
+            note(f"{error}: it is not told that plan {plan} goes on from it")
         else:
             held.enter_context(restated(folder / FILE_NAME, _encoded(described(plan, rows))))
             at_work = ranks_at_work(folder)

@@ -18,7 +18,7 @@ from MetaCaptioner.records.reader import ResultName, check_torn, read_glances, r
 from MetaCaptioner.records.record import Record, has_failed, is_without_media, may_yet_succeed, told_of
 from MetaCaptioner.records.row_map import row_of
 from MetaCaptioner.records.store import RankResults
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note, say
 from MetaCaptioner.utils.locks import check_kept
 from MetaCaptioner.utils.parallel import parallel_map
 
@@ -48,7 +48,7 @@ def take_off_results(
     if retry_errors:
         say(f"{drop_errors(results, works, single_launch)} failed samples will be tried again")
     if not result_files(results):
-        say(f"note: {results} holds no results (Rank*_node*_*.jsonl): everything is planned")
+        note(f"{results} holds no results (Rank*_node*_*.jsonl): everything is planned")
     there = _Results(works, others, single_launch)
     there.read(results)
     there.settle(results)
@@ -67,7 +67,7 @@ def _ranks_at_work(results: Path, single_launch: bool) -> list[int]:
         return ranks_at_work(results)
     except (OSError, ResultError) as error:
         reason = getattr(error, "strerror", None) or error
-        say(f"note: --results {results}: whether ranks are at work there cannot be told ({reason})")
+        note(f"--results {results}: whether ranks are at work there cannot be told ({reason})")
         return []
 
 
@@ -155,13 +155,13 @@ class _Results:
             if self._found.records > before:
                 self._ranks.add(name.rank)
         if self._failed:
-            say(
-                f"note: {results}: {self._failed} samples have failed there and count as done, so that no run of this "
+            note(
+                f"{results}: {self._failed} samples have failed there and count as done, so that no run of this "
                 "plan tries them again: plan with --retry-errors for that"
             )
         for data_name, count in self._beyond.items():
             if count:
-                say(f"note: {results}: {count} records are of rows of '{data_name}' that sample_count leaves out")
+                note(f"{results}: {count} records are of rows of '{data_name}' that sample_count leaves out")
 
     def _take_off(self, read: _Read, name: ResultName) -> None:
         for data_name, (rows, marks, otherwise) in read.done.items():
@@ -213,9 +213,9 @@ class _Results:
             for rank in sorted(self._ranks):
                 with RankResults(results, rank, node=0, single_launch=self._single_launch) as files:
                     dropped += files.drop(self._is_misfit)
-            say(f"{dropped} records are taken out, and their samples planned again: {self._found}")
+            note(f"{dropped} records are taken out, and their samples planned again: {self._found}")
         elif self._found.records:
-            say(f"{self._found.records} records are kept: {self._found}")
+            note(f"{self._found.records} records are kept: {self._found}")
 
     def _is_misfit(self, record: Record) -> bool:
         told = told_of(record)
@@ -240,9 +240,9 @@ def repair(results: Path, ranks: Iterable[int], single_launch: bool = False) -> 
     for rank in sorted(ranks):
         try:
             with RankResults(results, rank, node=0, single_launch=single_launch) as files:
-                say(f"note: {files.repaired} torn lines of rank {rank} are dropped; their samples are planned again")
+                note(f"{files.repaired} torn lines of rank {rank} are dropped; their samples are planned again")
         except ResultError as error:
-            say(f"note: {error}")
+            note(str(error))
 
 
 def drop_errors(results: Path, works: Sequence[DatasetWork] = (), single_launch: bool = False) -> int:

@@ -21,7 +21,7 @@ from MetaCaptioner.records.row_map import HIGHEST_ROW
 from MetaCaptioner.records.row_ranges import RowRanges
 from MetaCaptioner.records.scan import OK, Kinds
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
 from MetaCaptioner.utils.json_text import as_json, read_as, to_json
 from MetaCaptioner.utils.safe_open import open_file
 
@@ -237,7 +237,7 @@ class CountsPublisher:
 
     def _tell(self, what: str) -> None:
         if not self._has_failed:
-            say(f"note: {what}; status then counts the result files themselves")
+            note(f"{what}; status then counts the result files themselves")
         self._has_failed = True
 
 

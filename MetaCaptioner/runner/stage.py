@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
@@ -35,7 +35,8 @@ from MetaCaptioner.runtime.gpus import claim_gpus, device_name
 from MetaCaptioner.runtime.heartbeat import Heartbeat, inherited_heartbeat
 from MetaCaptioner.runtime.rank import Rank, assigned_ranks
 from MetaCaptioner.runtime.signals import StopSignal
-from MetaCaptioner.utils.cli import as_typed, say
+from MetaCaptioner.utils.cli import as_typed, complain, note, say
+from MetaCaptioner.utils.next_command import tell_next
 from MetaCaptioner.utils.options import as_flags
 from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
 from MetaCaptioner.worklist.base import Item, Work, open_results
@@ -58,7 +59,8 @@ class Stage(Generic[Given]):
     `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are those of
     its command line, and what `open_work` is given, which is also told what the results that it opens should be like.
     `conclude` makes the lines to say at its end, `before` and `then` the stages that go before it and follow it in the
-    same run; they have the same options. `about` is what --help says.
+    same run; they have the same options. `about` is what --help says. `leads_to` tells where the results are, and the
+    commands of which one is to follow.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Stage(Generic[Given]):
     before: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     about: str = ""
+    leads_to: Callable[[Given], tuple[Path, Sequence[str]]] | None = None
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
@@ -117,7 +120,7 @@ def open_plan_work(
     if takes_over:
         leases.agree_on(options.takeover_chunk)
         if not leases.size:
-            say(f"note: {folder}: the file system has no symbolic links: each rank keeps to the plan")
+            note(f"{folder}: the file system has no symbolic links: each rank keeps to the plan")
     anywhere = options.allow_outside_root
     return PlanWork(own, prompts.domains, files, folder, problems, leases, takes_over, annotations, anywhere, unlooked)
 
@@ -126,8 +129,8 @@ def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Ite
     """Say so where failures are not tried again because the plan was made with results that have their records."""
     paths = [path for number in ranks for path, _ in result_files(folder, number)]
     if count := failures_left_out(rows, paths):
-        say(
-            f"note: {folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
+        note(
+            f"{folder}: {count} failed samples are of rows that this plan leaves out, as it counts them as done: "
             f"they are not tried again; plan with --results {as_typed(folder)} --retry-errors for that"
         )
 
@@ -149,13 +152,27 @@ def run_stage(stage: Stage[Given], arguments: Sequence[str] | None = None) -> in
     heartbeat = inherited_heartbeat(os.environ)
     heartbeat.stall_seconds, heartbeat.max_deaths = options.stall_seconds, options.max_deaths
     try:
-        return asyncio.run(_RankRun(options, rank, heartbeat).run(stages))
+        status = asyncio.run(_RankRun(options, rank, heartbeat).run(stages))
+        if status == 0:
+            _tell_what_follows(stage, options, rank)
+        return status
     except BadArguments:
         raise
     except UserError as error:
-        expected = isinstance(error, StoppedEarly | EngineDead)
-        say(f"rank {rank.rank}: {error}" if expected else f"rank {rank.rank}: error: {error}")
+        tell = note if isinstance(error, StoppedEarly | EngineDead) else complain
+        tell(f"rank {rank.rank}: {error}")
         return error.exit_status
+
+
+def _tell_what_follows(stage: Stage[Given], options: Given, rank: Rank) -> None:
+    """Say where the results are and what to do next, once a node; other ranks may be at work for a while yet."""
+    if stage.leads_to is None or not (rank.local_rank == 0 or (rank.local_rank is None and rank.rank == 0)):
+        return
+    folder, typed = stage.leads_to(options)
+    when = ", when all ranks are done" if rank.world_size > 1 else ""
+    begins = chain([f"rank {rank.rank}: its results are in {folder}; next{when}"], repeat("or"))
+    for begin, one in zip(begins, typed, strict=False):
+        tell_next(one, begin)
 
 
 class _RankRun(Generic[Given]):
@@ -195,7 +212,7 @@ class _RankRun(Generic[Given]):
             work = stage.open_work(expected, self._options, self._rank, prompts, stack)
             heartbeat.begin_stage(number)
             for problem in work.problems:
-                say(f"error: {problem}")
+                complain(f"rank {self._rank.rank}: {problem}")
             total, pending = work.total(), work.pending()
             say(f"{stage.name}: {total - pending} of {total} samples are done, {pending} to do")
             if self._options.max_samples is not None:  # a bound for each stage of this run, whatever workers it takes
@@ -243,7 +260,7 @@ class _RankRun(Generic[Given]):
                 f"{settings.grace_seconds:g} s; Ctrl-C then ends it at once"
             )
             self._stop.interruptible = False
-            with _bar(stage.name, self._rank, pending) as bar:
+            with _bar(stage.name, self._rank, pending, self._options.quiet) as bar:
                 run_sample = stage.run_sample(prompts)
                 loop = RankLoop(run_sample, engine, settings, self._stop, made.fields(), bar, self._heartbeat)
                 account.begin_work(loop.statistics, config)
@@ -323,9 +340,10 @@ def _added(taken: Iterator[Item] | None, bar: "tqdm[NoReturn]") -> Iterator[Item
     return None if taken is None else map(add, taken)
 
 
-def _bar(stage_name: str, rank: Rank, total: int) -> "tqdm[NoReturn]":
-    """One bar a rank; in a log file a line every half minute."""
+def _bar(stage_name: str, rank: Rank, total: int, quiet: bool) -> "tqdm[NoReturn]":
+    """One bar a rank; in a log file a line every half minute. If `quiet`, none is seen."""
     return tqdm(
+        disable=quiet,
         total=total,
         desc=f"rank {rank.rank} {stage_name}",
         unit="sample",

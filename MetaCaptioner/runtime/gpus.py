@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.runtime.rank import Rank
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import note, run_main
 
 _HIDES_THE_REST = {"", "-1"}
 _NONE_AT_ALL = {"NoDevFiles", "none", "void"}
@@ -174,8 +174,8 @@ def _group(rank: Rank, group_size: int, gpus: Sequence[str], environment: Mappin
             f"({size}), but sees only {len(gpus)}; start fewer ranks on a node (NPROC)"
         )
     if tasks == 1 and len(gpus) >= 2 * group_size:
-        say(
-            f"note: {rank} is alone on its node and uses {group_size} of the {len(gpus)} GPUs that it sees: start "
+        note(
+            f"{rank} is alone on its node and uses {group_size} of the {len(gpus)} GPUs that it sees: start "
             f"{len(gpus) // group_size} tasks a node (--ntasks-per-node)"
         )
     return mine

@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import FrameType
 
 from MetaCaptioner.errors import StoppedEarly
+from MetaCaptioner.utils.log_lines import NOTE, line
 from MetaCaptioner.utils.processes import kill_when_parent_ends
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -45,8 +46,9 @@ class StopSignal:
             self._received_at = time.monotonic()
             if self.answer and not self.interruptible:
                 # Past Python's buffer, which this may have interrupted in the middle of a line.
+                answer = line(NOTE, self.answer.format(signal=self.received))
                 with suppress(OSError, ValueError):
-                    os.write(sys.stderr.fileno(), f"\n{self.answer.format(signal=self.received)}\n".encode())
+                    os.write(sys.stderr.fileno(), f"\n{answer}\n".encode())
         if again or self.interruptible:
             raise StoppedEarly(f"stopped by {self.received}; run the same command again to go on")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.utils.log_lines import ERROR, INFO, LOGGER, NOTE, speak
 from MetaCaptioner.utils.text import shown
 
 _NOT_ASCII = 0x7F
@@ -18,9 +19,18 @@ _NO_DEFAULTS = (None, argparse.SUPPRESS)
 
 
 def say(message: str) -> None:
-    """One line for the person at the terminal, on stderr, written at once; nothing in it acts on the terminal."""
-    sys.stderr.write(f"{shown(message)}\n")
-    sys.stderr.flush()
+    """One line for the person at the terminal; nothing in it acts on the terminal."""
+    LOGGER.log(INFO, "%s", shown(message), stacklevel=2)
+
+
+def note(message: str) -> None:
+    """One line of what the user should look at, though the work goes on."""
+    LOGGER.log(NOTE, "%s", shown(message), stacklevel=2)
+
+
+def complain(message: str) -> None:
+    """One line of what went wrong."""
+    LOGGER.log(ERROR, "%s", shown(message), stacklevel=2)
 
 
 def program() -> str:
@@ -60,14 +70,15 @@ def as_typed(word: Path | str) -> str:
 
 def run_main(main: Callable[[], int]) -> NoReturn:
     """Run a program's `main` and exit with its status; a `UserError` becomes one line and its own status."""
+    speak()
     try:
         status = main()
         sys.stdout.flush()
     except UserError as error:
-        say(f"error: {error}")
+        complain(str(error))
         status = error.exit_status
     except KeyboardInterrupt:
-        say("stopped; run the same command again to go on")
+        note("stopped; run the same command again to go on")
         status = 3
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

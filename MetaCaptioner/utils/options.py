@@ -26,26 +26,6 @@ from MetaCaptioner.errors import BadArguments
 _EXTRA = "flag"
 
 
-class Options(BaseModel):
-    """Options of a program, or a group of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    heading: ClassVar[str] = ""
-    """What --help calls the group."""
-    command: ClassVar[str] = ""
-    """The program whose options these are; its own ones are in the part of a file that has its name."""
-
-    _said_by: Mapping[str, str] = PrivateAttr(default_factory=dict)
-
-    def is_typed(self, name: str) -> bool:
-        """Whether that option was typed, and not said by the environment or a file, or by nobody."""
-        return self._said_by.get(name, "").startswith("--")
-
-
-Read = TypeVar("Read", bound=Options)
-
-
 @dataclass(frozen=True)
 class Flag:
     """How an option is typed, where that does not follow from its name and type.
@@ -70,6 +50,28 @@ def option(default: Any, about: str, flag: Flag | None = None, **limits: float) 
     """A field of `Options`; the default `...` is none. `limits` are pydantic's `ge`, `gt` and `le`."""
     field: Any = Field
     return field(default, description=about, json_schema_extra={_EXTRA: flag or Flag()}, **limits)
+
+
+class Options(BaseModel):
+    """Options of a program, or a group of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    heading: ClassVar[str] = ""
+    """What --help calls the group."""
+    command: ClassVar[str] = ""
+    """The program whose options these are; its own ones are in the part of a file that has its name."""
+
+    quiet: bool = option(False, "say notes and errors only")
+
+    _said_by: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def is_typed(self, name: str) -> bool:
+        """Whether that option was typed, and not said by the environment or a file, or by nobody."""
+        return self._said_by.get(name, "").startswith("--")
+
+
+Read = TypeVar("Read", bound=Options)
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,13 @@ class Option:
     @property
     def is_own(self) -> bool:
         """Whether it is of one program alone, and of no group that others have as well."""
-        return "command" in self.home.__dict__
+        return self.home is not Options and "command" in self.home.__dict__
 
 
 @cache
 def all_of(options: type[Options]) -> Mapping[str, Option]:
     """The options of a class by name: its own first, then those of its groups, in the order in which it names them."""
-    homes = [home for home in options.__mro__ if issubclass(home, Options) and home is not Options]
+    homes = [home for home in options.__mro__ if issubclass(home, Options)]
     declared = [(home, name) for home in homes for name in inspect.get_annotations(home)]
     found: dict[str, Option] = {}
     for home, name in declared:
@@ -223,6 +225,13 @@ def as_flags(options: Options, group: type[Options] | None = None) -> list[str]:
     """What of them was said, by whatever source, as flags of a command line; with `group` those of that class alone."""
     said = [one for name, one in all_of(group or type(options)).items() if name in options.model_fields_set]
     return [flag for one in said for flag in _as_flags(one, getattr(options, one.name))]
+
+
+def typed_flags(options: Options, *groups: type[Options]) -> list[str]:
+    """What of these groups was typed, as flags of another command that has them too."""
+    names = dict.fromkeys(name for group in groups for name in all_of(group) if options.is_typed(name))
+    known = all_of(type(options))
+    return [flag for name in names for flag in _as_flags(known[name], getattr(options, name))]
 
 
 def _as_flags(option: Option, value: object) -> Sequence[str]:

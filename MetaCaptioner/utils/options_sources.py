@@ -23,6 +23,7 @@ from typing import NoReturn
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.utils.cli import program, say
 from MetaCaptioner.utils.commands import COMMANDS, options_of
+from MetaCaptioner.utils.log_lines import INFO, NOTE, speak
 from MetaCaptioner.utils.options import Option, Options, Read, Said, all_of, validated
 from MetaCaptioner.utils.safe_open import read_file
 from MetaCaptioner.utils.yaml_text import from_yaml
@@ -121,6 +122,8 @@ def help_of(option: Option) -> str:
 def read(options: type[Read], arguments: Sequence[str] | None, about: str) -> Read:
     """A program's options: what is typed, else what the environment says, else a file, else their defaults.
 
+    This process speaks from now on, as they say.
+
     Raises:
         BadArguments: one cannot be, or is none; one line that says where, and what may be meant.
     """
@@ -131,7 +134,11 @@ def read(options: type[Read], arguments: Sequence[str] | None, about: str) -> Re
         _check_may_be_found(options, said)
     said |= _of_environment(options, os.environ)
     known = all_of(options)
-    return validated(options, said | {name: Said(value, known[name].typed) for name, value in typed.items()})
+    made = validated(options, said | {name: Said(value, known[name].typed) for name, value in typed.items()})
+    speak(NOTE if made.quiet else INFO)
+    if path is not None:
+        say(f"options of {path}")
+    return made
 
 
 def _file(named: str | None) -> Path | None:
@@ -166,7 +173,6 @@ def _of_file(options: type[Options], path: Path) -> dict[str, Said]:
         if key not in known:
             raise BadArguments(f"{by}: there is no such option{nearest(key, known)}")
         said[known[key]] = _from_file(options, known[key], value, by)
-    say(f"options of {path}")
     return said
 
 
@@ -243,6 +249,6 @@ def as_file(options: Options) -> dict[str, object]:
     own: dict[str, object] = {}
     for name, one in all_of(type(options)).items():
         value = getattr(options, name)
-        if value is not None:
+        if value is not None and one.home is not Options:  # how much is said makes no other results
             (own if one.is_own else top)[one.key] = str(value.absolute()) if isinstance(value, Path) else value
     return {**top, options.command: own} if own else top

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.utils.log_lines import speak, spoken
 from MetaCaptioner.utils.processes import kill_when_parent_ends
 
 Task = TypeVar("Task")
@@ -35,7 +36,7 @@ def parallel_map(
         yield from map(function, tasks)
         return
     spawned = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(processes, spawned, initializer=_begin_helper, initargs=(os.getpid(),))
+    executor = ProcessPoolExecutor(processes, spawned, initializer=_begin_helper, initargs=(os.getpid(), spoken()))
     try:
         # The largest first, so that none is left alone at the end.
         largest_first = sorted(range(len(tasks)), key=lambda number: sizes[number], reverse=True)
@@ -48,9 +49,11 @@ def parallel_map(
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin_helper(planner: int) -> None:
-    """A helper ends with the planner, and at Ctrl-C without a word."""
+def _begin_helper(planner: int, least: int | None) -> None:
+    """A helper ends with the planner, and at Ctrl-C without a word; it speaks as the planner does."""
     kill_when_parent_ends(planner)
+    if least is not None:
+        speak(least)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -4,6 +4,8 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -26,6 +28,21 @@ def signal_when_parent_ends(number: signal.Signals, parent: int | None = None) -
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))
         if os.getppid() == 1 if parent is None else os.getppid() != parent:  # it died before we asked
             os._exit(1)
+
+
+def members(group: int) -> list[tuple[int, str]]:
+    """(process id, name) of every process of a process group that has not ended, oldest first.
+
+    Source: proc(5), /proc/[pid]/stat.
+    """
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = entry.read_text().partition("(")[2].rpartition(")")
+            state, _, of, *_ = rest.split()
+            if int(of) == group and state != "Z":
+                found.append((int(entry.parent.name), name))
+    return sorted(found)
 
 
 def adopt_orphans() -> None:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
 from MetaCaptioner.utils.durable_rename import put_in_place
 from MetaCaptioner.utils.file_names import shortened
 from MetaCaptioner.utils.locks import hold, is_at
@@ -103,7 +103,7 @@ def _remove(hidden: Path, whole: Path, is_of_here: bool) -> None:
             shutil.rmtree(hidden)
         else:
             hidden.unlink()
-    say(f"note: removed {hidden}, which a killed process has left")
+    note(f"removed {hidden}, which a killed process has left")
 
 
 def _hidden(path: Path) -> Path:

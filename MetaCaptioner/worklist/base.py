@@ -16,12 +16,61 @@ from MetaCaptioner.records.journal import CRASHES_BEFORE_ALONE, Past
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.records.store import RankResults
 from MetaCaptioner.runtime.rank import Rank
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
+
+
+class Item(Protocol):
+    """A sample to do, and where its record goes."""
+
+    @property
+    def sample(self) -> Sample: ...
+
+    @property
+    def past(self) -> Past:
+        """What it has behind it: attempts in earlier runs, crashes it was at."""
+        ...
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what killed two workers: it is then done with nothing else in flight."""
+        ...
+
+    def begin(self) -> None:
+        """Note that it is in flight.
+
+        Raises:
+            SampleError: it is not to be done.
+        """
+        ...
+
+    def write(self, record: Record) -> None:
+        """Take its record.
+
+        Raises:
+            UserError: no record can be taken any more.
+        """
+        ...
+
+
+def is_suspect(past: Past) -> bool:
+    """Whether what has this behind it may have killed two workers."""
+    return past.crashes == CRASHES_BEFORE_ALONE
+
+
+def refuse_deadly(past: Past) -> None:
+    """Refuse what has killed a worker alone.
+
+    Raises:
+        SampleError: so it has.
+    """
+    if past.crashes > CRASHES_BEFORE_ALONE:
+        deaths = f"{past.crashes} deaths of the worker"
+        raise SampleError(ErrorKind.ENGINE_CRASH, f"was in flight at {deaths}, at the last one alone")
 
 
 @dataclass(frozen=True)
-class Item:
-    """A sample to do, where its record goes, and what it has behind it: attempts in earlier runs, crashes it was at."""
+class ResultItem:
+    """An item whose record goes to the result files of a rank."""
 
     sample: Sample
     results: RankResults
@@ -30,8 +79,7 @@ class Item:
 
     @property
     def suspect(self) -> bool:
-        """Whether it may be what killed two workers: it is then done with nothing else in flight."""
-        return self.past.crashes == CRASHES_BEFORE_ALONE
+        return is_suspect(self.past)
 
     def begin(self) -> None:
         """Note that it is in flight.
@@ -39,9 +87,7 @@ class Item:
         Raises:
             SampleError: it has killed a worker alone.
         """
-        if self.past.crashes > CRASHES_BEFORE_ALONE:
-            deaths = f"{self.past.crashes} deaths of the worker"
-            raise SampleError(ErrorKind.ENGINE_CRASH, f"was in flight at {deaths}, at the last one alone")
+        refuse_deadly(self.past)
         self.results.journal.begin(self.sample.data_name, self.sample.index)
 
     def write(self, record: Record) -> None:
@@ -92,7 +138,7 @@ class RankFiles:
     done: DoneSamples
 
     def item(self, sample: Sample, stem: str) -> Item:
-        return Item(sample, self.results, stem, self.results.journal.past(sample.data_name, sample.index))
+        return ResultItem(sample, self.results, stem, self.results.journal.past(sample.data_name, sample.index))
 
 
 def open_results(
@@ -118,10 +164,10 @@ def open_results(
     """
     results = stack.enter_context(RankResults(folder, assigned, rank.node, *share, single_launch=rank.single_launch))
     if not results.lock.kept:
-        say(f"note: {folder}: the file system keeps no locks there: no other launch may work on it")
+        note(f"{folder}: the file system keeps no locks there: no other launch may work on it")
     gone = [test for test in (outdated, retried) if test is not None]
     if told := expected.check(results, lambda record: any(test(record) for test in gone)):
-        say(told)
+        note(told)
     scattered = expected.agree(results)
     if outdated is not None:
         results.drop(outdated)

@@ -21,7 +21,7 @@ from MetaCaptioner.records.published_counts import published_counts
 from MetaCaptioner.records.reader import read_glances, result_files
 from MetaCaptioner.records.record import Record, has_failed, is_error, may_yet_succeed
 from MetaCaptioner.records.store import RankResults
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
 from MetaCaptioner.worklist.base import Item, RankFiles, check_root
 
 _PROBED_SAMPLES = 20
@@ -55,7 +55,7 @@ def redo_left(
     for number in left:
         with RankResults(folder, number, node=0, single_launch=single_launch) as results:
             if told := expected.check(results, lambda record: False):
-                say(told)
+                note(told)
             results.drop(expected.is_redone)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.engine.model_place import EngineLoadError, check_model
+from tests.helpers import plain
 from tests.pipeline.commands import environment
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -72,7 +73,7 @@ def ask(model: str, hub: str, home: Path, revision: str = "", **variables: str) 
     command = [sys.executable, "-c", program, model, revision]
     run = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (run.returncode, run.stdout) in ((0, "taken\n"), (1, ""))
-    return run.stderr + run.stdout
+    return plain(run.stderr + run.stdout)
 
 
 def fetch_before(home: Path, model: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.launch import local
+from tests.helpers import plain
 from tests.pipeline.commands import environment
 
 WORKER = """
@@ -74,7 +75,7 @@ class Launch:
 
     @property
     def said(self) -> str:
-        return (self.folder / "log").read_text()
+        return plain((self.folder / "log").read_text())
 
     def supervisor(self, rank: int) -> int:
         return int((self.folder / f"supervisor{rank}").read_text())

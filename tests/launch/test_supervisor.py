@@ -12,6 +12,7 @@ import pytest
 from MetaCaptioner.launch import supervisor
 from MetaCaptioner.launch.supervisor import Pulse
 from MetaCaptioner.runtime.heartbeat import Heartbeat
+from tests.helpers import plain
 from tests.random_model import ROOT
 
 WORKER = """
@@ -50,7 +51,7 @@ def run(folder: Path, program: str, *options: str, rank: int = 0) -> tuple[int, 
     """(exit status, what was said)"""
     process = start(folder, program, *options, rank=rank)
     said, _ = process.communicate(timeout=60)
-    return process.returncode, said
+    return process.returncode, plain(said)
 
 
 def lives(folder: Path) -> list[int]:
@@ -107,7 +108,7 @@ def test_a_rank_is_given_up_after_so_many_deaths_that_finished_nothing(tmp_path:
     assert status == 1
     assert len(lives(tmp_path)) == 3
     assert said.splitlines()[-1] == (
-        "rank 1: error: given up: 3 workers died without settling a sample between them (2 times it ended with its "
+        "error: rank 1: given up: 3 workers died without settling a sample between them (2 times it ended with its "
         "engine; once it was killed by SIGKILL (out of memory?)). What they said is above, what their engines printed "
         "in runs/Rank*_node*.engine.log beside the results. Mend the cause and run the "
         "same command again, or allow more with --max-deaths"
@@ -271,8 +272,8 @@ def test_a_worker_without_progress_shows_its_stacks_and_is_started_again(tmp_pat
     )
     status, said = run(tmp_path, program)
     assert status == 0
-    told = "rank 0: no token for 0.5 s; what worker and engine (see its log) are at:\n"
-    told += f"rank 0: process {lives(tmp_path)[0]} (python"
+    told = "note: rank 0: no token for 0.5 s; what worker and engine (see its log) are at:\n"
+    told += f"note: rank 0: process {lives(tmp_path)[0]} (python"
     assert told in said
     assert "in wait_for_a_token_that_never_comes" in said
     assert re.search(r"the worker was taken for hung: 7 requests, no token for \d s; another one goes on", said)

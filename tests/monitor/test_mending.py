@@ -172,7 +172,7 @@ def test_verify_mends_a_doubled_run_and_the_same_command_goes_on(tmp_path: Path,
     path.write_bytes(b"".join([*lines[:3], *lines, b"broken\n"]))
     refused = run.caption(plan, out, engine_opens=False)
     assert refused.status == 1
-    assert f"error: result file {path}, line 8: is no record" in refused.said
+    assert f"error: rank 0: result file {path}, line 8: is no record" in refused.said
     assert run.score(out, engine_opens=False).status == 1
     checked = ("--plan", plan, "--data-folder", out)
     assert run.main(verify.main, *checked).status == 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from MetaCaptioner.engine import vllm_arguments
 from MetaCaptioner.records.reader import read_records, result_files
+from tests.helpers import plain
 from tests.random_model import ROOT
 
 Record = dict[str, Any]
@@ -28,8 +29,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def run(
     command: Sequence[str | Path], extra: Mapping[str, str] | None = None, timeout: float = 300
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command; stderr comes with stdout, in the order it was written."""
-    return subprocess.run(
+    """Run a command; stderr comes with stdout, in the order it was written, and `plain`."""
+    done = subprocess.run(
         [str(part) for part in command],
         env=environment(extra),
         stdin=subprocess.DEVNULL,
@@ -39,6 +40,8 @@ def run(
         timeout=timeout,
         check=False,
     )
+    done.stdout = plain(done.stdout)
+    return done
 
 
 def module(name: str, *arguments: str | Path) -> list[str | Path]:

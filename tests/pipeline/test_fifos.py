@@ -19,13 +19,13 @@ def test_a_fifo_in_place_of_any_file_is_one_line(tmp_path: Path, run: Runner) ->
     assert run.plan(fifo, tmp_path / "p").errors == [f"error: Metafile {fifo}: cannot be read: {told}"]
     metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "fifo.json"})
     assert f"annotation file {fifo}: cannot be read: {told}" in run.plan(metafile, tmp_path / "p").errors[0]
-    assert run.caption(fifo, out).errors == [f"rank 0: error: plan {fifo}: cannot be read: {told}"]
+    assert run.caption(fifo, out).errors == [f"error: rank 0: plan {fifo}: cannot be read: {told}"]
     assert run.caption(plan, out).status == 0
     prompts = tmp_path / "prompts"
     prompts.mkdir()
     os.mkfifo(prompts / "a.yaml")
     refused = run.caption(plan, out, "--prompts-dir", prompts)
-    assert refused.errors == [f"rank 0: error: prompt file {prompts / 'a.yaml'}: cannot be read: {told}"]
+    assert refused.errors == [f"error: rank 0: prompt file {prompts / 'a.yaml'}: cannot be read: {told}"]
     records = next(out.glob("Rank0*"))
     os.mkfifo(out / "Rank0_node0_fifo.jsonl")
     told = f"result file {out / 'Rank0_node0_fifo.jsonl'}: cannot be read: {told}"

@@ -159,7 +159,7 @@ def test_a_rank_that_fails_leaves_the_other_working(tmp_path: Path, plan: Path) 
     alone = ("--takeover-chunk", "0")  # else rank 0, with nothing of its own to do, may be done with rank 1's first
     done = run(["bash", ROOT / "script" / "run_caption.sh", *SCRIPTED, *slowly, *alone], variables)
     assert done.returncode == 1, done.stdout
-    assert "rank 0: error: plan row" in done.stdout
+    assert "error: rank 0: plan row" in done.stdout
     assert mine > 0
     assert {path.name[:5] for path in output.glob("Rank*")} == {"Rank1"}
     assert all(record["status"] == "ok" for record in records(output))

@@ -97,7 +97,7 @@ def test_a_rank_that_always_dies_is_given_up_with_a_clear_report(tmp_path: Path)
     done = run(scripted(plan, output, "--max-deaths", "2", crash_on=every))
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith(
-        "rank 0: error: given up: 2 workers died without settling a sample between them "
+        "error: rank 0: given up: 2 workers died without settling a sample between them "
         "(2 times it was killed by SIGKILL (out of memory?))."
     )
     assert "Traceback" not in done.stdout

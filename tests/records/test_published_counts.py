@@ -14,6 +14,7 @@ from MetaCaptioner.records import growing_file, published_counts
 from MetaCaptioner.records.counts import CountedFile, RecordCounts
 from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.reader import result_files
+from tests.helpers import plain
 from tests.records.test_scan import failed_record, line, ok_record, random_records, result_file
 
 NAME = "Rank0_node0_set.jsonl"
@@ -298,7 +299,7 @@ def test_that_it_cannot_be_published_is_told_once(tmp_path: Path, capsys: pytest
     publishes.begin()
     for _ in range(3):
         publishes.publish(never)
-    said = capsys.readouterr().err
+    said = plain(capsys.readouterr().err)
     assert said.count("\n") == 1
     assert said.startswith(f"note: counts for status {tmp_path / COUNTS}: ")
     assert said.endswith("; status then counts the result files themselves\n")

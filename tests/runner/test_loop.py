@@ -563,7 +563,9 @@ def test_after_a_signal_what_is_in_flight_is_finished_and_no_more(
     first = FakeEngine(hook)
     outcome = run.caption(plan, out, "--in-flight", 2, engine=first)
     assert outcome.status == 3
-    assert outcome.said.splitlines()[-1] == (f"rank 0: stopped by {number.name}; run the same command again to go on")
+    assert outcome.said.splitlines()[-1] == (
+        f"note: rank 0: stopped by {number.name}; run the same command again to go on"
+    )
     done = set(records(out))
     assert first.samples == done
     assert 5 <= len(done) <= 15
@@ -595,7 +597,7 @@ def test_a_dead_engine_ends_the_run_and_nothing_is_lost(tmp_path: Path, run: Run
     engine = FakeEngine(fails_for("set/5", error=lambda: died))
     outcome = run.caption(plan, out, "--in-flight", 1, "--decode-threads", 1, engine=engine)
     assert outcome.status == 4  # the supervisor starts another worker
-    assert outcome.said.splitlines()[-1] == f"rank 0: {died}"
+    assert outcome.said.splitlines()[-1] == f"note: rank 0: {died}"
     assert engine.closed
     begun = set(records(out))
     assert {"set/0", "set/1", "set/2"} <= begun
@@ -614,7 +616,7 @@ def test_a_rank_whose_samples_mostly_fail_stops_and_says_why(tmp_path: Path, run
     outcome = run.caption(plan, out, "--in-flight", 4, "--decode-threads", 1, engine=engine)
     assert outcome.status == 1
     [error] = outcome.errors
-    assert error.startswith("rank 0: error: 1")
+    assert error.startswith("error: rank 0: 1")
     assert " of the last 200 samples failed (prompt_too_long 1" in error
     kept = records(out)
     assert 200 <= len(kept) < 220
@@ -628,7 +630,7 @@ def test_an_error_of_the_whole_run_is_not_put_down_to_a_sample(tmp_path: Path, r
     engine = FakeEngine(fails_for(*names(4), error=lambda: UserError("its chat template cannot be used")))
     outcome = run.caption(small_plan(tmp_path), tmp_path / "out", engine=engine)
     assert outcome.status == 1
-    assert outcome.errors == ["rank 0: error: its chat template cannot be used"]
+    assert outcome.errors == ["error: rank 0: its chat template cannot be used"]
     assert all_records(tmp_path / "out") == []
 
 
@@ -642,7 +644,7 @@ def test_a_full_disk_ends_the_run_with_whole_lines_and_the_next_one_completes_it
     assert outcome.status == 1
     [error] = outcome.errors
     reason = "cannot be written: No space left on device; what it holds is kept"
-    assert error == f"rank 0: error: result file {out / 'Rank0_node0_set.jsonl'}: {reason}"
+    assert error == f"error: rank 0: result file {out / 'Rank0_node0_set.jsonl'}: {reason}"
     begun = set(records(out))
     assert len(begun) == 3
     second = FakeEngine()
@@ -657,7 +659,7 @@ def test_a_rank_that_another_process_has_is_refused(tmp_path: Path, run: Runner)
         outcome = run.caption(plan, out, engine_opens=False)
     assert outcome.status == 1
     [error] = outcome.errors
-    assert error.startswith(f"rank 0: error: rank 0 is being worked on by another process in {out}: wait until ")
+    assert error.startswith(f"error: rank 0: rank 0 is being worked on by another process in {out}: wait until ")
     assert run.caption(plan, out).status == 0
 
 

@@ -209,4 +209,4 @@ def test_an_engine_that_could_be_loaded_once_is_tried_again(tmp_path: Path, run:
     run.restarted(Heartbeat())
     outcome = run.caption(plan, out, engine=broken)
     assert (outcome.status, outcome.errors) == (4, [])
-    assert outcome.said.splitlines()[-1] == f"rank 0: {broken}"
+    assert outcome.said.splitlines()[-1] == f"note: rank 0: {broken}"

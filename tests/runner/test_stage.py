@@ -150,7 +150,7 @@ def test_a_plan_that_is_missing_is_one_line(tmp_path: Path, run: Runner) -> None
     outcome = run.caption(tmp_path / "none.jsonl", tmp_path / "out", engine_opens=False)
     assert outcome.status == 1
     assert outcome.said == (
-        f"rank 0: error: plan {tmp_path / 'none.jsonl'}: cannot be read: No such file or directory; "
+        f"error: rank 0: plan {tmp_path / 'none.jsonl'}: cannot be read: No such file or directory; "
         "plan first (metacaptioner plan)\n"
     )
 
@@ -160,7 +160,7 @@ def test_an_output_folder_below_a_file_is_one_line(tmp_path: Path, run: Runner) 
     outcome = run.caption(small_plan(tmp_path), tmp_path / "file" / "out", engine_opens=False)
     assert outcome.status == 1
     assert outcome.said == (
-        f"rank 0: error: output folder {tmp_path / 'file' / 'out'}: cannot be written: Not a directory\n"
+        f"error: rank 0: output folder {tmp_path / 'file' / 'out'}: cannot be written: Not a directory\n"
     )
 
 
@@ -183,7 +183,7 @@ def test_results_of_another_stage_are_left_as_they_are(tmp_path: Path, run: Runn
     if there == wanted:
         assert (outcome.status, outcome.errors) == (0, [])
     else:
-        told = f"rank 0: error: output folder {out}: holds results of {there}, not of {wanted}; name another"
+        told = f"error: rank 0: output folder {out}: holds results of {there}, not of {wanted}; name another"
         assert (outcome.status, outcome.errors) == (1, [told])
 
 
@@ -206,7 +206,7 @@ def test_a_read_only_output_folder_is_one_line(tmp_path: Path, run: Runner, monk
     outcome = run.caption(plan, tmp_path / "out", engine_opens=False)
     assert outcome.status == 1
     assert outcome.said == (
-        f"rank 0: error: output folder {tmp_path / 'out'}: cannot be written: Read-only file system\n"
+        f"error: rank 0: output folder {tmp_path / 'out'}: cannot be written: Read-only file system\n"
     )
 
 
@@ -214,7 +214,7 @@ def test_a_broken_prompt_file_is_one_line(tmp_path: Path, run: Runner) -> None:
     prompts = write_prompts(tmp_path / "prompts", maps="domain: [")
     outcome = run.caption(small_plan(tmp_path), tmp_path / "out", "--prompts-dir", prompts, engine_opens=False)
     assert outcome.status == 1
-    assert outcome.said.startswith(f"rank 0: error: prompt file {prompts / 'maps.yaml'}: is no valid YAML")
+    assert outcome.said.startswith(f"error: rank 0: prompt file {prompts / 'maps.yaml'}: is no valid YAML")
     assert outcome.said.count("\n") == 1
 
 
@@ -229,7 +229,8 @@ def test_an_engine_that_cannot_be_opened_is_one_line(
     outcome = run.caption(plan, out, engine=error)
     assert outcome.status == status
     [line] = outcome.errors
-    assert line.endswith(f"error: {error}")
+    of_rank = "rank 0: " if status == 1 else ""
+    assert line == f"error: {of_rank}{error}"
     assert all_records(out) == []
     assert run.caption(plan, out).status == 0
 
@@ -246,7 +247,7 @@ def test_a_signal_during_set_up_ends_the_run_at_once(
         patched.setattr("MetaCaptioner.runner.stage.load_prompts", load)
         outcome = run.caption(plan, out, engine_opens=False)
     assert outcome.status == 3
-    assert outcome.said == "rank 0: stopped by SIGTERM; run the same command again to go on\n"
+    assert outcome.said == "note: rank 0: stopped by SIGTERM; run the same command again to go on\n"
     assert run.caption(plan, out).status == 0
     assert set(records(out)) == names(4)
 

@@ -332,7 +332,7 @@ def test_prompts_of_a_second_pass_are_refused_for_a_first(tmp_path: Path, run: R
     outcome = run.caption(small_plan(tmp_path), tmp_path / "out", "--prompts-dir", prompts, engine_opens=False)
     assert outcome.status == 1
     assert outcome.errors == [
-        f"rank 0: error: prompt file {prompts / 'every.yaml'}: agent 'again' uses '{{{text}}}': "
+        f"error: rank 0: prompt file {prompts / 'every.yaml'}: agent 'again' uses '{{{text}}}': "
         "only a second pass over earlier captions has it (--input)"
     ]
 
@@ -357,7 +357,7 @@ def test_results_of_another_stage_are_told_before_the_engine_is_opened(tmp_path:
 def test_folders_that_cannot_be(tmp_path: Path, run: Runner) -> None:
     outcome = run.second_pass(tmp_path / "none", tmp_path / "out", engine_opens=False)
     assert outcome.errors == [
-        f"rank 0: error: data folder {tmp_path / 'none'}: holds no caption results (Rank*_node*_*.jsonl)"
+        f"error: rank 0: data folder {tmp_path / 'none'}: holds no caption results (Rank*_node*_*.jsonl)"
     ]
     run.caption(small_plan(tmp_path), tmp_path / "out")
     outcome = run.second_pass(tmp_path / "out", tmp_path / "out", "--prompts-dir", SHORTEN, engine_opens=False)

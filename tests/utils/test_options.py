@@ -35,7 +35,7 @@ def read(**values: object) -> Deeds:
 
 def test_own_options_come_first_and_groups_keep_theirs() -> None:
     found = all_of(Deeds)
-    assert [*found] == ["place", "other", "word", "kind", "quick", "mode", "most", "share", "names"]
+    assert [*found] == ["place", "other", "word", "kind", "quick", "mode", "most", "share", "names", "quiet"]
     assert [name for name, one in found.items() if one.is_own] == [*found][:6]
     assert [one.typed for one in found.values()][:3] == ["PLACE", "--other", "--word"]
 

@@ -55,7 +55,7 @@ def test_a_row_out_of_range_is_one_line_and_the_rest_is_done(
     outcome = run.caption(plan, tmp_path / "out")
     assert outcome.status == 1
     assert outcome.errors == [
-        f"rank 0: error: plan row one [{start}, {end}) is out of range: {one} has 4 rows; "
+        f"error: rank 0: plan row one [{start}, {end}) is out of range: {one} has 4 rows; "
         "rows beyond are left out (plan again)"
     ]
     assert set(records(tmp_path / "out")) == names(4, "two") | {f"one/{n}" for n in range(start, start + left)}
@@ -77,7 +77,7 @@ def test_a_row_whose_file_cannot_be_used_is_one_line_and_the_rest_is_done(
     outcome = run.caption(plan, tmp_path / "out")
     assert outcome.status == 1
     [error] = outcome.errors
-    assert error.startswith(f"rank 0: error: plan row one [0, 4) is left out: annotation file {one}: ")
+    assert error.startswith(f"error: rank 0: plan row one [0, 4) is left out: annotation file {one}: ")
     assert complaint in error
     assert set(records(tmp_path / "out")) == names(4, "two")
     assert run.caption(plan, tmp_path / "out", engine_opens=False).status == 1
@@ -91,7 +91,7 @@ def test_a_broken_line_of_the_plan_is_one_line_and_the_rest_is_done(tmp_path: Pa
     outcome = run.caption(plan, tmp_path / "out")
     assert outcome.status == 1
     [error] = outcome.errors
-    assert error.startswith(f"rank 0: error: plan {plan}: line 1: ")
+    assert error.startswith(f"error: rank 0: plan {plan}: line 1: ")
     assert set(records(tmp_path / "out")) == names(4, "two")
 
 
@@ -121,7 +121,7 @@ def test_a_root_that_is_none_is_found_before_the_engine_is_opened(tmp_path: Path
     plan = small_plan(tmp_path, root=str(tmp_path / "nowhere"))
     outcome = run.caption(plan, tmp_path / "out", engine_opens=False)
     assert outcome.status == 1
-    assert outcome.errors == [f"rank 0: error: dataset 'set': root {tmp_path / 'nowhere'} is not a folder"]
+    assert outcome.errors == [f"error: rank 0: dataset 'set': root {tmp_path / 'nowhere'} is not a folder"]
 
 
 def test_a_wrong_root_is_found_before_the_engine_is_opened(tmp_path: Path, run: Runner) -> None:

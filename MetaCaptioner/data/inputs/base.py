@@ -81,21 +81,21 @@ class Notes:
     _told: list[str] = field(default_factory=list)
 
     def left_out(self, reason: str, example: str) -> None:
-        self._count("left out", reason, example)
+        self._count("left out: ", reason, example)
 
     def noted(self, reason: str, example: str) -> None:
         """Count something that costs no row and no caption, but was decided for the user."""
-        self._count("note", reason, example)
+        self._count("", reason, example)
 
     def tell(self, line: str) -> None:
         """Say something of the input as a whole."""
-        self._told.append(f"note: {line}")
+        self._told.append(line)
 
     def lines(self) -> Iterator[str]:
         """What was told, then a line for each reason."""
         yield from self._told
         for (kind, reason), count in self._counts.items():
-            yield f"{kind}: {count} {reason} (first: {self._examples[kind, reason]!r:.200})"
+            yield f"{kind}{count} {reason} (first: {self._examples[kind, reason]!r:.200})"
 
     def _count(self, kind: str, reason: str, example: str) -> None:
         self._counts[kind, reason] += 1

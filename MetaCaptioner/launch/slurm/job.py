@@ -49,7 +49,7 @@ class JobEnd:
         ran, before = time.monotonic() - self._begun, self._job.restarts
         if ran < _SHORT_RUN_SECONDS and before >= _SHORT_RUNS:
             started = f"within {int(ran)} s, and it was started {before} times before"
-            self._scheduler.say(f"{death} {started}: given up; {self._job.again}")
+            self._scheduler.complain(f"{death} {started}: given up; {self._job.again}")
         else:
             self._start_again(death)
         return status or UserError.exit_status
@@ -60,19 +60,22 @@ class JobEnd:
         Where SLURM does not requeue it, it is submitted anew; where that cannot be done either, or nobody answers, what
         to do is said.
         """
-        name, again, say = self._job.name, self._job.again, self._scheduler.say
+        name, again, scheduler = self._job.name, self._job.again, self._scheduler
         state = self._scheduler.ask("squeue", "--noheader", f"--jobs={name}", "--format=%T", pattern="^[A-Z_]+$")
         if state is None:
-            say(f"{why}, and not requeued; {again}")
+            scheduler.complain(f"{why}, and not requeued; {again}")
         elif state != "RUNNING":
             was = f"SLURM has it as {state} (cancelled, out of time, or requeued already)"
-            say(f"{why}; {was}; unless it starts by itself, {again}")
+            scheduler.note(f"{why}; {was}; unless it starts by itself, {again}")
         else:
-            say(f"{why}: requeued")  # by the time that it is, nothing more may be said
+            scheduler.note(f"{why}: requeued")  # by the time that it is, nothing more may be said
             if self._scheduler.ask("scontrol", "requeue", name) is not None:
                 return
             other = self._submit_anew()
-            say(f"it could not be requeued{f', and goes on as job {other}' if other else f'; {again}'}")
+            if other is None:
+                scheduler.complain(f"it could not be requeued; {again}")
+            else:
+                scheduler.note(f"it could not be requeued, and goes on as job {other}")
 
     def _submit_anew(self) -> str | None:
         """The same job once more, to begin when this one has ended; what waits for this one then waits for that one.
@@ -91,10 +94,10 @@ class JobEnd:
 
     def _hand_over_to(self, other: str) -> None:
         """Have the jobs that wait for this one wait for another."""
-        again, say = self._job.again, self._scheduler.say
+        again, scheduler = self._job.again, self._scheduler
         listed = self._scheduler.ask("squeue", f"--user={os.geteuid()}", "--noheader", "--format=%F %E")
         if listed is None:
-            say(f"job {other} is on its own; {again}")
+            scheduler.complain(f"job {other} is on its own; {again}")
             return
         for line in listed.split("\n"):
             waiting, _, dependency = line.strip().partition(" ")
@@ -102,7 +105,7 @@ class JobEnd:
                 continue
             told = ("scontrol", "update", f"JobId={waiting}", f"Dependency=afterok:{other}")
             if self._scheduler.ask(*told) is None:
-                say(f"job {waiting} does not wait for job {other}; once that is complete, {again}")
+                scheduler.complain(f"job {waiting} does not wait for job {other}; once that is complete, {again}")
 
 
 def _death(outcome: Outcome) -> str:
@@ -138,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     look_every = beat_seconds(os.environ)
     signs = Signs.made_anew(options.output, job.number, job.requeues)
     command = srun_command(signs, REPOSITORY / "script" / options.script, options.flags, job)
-    outcome = run_step(command, signs, look_every, scheduler.say)
+    outcome = run_step(command, signs, look_every, scheduler.complain)
     signs.remove()
     return JobEnd(job, scheduler, begun).settle(outcome)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.runtime.settings import yes_or_no
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import complain, run_main
 
 RunProgram = Callable[[Sequence[str]], int]
 """Runs a program to its end, as `subprocess.call` does; returns its exit status."""
@@ -57,7 +57,7 @@ class PlanOfChain:
         """Whether a plan that is there is of the whole Metafile as it is now: 0, or 1, which has been said."""
         if not self.plan.exists() or run(self._planner("--metafile", str(self.whole), "--if-missing")) == 0:
             return 0
-        say("with REPLAN=yes what remains is planned again; another RUN begins anew")
+        complain("with REPLAN=yes what remains is planned again; another RUN begins anew")
         return UserError.exit_status
 
     def _planner(self, *flags: str) -> list[str]:

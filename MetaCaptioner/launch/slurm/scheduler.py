@@ -63,13 +63,19 @@ class Scheduler:
     own_job: str = ""
     pause: Callable[[float], None] = time.sleep
 
-    def say(self, message: str) -> None:
-        """To the person who reads the log, a line at a time; where it cannot be written (a full disk, a closed
-        terminal), what there is to do is done all the same.
-        """
+    def note(self, message: str) -> None:
+        """Have the person who reads the log look at something, a line at a time."""
+        self._tell(cli.note, message)
+
+    def complain(self, message: str) -> None:
+        """Tell that person what went wrong, a line at a time."""
+        self._tell(cli.complain, message)
+
+    def _tell(self, tell: Callable[[str], None], message: str) -> None:
+        """Where it cannot be written (a full disk, a closed terminal), what there is to do is done all the same."""
         for line in message.splitlines():
             with suppress(OSError):
-                cli.say(f"{self.begin_line}{line}")
+                tell(f"{self.begin_line}{line}")
 
     def ask(self, *command: str, pattern: str = "") -> str | None:
         """The last line that a command prints that matches `pattern`; all lines, where that is empty.
@@ -82,7 +88,7 @@ class Scheduler:
             if attempt.outcome is _Outcome.ANSWERED:
                 return attempt.answer
             if attempt.outcome is _Outcome.REFUSED or not tries.another(attempt.complaint):
-                self.say(f"{' '.join(command)} failed: {attempt.complaint}")
+                self.complain(f"{' '.join(command)} failed: {attempt.complaint}")
                 return None
 
     def submit(self, comment: str, words: Sequence[str], environment: Mapping[str, str]) -> str | None:
@@ -96,10 +102,11 @@ class Scheduler:
         while True:
             attempt = self._attempt(command, _NUMBER_OF_A_JOB, _as_from_outside(environment))
             if attempt.outcome is not _Outcome.UNANSWERED:
-                self.say(attempt.complaint)
+                tell = self.note if attempt.outcome is _Outcome.ANSWERED else self.complain
+                tell(attempt.complaint)
                 return attempt.answer.partition(";")[0] or None
             if not tries.another(attempt.complaint):
-                self.say(f"sbatch failed: {attempt.complaint}")
+                self.complain(f"sbatch failed: {attempt.complaint}")
                 return None
             found = self.jobs_of(comment)
             if found is None:
@@ -148,7 +155,7 @@ class _Tries:
             return False
         if self._pause == 1:
             first = complaint.partition("\n")[0]
-            self._scheduler.say(
+            self._scheduler.note(
                 f"{self._command} gives no answer: {first}: tried again for up to {limit:g} s{self._scheduler.or_else}"
             )
         self._scheduler.pause(self._pause)

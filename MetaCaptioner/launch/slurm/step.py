@@ -58,9 +58,9 @@ def srun_command(signs: Signs, script: Path, flags: Sequence[str], job: Job) -> 
     return [*command, *rank, "bash", str(script), *flags]
 
 
-def run_step(command: Sequence[str], signs: Signs, look_every: float, say: Callable[[str], None]) -> Outcome:
+def run_step(command: Sequence[str], signs: Signs, look_every: float, complain: Callable[[str], None]) -> Outcome:
     """Run `srun_command`; signals to stop go to its ranks. Needs `block_signals`."""
-    watch = _Watch(signs, look_every, say)
+    watch = _Watch(signs, look_every, complain)
     stopped = False
     while signal.sigtimedwait(_STOPS, 0) is not None:
         stopped = True
@@ -69,7 +69,7 @@ def run_step(command: Sequence[str], signs: Signs, look_every: float, say: Calla
     try:
         srun = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, preexec_fn=heed_every_signal)
     except OSError as error:
-        say(f"{command[0]}: {error.strerror}")
+        complain(f"{command[0]}: {error.strerror}")
         return Outcome(_NO_PROGRAM, 0, stopped)
     watch.begin(srun)
     while srun.poll() is None:
@@ -77,15 +77,15 @@ def run_step(command: Sequence[str], signs: Signs, look_every: float, say: Calla
             stopped = True
             srun.send_signal(signal.SIGUSR1)
             watch.ask_to_stop()
-    return Outcome(shell_status(srun.returncode), _lost(signs, say), stopped)
+    return Outcome(shell_status(srun.returncode), _lost(signs, complain), stopped)
 
 
-def _lost(signs: Signs, say: Callable[[str], None]) -> int:
+def _lost(signs: Signs, complain: Callable[[str], None]) -> int:
     """How many ranks never came to their end; none where that cannot be told."""
     try:
         return len(signs.left())
     except OSError as error:
-        say(f"{signs.folder}: whether a rank has died cannot be told: {error.strerror}")
+        complain(f"{signs.folder}: whether a rank has died cannot be told: {error.strerror}")
         return 0
 
 
@@ -96,9 +96,9 @@ class _Watch(threading.Thread):
     now and then. A thread of its own, for the file system may let it wait, and signals must not.
     """
 
-    def __init__(self, signs: Signs, every: float, say: Callable[[str], None]) -> None:
+    def __init__(self, signs: Signs, every: float, complain: Callable[[str], None]) -> None:
         super().__init__(daemon=True)
-        self._signs, self._every, self._say = signs, every, say
+        self._signs, self._every, self._complain = signs, every, complain
         self._before: Mapping[Path, bytes] = {}
         self._silent = 0
         self._woken = threading.Event()
@@ -124,7 +124,7 @@ class _Watch(threading.Thread):
                 self._tell_to_stop()
             if time.monotonic() >= next_look:
                 if self._finds_silence() and self._srun.poll() is None:
-                    self._say(
+                    self._complain(
                         "the ranks that are left give no sign of life: their slurmstepd has died, the step is ended"
                     )
                     self._srun.kill()
@@ -136,7 +136,9 @@ class _Watch(threading.Thread):
             self._signs.ask_to_stop()
         except OSError as error:
             if self._srun.poll() is None:
-                self._say(f"{self._signs.folder}: ranks that begin only now cannot be told to stop: {error.strerror}")
+                self._complain(
+                    f"{self._signs.folder}: ranks that begin only now cannot be told to stop: {error.strerror}"
+                )
 
     def _finds_silence(self) -> bool:
         """Look; whether no rank that is left has given a sign of life for so many looks."""

@@ -23,6 +23,7 @@ from MetaCaptioner.launch.slurm.plans import PlanOfChain
 from MetaCaptioner.launch.slurm.scheduler import Scheduler
 from MetaCaptioner.launch.slurm.settings import Chain
 from MetaCaptioner.utils.cli import run_main
+from MetaCaptioner.utils.next_command import goes_on_by_itself
 from MetaCaptioner.utils.processes import heed_every_signal, signal_when_parent_ends
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -132,7 +133,7 @@ class Submission:
             return self._plan(signals) or self._submit_stages(signals)
         except (_Stopped, _NotSubmitted, OSError) as error:
             self._scheduler = patient
-            patient.say(str(error))
+            patient.complain(str(error))
             raise UserError(self._taken_back()) from None
 
     def _plan(self, signals: _Signals) -> int:
@@ -240,7 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chain = Chain.of(os.environ, sys.argv[1:] if arguments is None else arguments)
     submission = Submission(chain)
     submission.refuse_what_cannot_be()
-    return submission.submit()
+    with goes_on_by_itself():
+        return submission.submit()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from MetaCaptioner.media.decoding.pillow_memory import LAYOUT
 from MetaCaptioner.media.decoding.process import Client, ForkServer, Helper, ServerGoneError
 from MetaCaptioner.media.decoding.shared_pixels import SharedPixels
 from MetaCaptioner.media.resize_rule import Fit
-from MetaCaptioner.utils.cli import say
+from MetaCaptioner.utils.cli import note
 
 _TRIES = 3
 _GRANTED = 2**25  # bytes of memory that each file may have unasked: what pictures of two million pixels take
@@ -201,7 +201,7 @@ class _Helpers:
             self._has_said |= says
         if says:
             lacks = " nor ".join(helper.lacks)
-            say(f"note: this kernel offers no {lacks}: what decodes media is not kept from other files and the network")
+            note(f"this kernel offers no {lacks}: what decodes media is not kept from other files and the network")
 
     def _forget(self, server: ForkServer | None) -> None:
         """End a fork server, and drop the helpers that go with it."""

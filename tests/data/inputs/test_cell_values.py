@@ -43,8 +43,8 @@ def test_ids(value: object, row_id: object) -> None:
         ),
         *(
             (["", "b"], "b", None),
-            ([["a"], ["b"]], "a", "note: 1 rows with several captions"),
-            ('["a", "b"]', "a", "note: 1"),
+            ([["a"], ["b"]], "a", "1 rows with several captions"),
+            ('["a", "b"]', "a", "1 "),
         ),
         *(("[a]", "[a]", None), ("[1, 2]", "[1, 2]", None), ('["a"', '["a"', None)),
         *(

@@ -14,6 +14,7 @@ from MetaCaptioner.launch.slurm.job import JobEnd
 from MetaCaptioner.launch.slurm.job_environment import Job
 from MetaCaptioner.launch.slurm.scheduler import Scheduler
 from MetaCaptioner.launch.slurm.step import Outcome
+from tests.helpers import plain
 from tests.launch.slurm.conftest import Slurm
 from tests.launch.slurm.test_scheduler import MUTE
 from tests.pipeline.commands import environment
@@ -42,7 +43,7 @@ class Ends:
         or_else = f"; if nothing follows, {job.again}"
         scheduler = Scheduler(patience, call_seconds, begin_line="job 7: ", or_else=or_else, own_job="7")
         ended_with = JobEnd(job, scheduler, time.monotonic()).settle(Outcome(status, lost, stopped))
-        return ended_with, self._capsys.readouterr().err
+        return ended_with, plain(self._capsys.readouterr().err)
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def end_job(slurm: Slurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_what_another_start_helps_is_requeued(
     slurm: Slurm, end_job: Ends, status: int, lost: int, stopped: bool, ends_with: int, why: str
 ) -> None:
-    assert end_job(status, lost, stopped) == (ends_with, f"job 7: {why}: requeued\n")
+    assert end_job(status, lost, stopped) == (ends_with, f"note: job 7: {why}: requeued\n")
     assert slurm.calls == ["scontrol requeue 7"]
 
 
@@ -156,7 +157,7 @@ def test_where_a_job_is_not_requeued_it_submits_itself_anew_and_the_next_of_the_
         f"4: sbatch --parsable {comment} --dependency=afterany:7 --nodes=2 /a b/caption.sbatch --flag",
         "scontrol update JobId=8 Dependency=afterok:9",
     ]
-    assert said[-1] == "job 7: it could not be requeued, and goes on as job 9"
+    assert said[-1] == "note: job 7: it could not be requeued, and goes on as job 9"
 
 
 def test_only_what_waits_for_this_job_waits_for_the_new_one(slurm: Slurm, end_job: Ends) -> None:
@@ -207,7 +208,7 @@ def batch(folder: Path, *flags: str, log: IO[str] | int = subprocess.PIPE, **var
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     said, _ = process.communicate(timeout=60)
-    return process.returncode, said
+    return process.returncode, plain(said)
 
 
 def test_a_folder_that_cannot_be_made_ends_the_job_before_its_ranks(slurm: Slurm, tmp_path: Path) -> None:
@@ -257,7 +258,7 @@ def test_a_stop_goes_to_the_ranks_and_the_job_goes_on_later(slurm: Slurm, tmp_pa
         while not (tmp_path / "begun").exists():
             time.sleep(0.01)
         process.send_signal(number)
-        assert ended(process) == (3, "stop\njob 7: stopped by a signal: requeued\n")
+        assert ended(process) == (3, "stop\nnote: job 7: stopped by a signal: requeued\n")
         (tmp_path / "begun").unlink()
     assert slurm.calls == ["scontrol requeue 7"] * 4
 
@@ -267,7 +268,7 @@ def test_a_signal_that_comes_after_the_ranks_have_ended_does_not_keep_the_job_fr
 ) -> None:
     slurm.stand_in("srun", "exit 3")
     slurm.stand_in("squeue", "kill -TERM $PPID; echo RUNNING")
-    assert ended(batch(tmp_path)) == (3, "job 7: stopped by a signal: requeued\n")
+    assert ended(batch(tmp_path)) == (3, "note: job 7: stopped by a signal: requeued\n")
     assert slurm.calls == ["scontrol requeue 7"]
 
 
@@ -293,7 +294,7 @@ def test_a_stop_reaches_the_ranks_while_the_file_system_lets_one_wait(slurm: Slu
         time.sleep(0.01)
     time.sleep(0.3)  # some looks
     process.send_signal(signal.SIGTERM)
-    assert ended(process) == (3, "job 7: stopped by a signal: requeued\n")
+    assert ended(process) == (3, "note: job 7: stopped by a signal: requeued\n")
 
 
 def test_a_rank_that_is_listed_but_has_ended_has_not_died(slurm: Slurm, tmp_path: Path) -> None:
@@ -304,7 +305,7 @@ def test_a_rank_that_is_listed_but_has_ended_has_not_died(slurm: Slurm, tmp_path
 
 def test_a_folder_that_cannot_be_read_says_nothing_of_the_ranks(slurm: Slurm, tmp_path: Path) -> None:
     slurm.stand_in("srun", f"mkdir {tmp_path}/.job-7.0/rank1; sleep 1")
-    said = f"job 7: {tmp_path}/.job-7.0: whether a rank has died cannot be told: Is a directory\n"
+    said = f"error: job 7: {tmp_path}/.job-7.0: whether a rank has died cannot be told: Is a directory\n"
     assert ended(batch(tmp_path)) == (0, said)
 
 
@@ -314,8 +315,8 @@ def test_a_step_whose_ranks_are_dead_is_ended_whatever_they_wrote_last(slurm: Sl
     slurm.stand_in("srun", f"printf '{text}' >{tmp_path}/.job-7.0/rank1; exec sleep 60")
     assert ended(batch(tmp_path)) == (
         137,
-        "job 7: the ranks that are left give no sign of life: their slurmstepd has died, the step is ended\n"
-        "job 7: 1 of its ranks died: requeued\n",
+        "error: job 7: the ranks that are left give no sign of life: their slurmstepd has died, the step is ended\n"
+        "note: job 7: 1 of its ranks died: requeued\n",
     )
 
 
@@ -334,4 +335,4 @@ def test_a_step_that_no_rank_has_begun_is_waited_for(slurm: Slurm, tmp_path: Pat
 def test_without_srun_the_job_is_not_tried_again(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(slurm.folder))
     (slurm.folder / "bash").symlink_to("/bin/bash")
-    assert ended(batch(tmp_path)) == (127, "job 7: srun: No such file or directory\n")
+    assert ended(batch(tmp_path)) == (127, "error: job 7: srun: No such file or directory\n")

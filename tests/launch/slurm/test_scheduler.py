@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.launch.slurm.scheduler import Scheduler
+from tests.helpers import plain
 from tests.launch.slurm.conftest import Slurm
 from tests.pipeline.commands import environment
 
@@ -35,8 +36,8 @@ def test_a_command_that_is_mute_for_a_moment_is_asked_again(
 ) -> None:
     slurm.stand_in("squeue", mute, times=1)
     assert scheduler(1).ask("squeue", "-h", pattern="^[A-Z_]+$") == "RUNNING"
-    said = capsys.readouterr().err
-    assert said.startswith(f"job 7: squeue gives no answer: {why}")
+    said = plain(capsys.readouterr().err)
+    assert said.startswith(f"note: job 7: squeue gives no answer: {why}")
     assert said.endswith(": tried again for up to 9 s; or else\n")
     assert said.count("\n") == 1
 
@@ -44,8 +45,8 @@ def test_a_command_that_is_mute_for_a_moment_is_asked_again(
 def test_one_that_stays_mute_is_said(slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
     slurm.stand_in("squeue", MUTE)
     assert Scheduler(1).ask("squeue", "-h") is None
-    assert capsys.readouterr().err.splitlines()[1:] == [
-        "squeue -h failed: slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    assert plain(capsys.readouterr().err).splitlines()[1:] == [
+        "error: squeue -h failed: slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
     ]
 
 
@@ -54,6 +55,7 @@ def test_where_nobody_can_be_told_it_is_asked_again_all_the_same(slurm: Slurm) -
     slurm.stand_in("squeue", MUTE, times=1)
     code = (
         "from MetaCaptioner.launch.slurm.scheduler import Scheduler; "
+        "from MetaCaptioner.utils.log_lines import speak; speak(); "
         "print(Scheduler(9).ask('squeue', '-h'), Scheduler(9).ask('scontrol', 'x'))"
     )
     slurm.stand_in("scontrol", "echo no >&2; exit 1")
@@ -66,10 +68,10 @@ def test_a_refusal_is_none_to_try_again(slurm: Slurm, capsys: pytest.CaptureFixt
     slurm.stand_in("scontrol", "echo no >&2; echo never >&2; exit 1")
     assert scheduler().ask("scontrol", "requeue", "7") is None
     assert scheduler().ask("sprogram") is None
-    assert capsys.readouterr().err.splitlines() == [
-        "job 7: scontrol requeue 7 failed: no",
-        "job 7: never",
-        "job 7: sprogram failed: sprogram: No such file or directory",
+    assert plain(capsys.readouterr().err).splitlines() == [
+        "error: job 7: scontrol requeue 7 failed: no",
+        "error: job 7: never",
+        "error: job 7: sprogram failed: sprogram: No such file or directory",
     ]
 
 
@@ -92,7 +94,7 @@ def test_a_job_that_was_not_made_is_submitted_again_and_a_refusal_is_not(
     capsys.readouterr()
     slurm.stand_in("sbatch", "echo 'sbatch: error: invalid partition specified: gpus' >&2; exit 1")
     assert scheduler().submit("c", ["x.sbatch"], os.environ) is None
-    assert capsys.readouterr().err == "job 7: sbatch: error: invalid partition specified: gpus\n"
+    assert plain(capsys.readouterr().err) == "error: job 7: sbatch: error: invalid partition specified: gpus\n"
 
 
 def test_what_sbatch_says_beside_the_number_is_no_number(slurm: Slurm, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +102,7 @@ def test_what_sbatch_says_beside_the_number_is_no_number(slurm: Slurm, capsys: p
         "sbatch", "echo Welcome, 3 jobs are yours; echo 'sbatch: 5 hours are left' >&2; echo '21;here'; echo Bye"
     )
     assert scheduler().submit("c", ["x.sbatch"], os.environ) == "21"
-    assert capsys.readouterr().err == "job 7: sbatch: 5 hours are left\n"
+    assert plain(capsys.readouterr().err) == "note: job 7: sbatch: 5 hours are left\n"
 
 
 def test_a_job_that_is_submitted_from_within_another_knows_nothing_of_that(slurm: Slurm, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import picture_rows, write_annotation, write_metafile
+from tests.helpers import picture_rows, plain, write_annotation, write_metafile
 from tests.launch.slurm.conftest import Slurm
 from tests.pipeline.commands import environment
 from tests.random_model import ROOT
@@ -45,7 +45,7 @@ def submitted(variables: dict[str, str], before: tuple[str, ...] = ()) -> tuple[
         preexec_fn=heed_signals,
         start_new_session=True,
     )
-    return done.returncode, done.stdout
+    return done.returncode, plain(done.stdout)
 
 
 NONE_IS_KEPT = "error: not every job could be submitted, so none is kept; submit again: cd "
