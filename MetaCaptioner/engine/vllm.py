@@ -126,11 +126,11 @@ class VllmEngine:
                 f"{request.request_id}: the prompt has {length} tokens, the context holds {self.max_model_len} "
                 "(--max-model-len) and an answer needs some; lower --max-pixels, --video-frames or the prompt",
             )
-        sampling = sampling_parameters(request, self.max_model_len - length, self._most_logprobs)
         name = f"{request.request_id}{'+media' if send_media_again else ''}"
         output: RequestOutput | None = None
         self._tokens_in_flight[name] = 0
         try:
+            sampling = sampling_parameters(request, self.max_model_len - length, self._most_logprobs)
             async with self._admission.request():
                 async for answer in self._engine.generate(rendered, sampling, name, priority=request.priority):
                     output = answer

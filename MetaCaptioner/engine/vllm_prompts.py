@@ -269,5 +269,7 @@ def first_line(error: BaseException) -> str:
     if isinstance(error, ValidationError):
         return first_problem(error)
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    if not line and error.__cause__ is not None:
+        return first_line(error.__cause__)
     tells = line and not isinstance(error, LookupError | AttributeError | AssertionError)
     return line if tells else f"{type(error).__name__}: {line}".removesuffix(": ")

@@ -1,6 +1,7 @@
 """The engine on real vLLM, with a model of the true architecture and random weights."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -298,6 +299,35 @@ def test_a_folder_that_is_no_model_is_told_in_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(EngineLoadError, match=r"has no config\.json"):
         open_engine(EngineOptions(str(tmp_path)), on_gpu=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "told"),
+    [
+        ("vllm.v1.engine.exceptions:EngineGenerateError", KeyError("grid"), "KeyError: 'grid'"),
+        ("vllm.exceptions:VLLMValidationError", None, "no such choice"),
+        ("builtins:ValueError", None, "no such choice"),
+    ],
+)
+def test_what_the_engine_refuses_is_an_error_of_that_sample_alone(
+    running: RunningEngine, monkeypatch: pytest.MonkeyPatch, error: str, cause: Exception | None, told: str
+) -> None:
+    module, _, name = error.partition(":")
+    kind = getattr(importlib.import_module(module), name)
+
+    async def refuse(*_: object, **__: object) -> AsyncIterator[None]:
+        raise kind(*([] if cause else ["no such choice\nand more"])) from cause
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running.engine._engine, "generate", refuse)
+        with pytest.raises(SampleError) as caught:
+            ask(running, "Say something.", None)
+    assert (caught.value.kind, caught.value.message) == ("engine_error", f"request: {told}")
+    with pytest.raises(SampleError) as caught:
+        ask(running, "Say something.", None, Sampling(temperature=-1.0))
+    assert caught.value.kind == "engine_error"
+    assert ask(running, "Go on.", None).output_tokens > 0
 
 
 def test_a_loop_is_ended_while_it_is_generated(running: RunningEngine) -> None:
