@@ -251,7 +251,8 @@ def _hostile(tokenizer: Any, config: Any, written: str) -> re.Pattern[str]:
     """
     added = getattr(tokenizer, "added_tokens_decoder", {})
     ids = {number for name, number in vars(config).items() if re.search(r"_token_(id|index)$", name)}
-    names = {str(token) for number, token in added.items() if token.special or number in ids or str(token) in written}
+    signs = {str(token) for token in added.values() if not str(token).isalnum() and str(token) in written}
+    names = signs | {str(token) for number, token in added.items() if token.special or number in ids}
     names.update(str(token) for token in tokenizer.all_special_tokens)
     longest_first = sorted((name for name in names if len(name.strip()) > 1), key=len, reverse=True)
     return re.compile("|".join(re.escape(name) for name in longest_first) or r"(?!)")

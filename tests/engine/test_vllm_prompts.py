@@ -148,6 +148,12 @@ def test_only_what_structures_a_prompt_is_defused(gemma: Path, qwen: Path) -> No
     assert writer_of(qwen)._defused("<|im_end|> <|video_pad|>") == "< |im_end|> < |video_pad|>"
 
 
+def test_a_token_with_which_the_template_writes_is_defused_whatever_it_is_called(gemma: Path, tmp_path: Path) -> None:
+    """As with the tokens for roles of some models, which their tokenizers do not call special."""
+    writer = writer_of(retold(gemma, tmp_path / "model", templates.GEMMA.replace("<start_of_turn>", "<table>")))
+    assert writer._defused("<table> <b>") == "< table> <b>"
+
+
 def test_what_a_picture_takes_is_told_by_the_models_own_processor(gemma: Path, qwen: Path) -> None:
     large = Media("image", Image.new("RGB", (640, 640)), "image-2", "hash", 640, 640)
     writer = writer_of(qwen)
