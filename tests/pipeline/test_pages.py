@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.helpers import pack, picture_rows
-from tests.pages import PAGES, blocks, inline_code, section, typed
+from tests.pages import DOCS, PAGES, blocks, inline_code, section, typed
 from tests.pipeline.commands import module, records, run, sample_ids, succeed, write_json
 from tests.random_model import ROOT
 
@@ -76,10 +76,15 @@ def test_options_in_three_places(checkout: Path) -> None:
 def test_the_commands_within_lines(checkout: Path) -> None:
     variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
     succeed(["bash", checkout / "script/run_plan.sh"], variables)
-    codes = [code for page in ("docs/cluster.md", "docs/results.md") for code in inline_code(PAGES[page])]
-    commands = [code for code in codes if re.match(r"bash script/run_caption\.sh --|python dataprocess/", code)]
-    assert len(commands) == 4
-    log = type_in(checkout, "\n".join(commands), {"MODEL": "none", "NPROC": "1"})
+    shutil.copytree(checkout / "data/demo/prompts", checkout / "my_prompts")
+    codes = [code for page in DOCS for code in inline_code(PAGES[f"docs/{page.name}"])]
+    kind = r"((RESULTS|NUM_RANKS)=\S+ )*bash script/run_(caption|plan)\.sh( --|$)|python dataprocess/"
+    commands = {code for code in codes if re.match(kind, code)}
+    assert len(commands) == 7
+    in_turn = sorted(commands, key=lambda code: (code.startswith("python"), "RESULTS=" in code, code))
+    other_prompts = "OUTPUT=Output/Mine bash script/run_caption.sh --prompts-dir"
+    typed_in = "\n".join(in_turn).replace("bash script/run_caption.sh --prompts-dir", other_prompts)
+    log = type_in(checkout, typed_in, {"MODEL": "none", "NPROC": "1"})
     assert "12 samples: 12 ok, 0 errors" in log
     assert "complete: 12 samples expected, 12 ok" in log
     assert (checkout / "Output/Caption/report.html").exists()
@@ -176,7 +181,7 @@ def test_planning_what_remains_for_other_ranks(checkout: Path) -> None:
 
 
 def test_the_tenth_domain_needs_one_file_and_no_code(tmp_path: Path) -> None:
-    [content] = blocks("yaml")
+    [content] = [block for block in blocks("yaml") if "agents:" in block]
     prompts = tmp_path / "my_prompts"
     prompts.mkdir()
     (prompts / "maps.yaml").write_text(content)
