@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.engine.admission import Admission
 from MetaCaptioner.engine.base import Completion, Request
+from MetaCaptioner.engine.mistral_prompts import MistralPromptWriter, has_own_format
 from MetaCaptioner.engine.model_place import EngineLoadError
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_answers import AnswerReader, sampling_parameters
@@ -57,7 +58,7 @@ class VllmEngine:
         EngineLoadError: the model cannot be loaded.
     """
 
-    _writer = PromptWriter
+    _writer: type[PromptWriter] = PromptWriter
 
     def __init__(self, options: EngineOptions, on_gpu: bool, log: Path | None = None) -> None:
         for name, value in environment(on_gpu).items():
@@ -82,14 +83,14 @@ class VllmEngine:
             needed = {**necessary(config, options, on_gpu), **tokenizer_arguments(options)}
             arguments = {**needed, **chosen, **options.extra}
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
-        except EngineLoadError:
-            raise
         except Exception as error:  # a model's own code raises what it likes
             raise EngineLoadError(f"model {options.model} cannot be loaded: {first_line(error)}") from error
         self.arguments: Mapping[str, object] = arguments
         self.chosen_for_speed = as_flags(chosen)
         try:
-            self._prompts = self._writer(options.model, self._engine, options.template_arguments)
+            is_mistrals = has_own_format(self._engine.renderer.get_tokenizer())
+            writer = MistralPromptWriter if is_mistrals else self._writer
+            self._prompts = writer(options.model, self._engine, options.template_arguments)
         except Exception:
             self.close()
             raise

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
-from MetaCaptioner.engine.model_place import EngineLoadError
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_answers import FIRST_TOKENS
 
@@ -101,12 +100,9 @@ def model_config(options: EngineOptions) -> Any:
 
 
 def tokenizer_arguments(options: EngineOptions) -> dict[str, Any]:
-    """With which tokenizer to write prompts, of a repository that has Mistral's own format too, which vLLM prefers.
+    """Hugging Face's tokenizer for a repository that has it and Mistral's own, which vLLM prefers.
 
-    Mistral's own tokenizer writes tokens of whole conversations, and no text that could be cut at the instruction.
-
-    Raises:
-        EngineLoadError: it has no other.
+    It has the chat template with which the model was published, and takes arguments for it.
     """
     from vllm.transformers_utils.repo_utils import any_pattern_in_repo_files
 
@@ -114,20 +110,11 @@ def tokenizer_arguments(options: EngineOptions) -> dict[str, Any]:
     place: Any = given.get("tokenizer") or options.model
     revision: Any = given.get("tokenizer_revision", given.get("revision"))
 
-    def has(*patterns: str) -> bool:
-        return bool(any_pattern_in_repo_files(place, list(patterns), revision=revision))
+    def has(name: str) -> bool:
+        return bool(any_pattern_in_repo_files(place, [name], revision=revision))
 
-    mode = given.get("tokenizer_mode", "auto")
-    is_mistrals = has("tekken.json", "tokenizer.model.v*") and (mode == "mistral" or has("consolidated*.safetensors"))
-    if mode not in ("auto", "mistral") or not is_mistrals:
-        return {}
-    if mode == "auto" and has("tokenizer.json"):
-        return {"tokenizer_mode": "hf"}
-    raise EngineLoadError(
-        f"model {options.model} cannot be loaded: prompts cannot be written with Mistral's own tokenizer; say "
-        "--engine-arg tokenizer_mode=hf --engine-arg tokenizer=FOLDER, a folder or name that has the model's "
-        "tokenizer.json and chat template, or take the model in the form of Hugging Face"
-    )
+    are_both = "tokenizer_mode" not in given and has("tekken.json") and has("tokenizer.json")
+    return {"tokenizer_mode": "hf"} if are_both else {}
 
 
 def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, Any]:

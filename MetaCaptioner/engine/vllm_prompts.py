@@ -64,7 +64,7 @@ class PromptWriter:
         self._thinks = bool(arguments.get("enable_thinking"))
         self._templates: dict[tuple[Modality | None, bool], Template] = {}
         self._hostile: re.Pattern[str] | None = None
-        _check_arguments(self._tokenizer, self._model_config, arguments)
+        self._check_arguments()
         self.template(None)
 
     def template(self, modality: Modality | None, is_held: bool = False) -> Template:
@@ -112,9 +112,8 @@ class PromptWriter:
         """The prompt as vLLM's renderer takes it, and how to tokenize it."""
         from vllm.renderers.inputs.preprocess import parse_model_prompt
 
-        modality = media.modality if media else None
-        template = self.template(modality, is_held)
-        content = {"prompt": self.text(instruction, modality, is_held), **self._media(media)}
+        template = self.template(media.modality if media else None, is_held)
+        content = self._prompt(instruction, media, is_held)
         default = self._renderer.default_chat_tok_params
         parameters = replace(
             default,
@@ -122,6 +121,23 @@ class PromptWriter:
             add_special_tokens=default.add_special_tokens and template.adds_special_tokens,
         )
         return parse_model_prompt(self._model_config, cast(Any, content)), parameters
+
+    def _prompt(self, instruction: str, media: Media | None, is_held: bool) -> dict[str, Any]:
+        text = self.text(instruction, media.modality if media else None, is_held)
+        return {"prompt": text, **self._media(media)}
+
+    def _check_arguments(self) -> None:
+        """Refuse arguments that the chat template does not know, and that would be passed over."""
+        from vllm.renderers.hf import resolve_chat_template, resolve_chat_template_kwargs
+
+        if not self._arguments:
+            return
+        template = resolve_chat_template(self._tokenizer, None, None, model_config=self._model_config) or ""
+        known = {*resolve_chat_template_kwargs(self._tokenizer, template, dict(self._arguments))}
+        if any(block.begin in template for block in BLOCKS):
+            known.add("enable_thinking")  # it is for this class to end what such a template begins
+        if unknown := sorted(self._arguments.keys() - known):
+            raise BadArguments(f"--chat-template-arg {unknown[0]}: the model's chat template has no such argument")
 
     def _made(self, modality: Modality | None, thinks: bool) -> Template:
         text = self._written(modality, thinks)
@@ -219,18 +235,6 @@ _LAYOUTS = tuple(_Layout(content, has_system) for has_system in (True, False) fo
 
 def _is_sound(text: str) -> bool:
     return text.count(_INSTRUCTION) == 1 and SYSTEM_MESSAGE in text and not _PRINTED_LIST.search(text)
-
-
-def _check_arguments(tokenizer: Any, model_config: Any, arguments: Mapping[str, object]) -> None:
-    """Refuse arguments that the chat template does not know, and that would be passed over."""
-    from vllm.renderers.hf import resolve_chat_template, resolve_chat_template_kwargs
-
-    template = resolve_chat_template(tokenizer, None, None, model_config=model_config) or "" if arguments else ""
-    known = {*resolve_chat_template_kwargs(tokenizer, template, dict(arguments))}
-    if any(block.begin in template for block in BLOCKS):
-        known.add("enable_thinking")  # it is for `PromptWriter` to end what such a template begins
-    if unknown := sorted(arguments.keys() - known):
-        raise BadArguments(f"--chat-template-arg {unknown[0]}: the model's chat template has no such argument")
 
 
 def _timeline(media: Media) -> dict[str, Any]:

@@ -22,10 +22,11 @@ class RunningEngine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        options = EngineOptions(str(model), max_model_len=CONTEXT, extra={"disable_log_stats": False}, **options)
+        given = {"max_model_len": CONTEXT, "extra": {"disable_log_stats": False}, **options}
+        engine_options = EngineOptions(str(model), **given)
 
         async def build() -> VllmEngine:
-            return VllmEngine(options, on_gpu=False)
+            return VllmEngine(engine_options, on_gpu=False)
 
         self.engine = self.run(build())
 

@@ -42,7 +42,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     family = FAMILIES[request.param]
     folder = tmp_path_factory.mktemp(request.param)
     family.make(folder)
-    running = RunningEngine(folder)
+    running = RunningEngine(folder, **family.engine)
     yield family, running
     running.close()
 

@@ -13,7 +13,6 @@ from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2VLConfig
 
 from benchmarks.dummy_model import FP8_SCHEMES, make_dummy_model
 from MetaCaptioner.engine import vllm_arguments
-from MetaCaptioner.engine.model_place import EngineLoadError
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_arguments import (
     as_flags,
@@ -88,19 +87,18 @@ def test_prompts_are_read_whole_where_answers_are_drawn_by_seed_on_a_cpu(
 
 @pytest.mark.engine
 def test_where_mistrals_own_tokenizer_is_one_of_two_the_other_is_taken(tmp_path: Path) -> None:
-    def chosen(**extra: object) -> dict[str, Any]:
-        return tokenizer_arguments(EngineOptions(str(tmp_path), extra=extra))
+    mistrals = ("consolidated.safetensors", "tekken.json", "params.json")
 
-    assert chosen() == {}
-    for name in ("consolidated.safetensors", "tekken.json", "params.json"):
-        (tmp_path / name).write_text("{}")
-    with pytest.raises(EngineLoadError, match=r"--engine-arg tokenizer_mode=hf --engine-arg tokenizer=FOLDER"):
-        chosen()
-    assert chosen(tokenizer_mode="hf", tokenizer="elsewhere") == {}
-    (tmp_path / "tokenizer.json").write_text("{}")
-    assert chosen() == {"tokenizer_mode": "hf"}
-    with pytest.raises(EngineLoadError, match="Mistral's own tokenizer"):
-        chosen(tokenizer_mode="mistral")
+    def chosen(folder: str, *files: str, **extra: object) -> dict[str, Any]:
+        (tmp_path / folder).mkdir()
+        for name in files:
+            (tmp_path / folder / name).write_text("{}")
+        return tokenizer_arguments(EngineOptions(str(tmp_path / folder), extra=extra))
+
+    assert chosen("neither") == {}
+    assert chosen("one", *mistrals) == {}
+    assert chosen("both", *mistrals, "tokenizer.json") == {"tokenizer_mode": "hf"}
+    assert chosen("said", *mistrals, "tokenizer.json", tokenizer_mode="mistral") == {}
 
 
 def test_remote_code_is_off_by_default() -> None:

@@ -1,8 +1,9 @@
 """Small checkpoints of the true architectures with random weights: one maker a family."""
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class Family:
     make: Callable[[Path], None]
     takes_clips: bool = True
     begins: int = 0
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    """Options of its engine."""
 
 
 def retold(model: Path, folder: Path, template: str) -> Path:
@@ -247,6 +250,47 @@ def make_mistral3(folder: Path) -> None:
     write_json(folder / "processor_config.json", **name, patch_size=14, spatial_merge_size=2)
 
 
+_TEKKEN = (
+    *("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]"),
+    *("[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]", "[PREFIX]", "[MIDDLE]"),
+    *("[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]"),
+)
+
+
+def make_mistrals_own(folder: Path) -> None:
+    """Mistral's own form: params.json and tekken.json, in which every byte is a token. Its weights are the loader's."""
+    import torch
+    from safetensors.torch import save_file
+
+    size = len(_TEKKEN) + 256
+    bytes_ = [{"rank": n, "token_bytes": b64encode(bytes([n])).decode(), "token_str": None} for n in range(256)]
+    special = [{"rank": n, "token_str": text, "is_control": True} for n, text in enumerate(_TEKKEN)]
+    pattern = {"pattern": r"\S+|\s+", "num_vocab_tokens": 256, "version": "v7"}
+    sizes = {"default_vocab_size": size, "default_num_special_tokens": len(_TEKKEN)}
+    image = {"image_patch_size": 14, "max_image_size": 1540, "spatial_merge_size": 2}
+    write_json(folder / "tekken.json", config=pattern | sizes, vocab=bytes_, special_tokens=special, multimodal=image)
+    tower = {
+        "hidden_size": HIDDEN,
+        "num_channels": 3,
+        "image_size": 1540,
+        "max_image_size": 1540,
+        "patch_size": 14,
+        "rope_theta": 10000.0,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": HEADS,
+        "mm_projector_id": "patch_merge",
+        "spatial_merge_size": 2,
+        "add_pre_mm_projector_layer_norm": True,
+        "adapter_bias": False,
+        **{f"image{name}_token_id": _TEKKEN.index(f"[IMG{name.upper()}]") for name in ("", "_break", "_end")},
+    }
+    text = {"dim": HIDDEN, "n_layers": 2, "head_dim": HEAD_DIM, "hidden_dim": 256, "n_heads": HEADS, "n_kv_heads": 1}
+    more = {"norm_eps": 1e-5, "vocab_size": size, "rope_theta": 1e6, "max_position_embeddings": 32768}
+    write_json(folder / "params.json", **text, **more, vision_encoder=tower)
+    save_file({"norm.weight": torch.ones(HIDDEN, dtype=torch.bfloat16)}, folder / "consolidated.safetensors")
+
+
 FAMILIES: Mapping[str, Family] = {
     "qwen2_5_vl": Family(make_random_model),
     "qwen3_vl": Family(make_qwen3_vl),
@@ -255,10 +299,18 @@ FAMILIES: Mapping[str, Family] = {
     "internvl": Family(make_internvl),
     "gemma3": Family(make_gemma3, takes_clips=False, begins=1),
     "mistral3": Family(make_mistral3, takes_clips=False, begins=1),
+    "mistrals_own": Family(
+        make_mistrals_own,
+        takes_clips=False,
+        begins=1,
+        engine={"max_model_len": 16384, "extra": {"load_format": "dummy"}},  # a prompt has a token for every byte
+    ),
 }
 
 
 def architecture(model: Path) -> str:
     """As the checkpoint names it."""
+    if not (model / "config.json").exists():
+        return "params.json"
     [name] = json.loads((model / "config.json").read_text())["architectures"]
     return str(name)
