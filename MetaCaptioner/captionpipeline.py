@@ -98,7 +98,8 @@ def open_work(expected: Expected, options: CaptionOptions, rank: Rank, prompts: 
     if options.input is not None:
         return open_second_pass(expected, options.input, options.output_dir, options, rank, prompts, stack)
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it (--input)")
-    return open_plan_work(expected, options.followed, options.output_dir, options, rank, prompts, stack)
+    unlooked = [name for name, workflow in prompts.workflows.items() if not workflow.looks()]
+    return open_plan_work(expected, options.followed, options.output_dir, options, rank, prompts, stack, unlooked)
 
 
 def open_scoring(expected: Expected, options: CaptionOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:

@@ -81,7 +81,7 @@ class ErrorKind(StrEnum):
     EMPTY_OUTPUT = (
         "empty_output",
         "an agent answered nothing, twice",
-        "try `--retry-errors`, or another temperature",
+        "try `--retry-errors`, or another temperature; more `max_tokens` where the model reasons",
     )
     DEGENERATE_OUTPUT = (
         "degenerate_output",

@@ -20,6 +20,7 @@ from MetaCaptioner.agents.workflow import Agent, Workflow, base_texts, fill
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.engine.vllm import VllmEngine
+from MetaCaptioner.engine.vllm_prompts import PromptWriter
 from MetaCaptioner.media.loader import Media, load_media
 from MetaCaptioner.records.record import identity
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop
@@ -34,17 +35,29 @@ STAGED_BATCH = 32
 """Samples that the staged baseline sends together."""
 
 
-class MeasuredEngine(VllmEngine):
-    """The product's engine, but every answer has the workload's length, and what was done is counted.
+class MeasuredWriter(PromptWriter):
+    """`role_first` puts the instruction into the system message, before the media, as the staged baseline does: then no
+    two agents of a sample share a prefix."""
 
-    `role_first` puts the instruction into the system message, before the media, as the staged baseline does: then no
-    two agents of a sample share a prefix.
-    """
+    role_first = False
+
+    def text(self, instruction: str, modality: Modality | None, is_held: bool = False) -> str:
+        if not self.role_first or modality is None:
+            return super().text(instruction, modality, is_held)
+        head, system, media = super().text("", modality, is_held).partition("<|im_end|>")
+        opening = head[: head.index("\n") + 1]
+        return f"{opening}{instruction}{system}{media}"
+
+
+class MeasuredEngine(VllmEngine):
+    """The product's engine, but every answer has the workload's length, and what was done is counted."""
+
+    _writer = MeasuredWriter
+    _prompts: MeasuredWriter
 
     def __init__(self, options: StageOptions, workload: Workload, on_gpu: bool) -> None:
         super().__init__(options.engine_options(), on_gpu)
         self._workload = workload
-        self.role_first = False
         self.done: list[Work] = []
 
     async def generate(self, request: Request) -> Completion:
@@ -54,12 +67,14 @@ class MeasuredEngine(VllmEngine):
         self.done.append(Work(completion.input_tokens, completion.cached_tokens, completion.output_tokens))
         return completion
 
-    def prompt_text(self, instruction: str, modality: Modality | None) -> str:
-        if not self.role_first or modality is None:
-            return super().prompt_text(instruction, modality)
-        head, system, media = super().prompt_text("", modality).partition("<|im_end|>")
-        opening = head[: head.index("\n") + 1]
-        return f"{opening}{instruction}{system}{media}"
+    @property
+    def role_first(self) -> bool:
+        """As its writer's."""
+        return self._prompts.role_first
+
+    @role_first.setter
+    def role_first(self, is_so: bool) -> None:
+        self._prompts.role_first = is_so
 
     async def forget(self, media: bool = True) -> None:
         """Empty the caches; with `media` also those of processed pictures."""

@@ -83,7 +83,7 @@ async def run_column(bench: Bench, name: str, shape: str, count: int, peak: floa
     """Empty the caches, run one column and measure it."""
     kind, _, in_flight = name.partition("@")
     if in_flight:
-        bench = replace(bench, options=replace(bench.options, in_flight=int(in_flight)))
+        bench = replace(bench, options=bench.options.model_copy(update={"in_flight": int(in_flight)}))
     await bench.engine.forget(media=kind != "preprocessed")
     runs = {"staged": staged, "pipeline": pipeline, "at_once": all_at_once, "preprocessed": all_at_once}
     with Meter() as meter:

@@ -207,6 +207,9 @@ class FakeEngine:
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
         return self._scripted.prompt_text(instruction, modality)
 
+    def media_tokens(self, media: Media) -> int | None:
+        return None
+
     def progress(self) -> int:
         return len(self.requests)
 

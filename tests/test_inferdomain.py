@@ -1,4 +1,5 @@
 import asyncio
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,9 +99,26 @@ def test_confidences_are_shares_of_the_mass_of_all_that_was_offered(
 
 
 def test_the_shares_of_all_candidates_add_up_to_one(prompts: Prompts) -> None:
-    letters = dict(zip("ABCDEFGH", (0.3, 0.2, 0.1, 0.1, 0.05, 0.03, 0.02, 0.01), strict=True))
-    routes = [ask(prompts, completion(f"{letter}1", **letters))[0] for letter in letters]
-    assert sum(route.confidence for route in routes) == pytest.approx(1, abs=1e-3)
+    letters = dict(zip("ABCDEFGH", (0.1, 0.2, 0.1, 0.1, 0.05, 0.03, 0.02, 0.01), strict=True))
+    routes = [ask(prompts, completion(f"{letter}1", **letters | {letter: 0.3}))[0] for letter in letters]
+    wholes = [sum((letters | {letter: 0.3}).values()) for letter in letters]
+    assert [route.confidence for route in routes] == pytest.approx([0.3 / whole for whole in wholes], abs=1e-3)
+
+
+def test_a_domain_whose_mass_is_split_over_several_first_tokens_wins_by_its_mass(prompts: Prompts) -> None:
+    """As with vocabularies that have a token for the letter, one for its byte and some for letter and number."""
+    split = completion("B4", B=0.3, **{"A": 0.2, "A1": 0.15, "A2": 0.1, "C": 0.25})
+    asked: list[tuple[str, ...]] = []
+
+    async def generate(agent: Agent, instruction: str) -> Completion:
+        asked.append(codes(agent))
+        return split if len(asked) == 1 else completion("A3", A=1.0)
+
+    route = asyncio.run(Router(prompts).route(SAMPLE, some_media(), generate))
+    natural = DOMAINS[0]
+    assert (route.task, route.subdomain, route.confidence) == (natural.name, natural.subdomains[2], 0.45)
+    assert (route.runner_up, route.runner_up_confidence) == ("Structure & Math", 0.3)
+    assert asked[1] == tuple(code for code in asked[0] if code.startswith("A"))
 
 
 def test_a_picture_is_never_offered_the_video_domain_nor_a_clip_another(prompts: Prompts) -> None:
@@ -133,7 +151,9 @@ def test_an_answer_that_is_no_code_is_a_bad_route(prompts: Prompts, answer: str)
     assert raised.value.kind == "bad_route"
 
 
-@pytest.mark.parametrize("probabilities", [{}, {"A": 1.0}, {"": 1.0, "B": 0.0}])
+@pytest.mark.parametrize(
+    "probabilities", [{}, {"A": 1.0}, {"": 1.0, "B": 0.0}, {"A": 0.5, "B": math.nan}, {"A": math.nan, "B": 0.5}]
+)
 def test_an_answer_without_its_probability_is_a_bad_route(prompts: Prompts, probabilities: dict[str, float]) -> None:
     with pytest.raises(SampleError, match="no probability") as raised:
         ask(prompts, completion("B4", **probabilities))

@@ -18,6 +18,7 @@ def agent_record(agent: Agent, completion: Completion) -> Record:
         "input_tokens": completion.input_tokens,
         "cached_tokens": completion.cached_tokens,
         "output_tokens": completion.output_tokens,
+        **({"reasoning": completion.reasoning} if completion.reasoning else {}),
     }
 
 

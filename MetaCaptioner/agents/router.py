@@ -9,7 +9,7 @@ from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Generate, ask, base_texts
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.data.taxonomy import Domain, Modality
-from MetaCaptioner.engine.base import Constraint
+from MetaCaptioner.engine.base import Completion, Constraint
 from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.records.record import Record
@@ -63,17 +63,31 @@ class Router:
         """
         candidates = self._candidates(media.modality)
         codes = {code: (domain, name) for domain in candidates for code, name in self._codes(domain)}
-        agent = replace(self._prompts.router, constraint=Constraint(choices=tuple(codes)))
         texts = base_texts(sample, media, None) | {"domains": self.menu(media.modality)}
+        completion = await self._ask(list(codes), texts, generate)
+        domain, subdomain = codes[completion.text.strip()]
+        shares = self._shares(completion.first_token_probabilities, candidates, domain)
+        likeliest = max(candidates, key=lambda one: (shares[one.name], one is domain))
+        if likeliest is not domain:  # its share is split over several first tokens, each less likely than another's one
+            domain = likeliest
+            again = await self._ask([code for code, _ in self._codes(domain)], texts, generate)
+            _, subdomain = codes[again.text.strip()]
+        others = sorted(((share, name) for name, share in shares.items() if name != domain.name), reverse=True)
+        best = others[0] if others else (None, None)
+        return Route(domain.name, subdomain, shares[domain.name], best[1], best[0])
+
+    async def _ask(self, codes: Sequence[str], texts: Mapping[str, str], generate: Generate) -> Completion:
+        """Have one of the codes chosen.
+
+        Raises:
+            SampleError: `bad_route`.
+        """
+        agent = replace(self._prompts.router, constraint=Constraint(choices=tuple(codes)))
         completion = await ask(agent, texts, generate)
         answer = completion.text.strip()
         if answer not in codes:
             raise SampleError(ErrorKind.BAD_ROUTE, f"the router answered '{answer[:40]}', which is no code of a domain")
-        domain, subdomain = codes[answer]
-        shares = self._shares(completion.first_token_probabilities, candidates, domain)
-        others = sorted(((share, name) for name, share in shares.items() if name != domain.name), reverse=True)
-        best = others[0] if others else (None, None)
-        return Route(domain.name, subdomain, shares[domain.name], best[1], best[0])
+        return completion
 
     def menu(self, modality: Modality) -> str:
         """What the router's prompt offers for this kind of media."""

@@ -148,8 +148,12 @@ def check_completion(agent: Agent, completion: Completion) -> None:
         SampleError: `empty_output`, `degenerate_output` or `refused`.
     """
     text = completion.text.strip()
+    if completion.finish_reason == "repetition":
+        raise SampleError(
+            ErrorKind.DEGENERATE_OUTPUT, f"agent '{agent.name}' repeats itself without end: …{text[-80:]!r}"
+        )
     if not text:
-        raise SampleError(ErrorKind.EMPTY_OUTPUT, f"agent '{agent.name}' answered nothing ({completion.finish_reason})")
+        raise SampleError(ErrorKind.EMPTY_OUTPUT, f"agent '{agent.name}' answered nothing ({_spent(completion)})")
     if agent.constraint is None and is_loop(text, completion.finish_reason == "length"):
         raise SampleError(ErrorKind.DEGENERATE_OUTPUT, f"agent '{agent.name}' repeats itself: …{text[-80:]!r}")
     said = strings_in(text) if agent.schema is not None else []
@@ -170,6 +174,11 @@ def data_of(agent: Agent, completion: Completion) -> object:
     if looping := next(filter(is_loop, strings_in(completion.text)), None):
         raise SampleError(ErrorKind.DEGENERATE_OUTPUT, f"agent '{agent.name}' repeats itself: …{looping[-80:]!r}")
     return data
+
+
+def _spent(completion: Completion) -> str:
+    """How an answer without words ended: a model that reasons may spend all that it is given before it begins one."""
+    return f"{completion.finish_reason} after {completion.output_tokens} tokens"
 
 
 async def ask(agent: Agent, texts: Mapping[str, str], generate: Generate) -> Completion:

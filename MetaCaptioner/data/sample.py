@@ -37,7 +37,7 @@ class Sample:
 
     Of a sample with an earlier result `fields` are the texts that prompts may use by name, such as the earlier caption,
     and `carried` is what its record takes over, such as where that came from. `unseen` is set where nobody will look at
-    the media, which are then left alone: it is the hash that the earlier record has of them.
+    the media, which are then left alone: it is the hash that the earlier record has of them, if there is one.
     """
 
     data_name: str

@@ -52,16 +52,19 @@ class Request:
 class Completion:
     """An answer.
 
-    `finish_reason` is "stop" (complete) or "length" (cut at its budget). `first_token_probabilities` maps the texts
-    that the first token could have been to their probabilities; it is filled for answers constrained to choices.
+    `finish_reason` is "stop" (complete), "length" (cut at its budget) or "repetition" (ended as it went round in
+    circles). `first_token_probabilities` maps the texts that the first token could have been to their probabilities; it
+    is filled for answers constrained to choices. `reasoning` is what the model said before its answer, where that is
+    to be kept.
     """
 
     text: str
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "repetition"]
     input_tokens: int
     cached_tokens: int
     output_tokens: int
     first_token_probabilities: Mapping[str, float] = field(default_factory=dict)
+    reasoning: str = ""
 
 
 class Engine(Protocol):
@@ -87,6 +90,10 @@ class Engine(Protocol):
 
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
         """The prompt as the model is sent it, before media placeholders are expanded."""
+        ...
+
+    def media_tokens(self, media: Media) -> int | None:
+        """How many tokens of a prompt that picture or clip is; None where that is not known, or it takes none."""
         ...
 
     def progress(self) -> int:

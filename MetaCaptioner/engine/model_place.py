@@ -20,6 +20,8 @@ _MOST_SECONDS = 8.0
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _ELSEWHERE = "VLLM_USE_MODELSCOPE"
 _DESCRIBED_ELSEWHERE = ("hf_config_path", "config_format")
+_DESCRIPTIONS = ("config.json", "params.json")
+"""Of a model: as Hugging Face writes it, and Mistral."""
 _TRUE = ("1", "on", "true", "yes")
 
 
@@ -56,14 +58,15 @@ def _is_set(name: str) -> bool:
 def _check_folder(model: str, path: Path) -> None:
     if not path.is_dir():
         raise EngineLoadError(f"model {model}: there is no such folder")
+    name = next((name for name in _DESCRIPTIONS if (path / name).exists()), None)
+    if name is None:
+        raise EngineLoadError(f"model {model}: the folder has no config.json")
     try:
-        described = from_json((path / "config.json").read_bytes())
-    except FileNotFoundError:
-        raise EngineLoadError(f"model {model}: the folder has no config.json") from None
+        described = from_json((path / name).read_bytes())
     except (OSError, ValueError) as error:
-        raise EngineLoadError(f"model {model} cannot be loaded: config.json cannot be read: {error}") from None
+        raise EngineLoadError(f"model {model} cannot be loaded: {name} cannot be read: {error}") from None
     if not isinstance(described, dict):
-        raise EngineLoadError(f"model {model} cannot be loaded: config.json is no JSON object")
+        raise EngineLoadError(f"model {model} cannot be loaded: {name} is no JSON object")
 
 
 def _is_hub_name(model: str) -> bool:
@@ -81,7 +84,8 @@ def _is_hub_name(model: str) -> bool:
 def _check_hub(model: str, revision: str | None) -> None:
     import huggingface_hub
 
-    is_cached = isinstance(huggingface_hub.try_to_load_from_cache(model, "config.json", revision=revision), str)
+    cached = (huggingface_hub.try_to_load_from_cache(model, name, revision=revision) for name in _DESCRIPTIONS)
+    is_cached = any(isinstance(path, str) for path in cached)
     reason = "HF_HUB_OFFLINE is set"
     if not any(_is_set(name) for name in _OFFLINE):
         unreachable = _ask_hub(model, revision, is_cached)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How the engine is built; `extra` goes to it as it is."""
+    """How the engine is built; `extra` goes to it as it is, `template_arguments` to the model's chat template."""
 
     model: str
     kind: str = "vllm"
@@ -15,6 +15,8 @@ class EngineOptions:
     gpu_memory_utilization: float | None = None
     seed: int | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    template_arguments: Mapping[str, object] = field(default_factory=dict)
+    keep_reasoning: bool = False
 
     @property
     def made_by(self) -> str:

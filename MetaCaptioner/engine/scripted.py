@@ -21,6 +21,7 @@ from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Re
 from MetaCaptioner.engine.example_answer import example_answer
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.errors import BadArguments, EngineDead
+from MetaCaptioner.media.loader import Media
 
 _TOKEN_SECONDS = 0.05
 
@@ -107,6 +108,9 @@ class ScriptedEngine:
 
     def prompt_text(self, instruction: str, modality: Modality | None) -> str:
         return f"{SYSTEM_MESSAGE}\n<{modality or 'no media'}>\n{instruction}"
+
+    def media_tokens(self, media: Media) -> int | None:
+        return None
 
     def progress(self) -> int:
         return self._tokens

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, BaseModel, Field, TypeAdapter, ValidationError
 
 from MetaCaptioner.engine.options import EngineOptions
+from MetaCaptioner.engine.vllm_answers import FIRST_TOKENS
 
 _DEFAULT_CONTEXT = 16384
 _ENVIRONMENT = {
@@ -98,6 +99,24 @@ def model_config(options: EngineOptions) -> Any:
     return get_config(path, trust_remote_code=trusted, hf_overrides_kw=overrides, **source)
 
 
+def tokenizer_arguments(options: EngineOptions) -> dict[str, Any]:
+    """Hugging Face's tokenizer for a repository that has it and Mistral's own, which vLLM prefers.
+
+    It has the chat template with which the model was published, and takes arguments for it.
+    """
+    from vllm.transformers_utils.repo_utils import any_pattern_in_repo_files
+
+    given = options.extra
+    place: Any = given.get("tokenizer") or options.model
+    revision: Any = given.get("tokenizer_revision", given.get("revision"))
+
+    def has(name: str) -> bool:
+        return bool(any_pattern_in_repo_files(place, [name], revision=revision))
+
+    are_both = "tokenizer_mode" not in given and has("tekken.json") and has("tokenizer.json")
+    return {"tokenizer_mode": "hf"} if are_both else {}
+
+
 def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, Any]:
     """The engine arguments that are no matter of speed, for a model of this configuration."""
     longest = getattr(config.get_text_config(), "max_position_embeddings", None) or _DEFAULT_CONTEXT
@@ -109,6 +128,7 @@ def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, An
         "enable_prefix_caching": True,
         "limit_mm_per_prompt": {"image": 1, "video": 1},
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+        "max_logprobs": FIRST_TOKENS,
         "disable_log_stats": True,
         "enforce_eager": not on_gpu,
         "use_tqdm_on_load": False,
@@ -117,6 +137,8 @@ def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, An
         arguments["distributed_executor_backend"] = _CPU_EXECUTOR
     if options.seed is not None:
         arguments["seed"] = options.seed
+        if not on_gpu:  # vLLM takes back what a sequence has drawn while its prompt is read; torch's for CPUs cannot
+            arguments["enable_chunked_prefill"] = False
     if options.gpu_memory_utilization is not None:
         arguments["gpu_memory_utilization"] = options.gpu_memory_utilization
     return arguments

@@ -6,9 +6,10 @@ of a prefilled token each; and a decoded token, bound by memory, worth about two
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,14 +127,19 @@ class Estimator:
         return self._pixels_cost(float(min(max(pixels, self._budget.min_pixels), self._budget.max_pixels)))
 
 
-def resident_tokens(prompts: Prompts, budget: MediaBudget) -> float:
+def resident_tokens(
+    prompts: Prompts, budget: MediaBudget, largest: Mapping[Modality, float] = MappingProxyType({})
+) -> float:
     """Tokens that a sample has in the engine at a time, at its fullest and over all domains on average.
+
+    `largest` are those of the largest picture and clip, where the engine tells them.
 
     Its media once, if anybody looks at them; with them all that the agents of the first round read and write, or what
     one of the later ones does. Of an answer that is being written half is there, on average.
     """
+    media = {modality: media_tokens(budget, modality) for modality in get_args(Modality)} | dict(largest)
     fullest = [
-        media_tokens(budget, domain.modality) * workflow.looks() + _fullest_round(workflow)
+        media[domain.modality] * workflow.looks() + _fullest_round(workflow)
         for domain, workflow in ((domain, prompts.workflows[domain.name]) for domain in prompts.domains)
     ]
     return sum(fullest) / len(fullest)
@@ -150,7 +156,10 @@ def _fullest_round(workflow: Workflow) -> float:
 
 
 def media_tokens(budget: MediaBudget, modality: Modality) -> float:
-    """Visual tokens of the largest picture or clip within the budget."""
+    """Visual tokens of the largest picture or clip within the budget, as Qwen-VL makes them: one a square of pixels.
+
+    Rough for families that scale every picture to one size or cut it into tiles (Gemma 3, InternVL, LLaVA-OneVision).
+    """
     square = budget.pixel_multiple**2
     if modality == "image":
         return budget.max_pixels / square

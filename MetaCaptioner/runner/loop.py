@@ -224,7 +224,8 @@ class RankLoop:
             raise SampleError(item.sample.problem_kind, item.sample.problem)
         loop = asyncio.get_running_loop()
         media = await loop.run_in_executor(self._decoders, self._load, item.sample, took)
-        took.media = {"media_hash": media.content_hash} | ({} if media.note is None else {"media_note": media.note})
+        told = {"media_hash": media.content_hash or None, "media_note": media.note}
+        took.media = {name: value for name, value in told.items() if value is not None}
         async with self._slots:
             with took.engine_time():
                 fields = await self._try(item.sample, media, number, item.past.attempts, took)

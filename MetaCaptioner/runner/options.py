@@ -40,8 +40,14 @@ class ModelOptions(Options):
     )
     seed: int | None = option(None, "make every answer reproducible (a little slower)")
     engine_arg: list[str] = option([], "any vLLM engine argument", Flag("NAME=VALUE", is_for_named_files=True))
+    chat_template_arg: list[str] = option(
+        [],
+        "an argument of the model's chat template; enable_thinking=true lets a model that can reason do so",
+        Flag("NAME=VALUE"),
+    )
+    keep_reasoning: bool = option(False, "keep in the records what a model says to itself before an answer")
 
-    @field_validator("engine_arg", mode="before")
+    @field_validator("engine_arg", "chat_template_arg", mode="before")
     @classmethod
     def _as_typed(cls, value: object) -> object:
         """A mapping, as a file may have it, as it would be typed."""
@@ -67,15 +73,17 @@ class ModelOptions(Options):
             max_model_len=self.max_model_len,
             gpu_memory_utilization=self.gpu_memory_utilization,
             seed=self.seed,
-            extra=dict(_engine_argument(text) for text in self.engine_arg),
+            extra=dict(_argument("--engine-arg", text) for text in self.engine_arg),
+            template_arguments=dict(_argument("--chat-template-arg", text) for text in self.chat_template_arg),
+            keep_reasoning=self.keep_reasoning,
         )
 
 
-def _engine_argument(text: str) -> tuple[str, Any]:
+def _argument(flag: str, text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     name = name.strip().replace("-", "_")
     if not equals or not name.isidentifier():
-        raise BadArguments(f"--engine-arg '{text}' is not NAME=VALUE")
+        raise BadArguments(f"{flag} '{text}' is not NAME=VALUE")
     try:
         return name, from_json(value)
     except ValueError:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
@@ -19,7 +19,6 @@ from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserErr
 from MetaCaptioner.metrics.run_configuration import keep_configuration
 from MetaCaptioner.metrics.run_log import RunLog, engine_log
 from MetaCaptioner.metrics.usage import Run, RunAccount, describe
-from MetaCaptioner.planning import cost
 from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlaps
 from MetaCaptioner.planning.plan_of_folder import ThisPlan
@@ -27,6 +26,7 @@ from MetaCaptioner.planning.provenance import Expected, Provenance
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
 from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.reader import result_files
+from MetaCaptioner.runner.in_flight import samples_that_fit
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime import rank as rank_variables
@@ -45,8 +45,6 @@ from MetaCaptioner.worklist.plan_rows import PlanWork, failures_left_out, left_b
 # The engine's processes are spawned, and so import this module before they do anything else.
 signals.begin_helper()
 
-# With more there are more sequences (one and a half a sample) than CUDA graphs reach, and more media in memory.
-_UNLIMITED_IN_FLIGHT, _MOST_IN_FLIGHT = 64, 448
 _BAR_FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
@@ -92,10 +90,12 @@ def open_plan_work(
     rank: Rank,
     prompts: Prompts,
     stack: ExitStack,
+    unlooked: Collection[str] = (),
 ) -> Work:
     """The rows of a plan that fall to this process of a stage, and what it may take over from others.
 
-    Results go to `folder`. Leases that were taken are honoured, even where the user wants no more of them.
+    Results go to `folder`. Of the domains `unlooked` nobody looks at the media. Leases that were taken are honoured,
+    even where the user wants no more of them.
     """
     rows, problems = read_plan(followed)
     rows = without_overlaps(rows)
@@ -122,7 +122,7 @@ def open_plan_work(
         if not leases.size:
             note(f"{folder}: the file system has no symbolic links: each rank keeps to the plan")
     anywhere = options.allow_outside_root
-    return PlanWork(own, prompts.domains, files, folder, problems, leases, takes_over, annotations, anywhere)
+    return PlanWork(own, prompts.domains, files, folder, problems, leases, takes_over, annotations, anywhere, unlooked)
 
 
 def _tell_of_failures_left_out(folder: Path, rows: Sequence[PlanRow], ranks: Iterable[int]) -> None:
@@ -303,12 +303,9 @@ def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
 def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks_here: int = 1) -> LoopSettings:
     """The rank loop's settings. Unless the user says so, as many samples are in flight as the engine's cache holds."""
     budget = replace(options.budget(ranks_here), pixel_multiple=engine.pixel_multiple)
-    fitting = _UNLIMITED_IN_FLIGHT
-    if engine.cache_tokens is not None:
-        fitting = min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget)), 1), _MOST_IN_FLIGHT)
     return LoopSettings(
         budget=budget,
-        in_flight=options.in_flight or fitting,
+        in_flight=options.in_flight or samples_that_fit(engine, prompts, budget),
         decode_threads=options.decode_threads,
         grace_seconds=options.grace_seconds,
         max_error_rate=options.max_error_rate,

@@ -188,7 +188,7 @@ def check_root(data_name: str, root: str | Path, samples: Iterable[Sample]) -> N
         UserError: the root is no folder, or there are two samples or more and no file of them is there, or all that are
             there are links out of it.
     """
-    sources = [sample.source for sample in samples if sample.problem is None]
+    sources = [sample.source for sample in samples if sample.problem is None and sample.unseen is None]
     there = [source for source in sources if os.path.exists(source.path)]  # noqa: PTH110 Path.exists fails on odd names
     if len(there) > 1 and all(source.leaves_root() for source in there):
         raise UserError(

@@ -106,7 +106,7 @@ class EarlierWork:
             self._pending += len(rows) - int(np.count_nonzero(self.files[rank].done.have(name, rows)))
         probed: dict[tuple[str, Path], list[Sample]] = {}
         for sample in islice(self._samples(), _PROBED_CAPTIONS if self._pending else 0):
-            if sample.problem is None and sample.unseen is None:
+            if sample.problem is None:
                 probed.setdefault((sample.data_name, sample.root), []).append(sample)
         for (data_name, root), samples in probed.items():
             check_root(data_name, root, samples)

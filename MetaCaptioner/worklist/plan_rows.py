@@ -1,7 +1,7 @@
 """The rows of a rank's plan, less what has a record, and what it takes over from others."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +105,8 @@ class PlanWork:
     takes_over: bool
     annotations: Annotations = field(default_factory=Annotations)
     allow_outside_root: bool = False
+    unlooked: Collection[str] = ()
+    """Domains of whose media nobody looks at anything; their files are left alone."""
     taken_over: int = 0
     _begun: dict[int, DoneSamples] = field(default_factory=dict)
 
@@ -209,7 +211,7 @@ class PlanWork:
         return self._begun[owner].read(self.folder, owner)
 
     def _sample(self, row: PlanRow, annotation: AnnotationFile, index: int) -> Sample:
-        return sample_from_row(
+        sample = sample_from_row(
             annotation.row(index),
             row.data_name,
             index,
@@ -219,6 +221,7 @@ class PlanWork:
             self.domains,
             self.allow_outside_root,
         )
+        return replace(sample, unseen="") if sample.task in self.unlooked else sample
 
     def _check_roots(self) -> None:
         """Look for some files of every dataset that has work left, evenly spread over its rows, done or not."""

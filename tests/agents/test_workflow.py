@@ -186,9 +186,15 @@ def test_texts_of_a_sample_come_first_from_its_own_fields() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "\n\t \n"])
 def test_an_empty_answer_is_refused(text: str) -> None:
-    with pytest.raises(SampleError, match=r"agent 'a' answered nothing \(length\)") as raised:
+    with pytest.raises(SampleError, match=r"agent 'a' answered nothing \(length after 5 tokens\)") as raised:
         check_completion(Agent("a", "perception", "x"), completion(text, "length"))
     assert raised.value.kind == "empty_output"
+
+
+def test_an_answer_that_the_engine_ended_as_a_loop_is_one_however_short_it_is() -> None:
+    with pytest.raises(SampleError, match="agent 'a' repeats itself") as raised:
+        check_completion(Agent("a", "perception", "x"), completion("noa noa", "repetition"))
+    assert raised.value.kind == "degenerate_output"
 
 
 @pytest.mark.parametrize("text", ["the cat sat. " * 60, "a" * 2000, "\n- \n- " * 200, "猫" * 500])

@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,19 +18,23 @@ CONTEXT = 4096
 class RunningEngine:
     """Real vLLM, kept for all tests of a session on an event loop of its own."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        options = EngineOptions(str(model), max_model_len=CONTEXT, extra={"disable_log_stats": False})
+        given = {"max_model_len": CONTEXT, "extra": {"disable_log_stats": False}, **options}
+        engine_options = EngineOptions(str(model), **given)
 
         async def build() -> VllmEngine:
-            return VllmEngine(options, on_gpu=False)
+            return VllmEngine(engine_options, on_gpu=False)
 
         self.engine = self.run(build())
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=300)
+        return self.start(work).result(timeout=300)
+
+    def start(self, work: Coroutine[Any, Any, Result]) -> "Future[Result]":
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         async def end() -> None:

@@ -134,6 +134,14 @@ def test_what_was_fetched_before_is_taken_where_the_hub_gives_it_to_others_only(
         )
 
 
+def test_a_model_in_mistrals_own_form_is_one(tmp_path: Path) -> None:
+    (tmp_path / "params.json").write_text('{"dim": 128}')
+    check_model(str(tmp_path))
+    (tmp_path / "params.json").write_text("[]")
+    with pytest.raises(EngineLoadError, match=r"params\.json is no JSON object"):
+        check_model(str(tmp_path))
+
+
 def test_it_is_the_revision_that_counts(tmp_path: Path) -> None:
     fetch_before(tmp_path, "some/model")
     (tmp_path / "hub" / "models--some--model" / "refs" / "main").unlink()

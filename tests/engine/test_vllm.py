@@ -1,6 +1,7 @@
 """The engine on real vLLM, with a model of the true architecture and random weights."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -67,8 +68,7 @@ def ask(
 
 
 def prompt_tokens(running: RunningEngine, instruction: str, media: Media) -> list[int]:
-    prompt = running.engine.prompt_text(instruction, media.modality)
-    rendered = running.run(running.engine._render(prompt, media))
+    rendered = running.run(running.engine._prompts.rendered(instruction, media))
     return list(rendered["prompt_token_ids"])
 
 
@@ -187,8 +187,7 @@ def test_the_judge_answers_json_that_fits_the_schema(running: RunningEngine, pho
 
 
 def test_a_video_keeps_its_place_in_time(running: RunningEngine, clip: Media) -> None:
-    prompt = running.engine.prompt_text("What happens?", "video")
-    rendered = running.run(running.engine._render(prompt, clip, send_media_again=True))
+    rendered = running.run(running.engine._prompts.rendered("What happens?", clip, send_media_again=True))
     [item] = rendered["mm_kwargs"]["video"]
     fields = item.get_data()
     frames = len(clip.frame_indices)
@@ -205,7 +204,7 @@ def test_the_picture_reaches_the_model_at_the_size_that_the_budget_gives(
     for max_pixels in (200_000, 28 * 28 * 20):
         media = load_media(sample, MediaBudget(max_pixels=max_pixels))
         assert media.width * media.height <= max_pixels
-        rendered = running.run(running.engine._render(running.engine.prompt_text("?", "image"), media))
+        rendered = running.run(running.engine._prompts.rendered("?", media))
         [item] = rendered["mm_kwargs"]["image"]
         assert item.get_data()["image_grid_thw"].tolist() == [1, media.height // 14, media.width // 14]
 
@@ -303,6 +302,43 @@ def test_a_folder_that_is_no_model_is_told_in_one_line(tmp_path: Path) -> None:
         open_engine(EngineOptions(str(tmp_path)), on_gpu=False)
 
 
+@pytest.mark.parametrize(
+    ("error", "cause", "told"),
+    [
+        ("vllm.v1.engine.exceptions:EngineGenerateError", KeyError("grid"), "KeyError: 'grid'"),
+        ("vllm.exceptions:VLLMValidationError", None, "no such choice"),
+        ("builtins:ValueError", None, "no such choice"),
+    ],
+)
+def test_what_the_engine_refuses_is_an_error_of_that_sample_alone(
+    running: RunningEngine, monkeypatch: pytest.MonkeyPatch, error: str, cause: Exception | None, told: str
+) -> None:
+    module, _, name = error.partition(":")
+    kind = getattr(importlib.import_module(module), name)
+
+    async def refuse(*_: object, **__: object) -> AsyncIterator[None]:
+        raise kind(*([] if cause else ["no such choice\nand more"])) from cause
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running.engine._engine, "generate", refuse)
+        with pytest.raises(SampleError) as caught:
+            ask(running, "Say something.", None)
+    assert (caught.value.kind, caught.value.message) == ("engine_error", f"request: {told}")
+    with pytest.raises(SampleError) as caught:
+        ask(running, "Say something.", None, Sampling(temperature=-1.0))
+    assert caught.value.kind == "engine_error"
+    assert ask(running, "Go on.", None).output_tokens > 0
+
+
+def test_a_loop_is_ended_while_it_is_generated(running: RunningEngine) -> None:
+    """With a penalty below 1 what was said once is said ever again."""
+    sampling = Sampling(max_tokens=1000, temperature=0, repetition_penalty=0.01)
+    answer = ask(running, "Say something.", None, sampling)
+    assert answer.finish_reason == "repetition"
+    assert answer.output_tokens < 500
+
+
 def test_an_unknown_engine_argument_is_told_in_one_line(random_model: Path) -> None:
     from MetaCaptioner.engine.options import EngineOptions
 
@@ -348,6 +384,31 @@ def test_what_is_chosen_for_speed_reaches_vllm_unless_the_user_says_otherwise(
     [arguments] = started
     assert (arguments.max_num_batched_tokens, arguments.max_num_seqs) == (4096, 1024)
     assert arguments.compilation_config.compile_mm_encoder
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("rope_scaling"), "KeyError: 'rope_scaling'"),
+        (AttributeError("no attribute 'x'"), "AttributeError: no attribute 'x'"),
+        (AssertionError(), "AssertionError"),
+        (ValueError("\n\nfirst\nsecond"), "first"),
+    ],
+)
+def test_whatever_a_models_code_raises_is_told_in_one_line(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    from MetaCaptioner.engine.options import EngineOptions
+
+    def start(arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(AsyncLLM, "from_engine_args", start)
+    with pytest.raises(EngineLoadError) as caught:
+        VllmEngine(EngineOptions(str(random_model)), on_gpu=False)
+    assert str(caught.value) == f"model {random_model} cannot be loaded: {told}"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "no_such_model"}', "{}"])

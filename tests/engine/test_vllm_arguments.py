@@ -14,7 +14,14 @@ from transformers import AutoConfig, Qwen2_5_VLConfig, Qwen2VLConfig
 from benchmarks.dummy_model import FP8_SCHEMES, make_dummy_model
 from MetaCaptioner.engine import vllm_arguments
 from MetaCaptioner.engine.options import EngineOptions
-from MetaCaptioner.engine.vllm_arguments import as_flags, environment, gpu_capability, model_config, necessary
+from MetaCaptioner.engine.vllm_arguments import (
+    as_flags,
+    environment,
+    gpu_capability,
+    model_config,
+    necessary,
+    tokenizer_arguments,
+)
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.utils.options_sources import read
 
@@ -66,6 +73,32 @@ def test_the_configuration_is_read_as_vllm_reads_it(tmp_path: Path) -> None:
 @pytest.mark.engine
 def test_a_cpu_has_no_capability() -> None:
     assert gpu_capability() is None
+
+
+@pytest.mark.parametrize(
+    ("seed", "on_gpu", "chunked"), [(3, False, False), (3, True, None), (None, False, None), (None, True, None)]
+)
+def test_prompts_are_read_whole_where_answers_are_drawn_by_seed_on_a_cpu(
+    seed: int | None, on_gpu: bool, chunked: bool | None
+) -> None:
+    """vLLM takes back what a sequence has drawn while its prompt was read; torch's generators for CPUs cannot."""
+    assert necessary(config(), EngineOptions("m", seed=seed), on_gpu).get("enable_chunked_prefill") is chunked
+
+
+@pytest.mark.engine
+def test_where_mistrals_own_tokenizer_is_one_of_two_the_other_is_taken(tmp_path: Path) -> None:
+    mistrals = ("consolidated.safetensors", "tekken.json", "params.json")
+
+    def chosen(folder: str, *files: str, **extra: object) -> dict[str, Any]:
+        (tmp_path / folder).mkdir()
+        for name in files:
+            (tmp_path / folder / name).write_text("{}")
+        return tokenizer_arguments(EngineOptions(str(tmp_path / folder), extra=extra))
+
+    assert chosen("neither") == {}
+    assert chosen("one", *mistrals) == {}
+    assert chosen("both", *mistrals, "tokenizer.json") == {"tokenizer_mode": "hf"}
+    assert chosen("said", *mistrals, "tokenizer.json", tokenizer_mode="mistral") == {}
 
 
 def test_remote_code_is_off_by_default() -> None:

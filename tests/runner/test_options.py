@@ -129,3 +129,12 @@ def test_plan_and_output_must_be_named(tmp_path: Path, run: Runner, missing: str
     outcome = run.main(captionpipeline.main, "--model", "m", *rest, engine_opens=False)
     assert outcome.status == 2
     assert missing in outcome.said.splitlines()[-1]
+
+
+def test_arguments_of_the_chat_template_are_read_as_json_where_they_are() -> None:
+    typed = ["--chat-template-arg", "enable_thinking=true", "--chat-template-arg", "style=short", "--keep-reasoning"]
+    engine = read(StageOptions, ["--model", "m", *typed], "").engine_options()
+    assert engine.template_arguments == {"enable_thinking": True, "style": "short"}
+    assert engine.keep_reasoning
+    with pytest.raises(BadArguments, match="--chat-template-arg 'style' is not NAME=VALUE"):
+        read(StageOptions, ["--chat-template-arg", "style"], "")

@@ -11,6 +11,7 @@ import pytest
 from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, Prompts, load_prompts, system_prompt_map_dict
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.media.loader import Media
 from MetaCaptioner.metrics import usage
 from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.records.store import RankResults
@@ -399,6 +400,39 @@ def test_as_many_samples_are_in_flight_as_the_cache_holds(
     assert loop_settings(engine, options, load_prompts()).in_flight == in_flight
     engine.cache_tokens = 300_000
     assert loop_settings(engine, options, load_prompts()).in_flight in (7, *range(60, 130))
+
+
+def test_a_domain_whose_agents_all_look_at_nothing_opens_no_file(tmp_path: Path, run: Runner) -> None:
+    agent = {"name": "summary", "role": "summary", "sees_media": False, "prompt": "Say something."}
+    domain = {"domain": "Natural", "description": "All.", "agents": [agent]}
+    prompts, plan, out = write_prompts(tmp_path / "prompts", own=domain), small_plan(tmp_path, 3), tmp_path / "out"
+    for path in (tmp_path / "media").iterdir():
+        path.unlink()
+    engine = FakeEngine()
+    outcome = run.caption(plan, out, "--prompts-dir", prompts, engine=engine)
+    assert (outcome.status, error_kinds(out)) == (0, {})
+    assert all(request.media is None for request in engine.requests)
+    assert not any("media_hash" in record for record in records(out).values())
+
+
+def test_what_media_take_is_what_the_engine_says_of_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that cuts pictures into tiles takes many times the tokens that one of their size takes in Qwen-VL."""
+    shown: list[Media] = []
+
+    def media_tokens(media: Media) -> int | None:
+        shown.append(media)
+        return None if media.modality == "video" else 40_000 if media.width > media.height else 100
+
+    engine = FakeEngine()
+    engine.cache_tokens = 300_000
+    options = read(StageOptions, ["--model", "m", "--max-pixels", "200704"], "")
+    before = loop_settings(engine, options, load_prompts()).in_flight
+    monkeypatch.setattr(engine, "media_tokens", media_tokens)
+    after = loop_settings(engine, options, load_prompts()).in_flight
+    assert after < before / 8
+    assert all(150_000 < media.width * media.height <= 200_704 for media in shown if media.modality == "image")
+    [clip] = [media for media in shown if media.modality == "video"]
+    assert clip.data.shape == (32, clip.height, clip.width, 3)
 
 
 def test_what_was_chosen_for_speed_is_told(tmp_path: Path, run: Runner) -> None:

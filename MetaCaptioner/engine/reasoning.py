@@ -1,0 +1,49 @@
+"""Where a model reasons before it answers: a block at the beginning of what it says, or opened by its prompt."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Block:
+    """The marks between which a model reasons."""
+
+    begin: str
+    end: str
+
+    @property
+    def empty_end(self) -> str:
+        """What ends a block in which nothing is said, in the form of templates that can be told so."""
+        return f"\n\n{self.end}\n\n"
+
+
+BLOCKS = (
+    Block("<think>", "</think>"),
+    Block("<thinking>", "</thinking>"),
+    Block("<seed:think>", "</seed:think>"),
+    Block("<|begin_of_thought|>", "<|end_of_thought|>"),
+    Block("<|START_THINKING|>", "<|END_THINKING|>"),
+    Block("<|channel>", "<channel|>"),
+    Block("[THINK]", "[/THINK]"),
+    Block("◁think▷", "◁/think▷"),
+)
+"""Those of published vision models."""
+
+
+def left_open(text: str) -> Block | None:
+    """The block that a prompt ends in, if any."""
+    places = [(text.rfind(block.begin), block) for block in BLOCKS]
+    place, block = max(places, key=lambda found: found[0])
+    return block if place >= 0 and block.end not in text[place:] else None
+
+
+def split(text: str, opened: Block | None = None) -> tuple[str, str]:
+    """(reasoning, answer) of what a model said; `opened` is the block that its prompt ends in.
+
+    A block that does not end is all that was said: there is no answer then.
+    """
+    begun = text.lstrip()
+    for block in BLOCKS:
+        if begun.startswith(block.begin) or (block == opened and block.end in text):
+            reasoning, _, answer = begun.removeprefix(block.begin).partition(block.end)
+            return reasoning.strip(), answer.lstrip()
+    return (text.strip(), "") if opened else ("", text)

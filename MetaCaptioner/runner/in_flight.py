@@ -1,0 +1,59 @@
+"""How many samples a rank has in the engine at a time."""
+
+import numpy as np
+from PIL import Image
+
+from MetaCaptioner.agents.prompts import Prompts
+from MetaCaptioner.data.taxonomy import Modality
+from MetaCaptioner.engine.base import Engine
+from MetaCaptioner.media.loader import Media, MediaBudget, fit
+from MetaCaptioner.planning import cost
+
+# With more there are more sequences (one and a half a sample) than CUDA graphs reach, and more media in memory.
+_UNLIMITED, _MOST = 64, 448
+_SHAPES = ((1, 1), (4, 3), (3, 4), (2, 1), (1, 2))
+"""Width to height. Models that cut a picture into tiles take the more of them the better some grid fits it."""
+
+
+def samples_that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget) -> int:
+    """As many samples as the engine's cache holds, by the most tokens that their media may come to."""
+    if engine.cache_tokens is None:
+        return _UNLIMITED
+    modalities = {domain.modality for domain in prompts.domains if prompts.workflows[domain.name].looks()}
+    largest = {modality: _largest(engine, modality, budget) for modality in modalities}
+    return min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget, largest)), 1), _MOST)
+
+
+def _largest(engine: Engine, modality: Modality, budget: MediaBudget) -> float:
+    """The most tokens that a picture or clip within the budget comes to: those that the engine makes of it.
+
+    Engines that do not say so are taken to make what Qwen-VL does.
+    """
+    shapes = _SHAPES if modality == "image" else _SHAPES[:1]
+    told = [engine.media_tokens(_full(modality, shape, budget)) for shape in shapes]
+    return max((tokens for tokens in told if tokens), default=0) or cost.media_tokens(budget, modality)
+
+
+def _full(modality: Modality, shape: tuple[int, int], budget: MediaBudget) -> Media:
+    """A picture or clip of that shape that uses the whole budget."""
+    pixels = budget.max_pixels if modality == "image" else min(budget.video_pixels, budget.max_pixels)
+    across, down = shape
+    side = (pixels / (across * down)) ** 0.5
+    width, height = fit(round(across * side), round(down * side), pixels, budget)
+    name = f"{modality}-{width}x{height}-{budget.video_frames}"
+    if modality == "image":
+        return Media("image", Image.new("RGB", (width, height)), name, name, width, height)
+    frames = np.zeros((budget.video_frames // 2 * 2, height, width, 3), dtype=np.uint8)
+    return Media(
+        modality="video",
+        data=frames,
+        media_id=name,
+        content_hash=name,
+        width=width,
+        height=height,
+        duration=len(frames) / budget.video_fps,
+        source_fps=budget.video_fps,
+        source_frames=len(frames),
+        frame_indices=tuple(range(len(frames))),
+        frame_times=tuple(number / budget.video_fps for number in range(len(frames))),
+    )
