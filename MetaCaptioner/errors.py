@@ -88,6 +88,17 @@ class ErrorKind(StrEnum):
         "an agent repeated itself (the same words or signs again and again), twice",
         "try `--retry-errors`, or another temperature",
     )
+    BAD_ANSWER = (
+        "bad_answer",
+        "an agent's answer is no value that fits its `schema` (it was cut at its budget, or breaks a rule), twice",
+        "raise the agent's `max_tokens` where it was cut, make its `schema` simpler, or take another model",
+    )
+    REFUSED = (
+        "refused",
+        "an agent or the judge refused to answer (it began as `refusals.yaml` lists), twice",
+        "look at the media; other words in the prompt, or take another model; where it was no refusal, take the phrase "
+        "out of a `refusals.yaml` of your own (`--prompts-dir`), then `--retry-errors`",
+    )
     BAD_ROUTE = (
         "bad_route",
         "the router's answer could not be used",
@@ -133,7 +144,12 @@ class ErrorKind(StrEnum):
     @property
     def is_worth_another_try(self) -> bool:
         """Whether the model may do better at once, if it is asked the same again."""
-        return self in (ErrorKind.EMPTY_OUTPUT, ErrorKind.DEGENERATE_OUTPUT)
+        return self in _WORTH_ANOTHER_TRY
+
+
+_WORTH_ANOTHER_TRY = frozenset(
+    (ErrorKind.EMPTY_OUTPUT, ErrorKind.DEGENERATE_OUTPUT, ErrorKind.BAD_ANSWER, ErrorKind.REFUSED)
+)
 
 
 class UserError(Exception):

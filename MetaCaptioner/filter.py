@@ -1,6 +1,7 @@
 """Keep the captions that the judge marked well.
 
     python dataprocess/filterd_by_score.py --data-folder ./Output/Caption --min-overall 3 --min-dim-score 3
+        --min-dim-score accuracy=4
 
 Writes filtered/kept.jsonl, filtered/rejected.jsonl (each record says why) and filtered/summary.json under the data
 folder, or into --output-dir; export.py finds either. Every caption record ends in exactly one of the two; of one that
@@ -15,7 +16,7 @@ from typing import ClassVar
 
 from MetaCaptioner.agents.thresholds import ThresholdOptions
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.stages.filtering import describe_cost, describe_resampled, filter_captions
+from MetaCaptioner.stages.filtering import describe_cost, describe_judged, describe_resampled, filter_captions
 from MetaCaptioner.stages.next_commands import tell_to_take_out
 from MetaCaptioner.utils.cli import note, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, SingleLaunchOption
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if content["gone"]:
         note(f"{content['gone']} captions of media that are gone are left out")
+    for line in describe_judged(content):
+        note(line)
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
     for line in (*describe_resampled(content), *describe_cost(content)):

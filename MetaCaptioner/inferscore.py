@@ -1,4 +1,4 @@
-"""Stage: score. A judge looks at the media and its caption and marks five dimensions.
+"""Stage: score. A judge looks at the media and its caption and marks it in some dimensions, those of judge.yaml.
 
 python -m MetaCaptioner.inferscore --data-folder Output/Caption --model M [--resample N]
 """
@@ -29,6 +29,7 @@ from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages import resample
 from MetaCaptioner.stages.next_commands import to_filter
 from MetaCaptioner.stages.resample import ScoreOptions
+from MetaCaptioner.utils.cli import note
 from MetaCaptioner.worklist.base import Work
 from MetaCaptioner.worklist.best_caption import read_first
 from MetaCaptioner.worklist.earlier_captions import Earlier, check_are_captions
@@ -37,6 +38,8 @@ from MetaCaptioner.worklist.earlier_captions import Earlier, check_are_captions
 def run_sample(prompts: Prompts) -> RunSample:
     """The score stage: one agent that is given the caption."""
     judge = Judge(prompts)
+    for line in prompts.notes:
+        note(line)
 
     async def run(sample: Sample, media: Media, generate: Generate) -> Record:
         if sample.carried.get("media_hash") not in (None, media.content_hash):

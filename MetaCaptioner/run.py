@@ -342,7 +342,7 @@ def _absolute(place: str, kind: str) -> str:
 
 
 def _check_before(options: RunOptions, origin: Origin) -> None:
-    """Find out now what an export could not do at the end.
+    """Find out now what the filter or an export could not do at the end.
 
     Raises:
         UserError: that.
@@ -351,6 +351,8 @@ def _check_before(options: RunOptions, origin: Origin) -> None:
         raise UserError(f"--beside: {origin.input} holds its media in shards, beside which is no place: leave it out")
     if options.beside and origin.format == "folder" and not os.access(origin.input, os.W_OK):
         raise UserError(f"--beside: nothing can be written into {origin.input}: leave it out")
+    marked = [one.name for one in load_prompts(options.prompts_dir).dimensions]
+    options.thresholds().check_dimensions(marked, "judge.yaml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,11 +20,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from MetaCaptioner.agents.judge import DIMENSIONS
+from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.data.taxonomy import DOMAINS
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.records.row_map import caption_hash
 from MetaCaptioner.utils.cli import run_main, say
+
+DIMENSIONS = [one.name for one in SHIPPED]
 
 ROOT = Path(__file__).parents[1]
 _DATASETS = 40

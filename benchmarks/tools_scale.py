@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from MetaCaptioner.agents.judge import DIMENSIONS
+from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.data.taxonomy import DOMAINS
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.planning.leases import Leases
@@ -38,6 +38,8 @@ from MetaCaptioner.records.store import RankResults
 from MetaCaptioner.utils.cli import run_main, say
 from MetaCaptioner.worklist.base import RankFiles
 from MetaCaptioner.worklist.plan_rows import PlanWork
+
+DIMENSIONS = [one.name for one in SHIPPED]
 
 ROOT = Path(__file__).resolve().parents[1]
 _DATASETS, _RANKS, _PICTURES, _TEXTS = 8, 16, 64, 512

@@ -38,6 +38,11 @@ def score_record(index: int, name: str = "photos", **marks: int) -> Record:
     return {**identity, **media, "scores": scores, "overall": sum(scores.values()) / 5, "reason": f"reason {index}"}
 
 
+def judged(index: int, name: str = "photos", **scores: int) -> Record:
+    """A score record of a judge that marks these dimensions."""
+    return {**score_record(index, name), "scores": scores, "overall": sum(scores.values()) / len(scores)}
+
+
 def failed(record: Record, kind: str) -> Record:
     return {**record, "status": "error", "error": {"kind": kind, "message": "…"}}
 

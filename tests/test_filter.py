@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_records import Record, WriteLines, caption_record, failed, run_record, score_record
+from tests.made_records import Record, WriteLines, caption_record, failed, judged, run_record, score_record
 from tests.pipeline.commands import environment, run, script, succeed
 
 
@@ -174,3 +174,57 @@ def test_the_score_file_is_not_opened_for_each_caption(tmp_path: Path, write_lin
     command = [sys.executable, "-c", _OPENS, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     assert int(done.stdout.split()[-1]) < 12  # each time it is looked up first, then opened
+
+
+# --- what is marked is what the scores say
+
+
+def own_marks(folder: Path, write_lines: WriteLines) -> None:
+    """Three captions of a judge with two dimensions."""
+    write_lines(folder / "Rank0_node0_photos.jsonl", [caption_record(index) for index in range(3)])
+    scores = [judged(0, truth=5, style=2), judged(1, truth=4, style=4), judged(2, truth=5, style=5)]
+    write_lines(folder / "score" / "Rank0_node0_photos.jsonl", scores)
+
+
+def test_each_dimension_may_have_a_mark_of_its_own(tmp_path: Path, write_lines: WriteLines) -> None:
+    own_marks(tmp_path, write_lines)
+    command = script("filterd_by_score", "--data-folder", tmp_path)
+    assert "kept 2 of 3" in succeed(command)
+    assert "kept 3 of 3" in succeed([*command, "--min-dim-score", "style=2"])
+    said = succeed([*command, "--min-dim-score", "2", "--min-dim-score", "truth=5"])
+    assert "kept 2 of 3" in said
+    assert "note: marks" not in said
+    [rejected] = lines(tmp_path / "filtered" / "rejected.jsonl")
+    assert (rejected["sample_id"], rejected["rejected"]) == ("photos/1", ["truth too low (4 < 5)"])
+    summary = json.loads((tmp_path / "filtered" / "summary.json").read_text())
+    assert summary["thresholds"] == {
+        "min_overall": 3.0, "min_dim_score": 2, "drop_truncated": False, "min_dim_score_of": {"truth": 5},
+    }  # fmt: skip
+    assert summary["scores"]["style"] == {"2": 1, "4": 1, "5": 1}
+    assert summary["judged"] == [{"dimensions": ["truth", "style"], "marks": 3}]
+
+
+def test_a_dimension_that_no_score_has_is_one_line(tmp_path: Path, write_lines: WriteLines) -> None:
+    own_marks(tmp_path, write_lines)
+    done = run(script("filterd_by_score", "--data-folder", tmp_path, "--min-dim-score", "truht=4"))
+    assert (done.returncode, done.stdout.count("\n")) == (1, 1)
+    assert (
+        f"--min-dim-score truht: the judge of {tmp_path / 'score'} marks truth, style; did you mean truth?"
+        in done.stdout
+    )
+    assert not (tmp_path / "filtered" / "summary.json").exists()
+
+
+def test_scores_of_two_judges_are_told_and_none_passes_for_want_of_a_mark(
+    tmp_path: Path, write_lines: WriteLines
+) -> None:
+    own_marks(tmp_path, write_lines)
+    write_lines(tmp_path / "Rank1_node0_photos.jsonl", [caption_record(3)])
+    write_lines(tmp_path / "score" / "Rank1_node0_photos.jsonl", [score_record(3)])
+    command = script("filterd_by_score", "--data-folder", tmp_path)
+    said = succeed([*command, "--min-dim-score", "truth=4"])
+    told = "3 have style, truth; 1 have accuracy, completeness, fluency, hallucination, reasoning"
+    assert f"note: marks are of judges with different dimensions, and hardly compare: {told}" in said
+    reasons = {one["sample_id"]: one["rejected"] for one in lines(tmp_path / "filtered" / "rejected.jsonl")}
+    assert reasons == {"photos/0": ["style too low (2 < 3)"], "photos/3": ["no mark for truth"]}
+    assert "kept 3 of 4" in succeed(command)

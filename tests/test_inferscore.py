@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.agents.judge import DIMENSIONS, REASON_CHARACTERS, Verdict, overall, parse_verdict, verdict_schema
+from MetaCaptioner.agents.dimensions import SHIPPED, Dimension, overall
+from MetaCaptioner.agents.judge import REASON_CHARACTERS, parse_verdict, verdict_schema
 from MetaCaptioner.engine.base import Completion, Request
+from MetaCaptioner.errors import SampleError
 from tests.helpers import (
     FakeEngine,
     Row,
@@ -16,7 +18,10 @@ from tests.helpers import (
     records,
     sample_of,
     small_plan,
+    write_prompts,
 )
+
+DIMENSIONS = tuple(one.name for one in SHIPPED)
 
 
 def verdict(**changes: object) -> str:
@@ -34,17 +39,22 @@ def captions(folder: Path, count: int, rank: int = 0, **fields: object) -> None:
             file.write(json.dumps(record | {"status": "ok", "caption": f"Caption {n}."} | fields) + "\n")
 
 
-def test_the_five_dimensions() -> None:
+def test_the_shipped_dimensions_weigh_the_same() -> None:
     assert DIMENSIONS == ("accuracy", "completeness", "hallucination", "reasoning", "fluency")
-    assert overall(dict(zip(DIMENSIONS, (1, 2, 3, 4, 4), strict=True))) == 2.8
-    assert overall(dict(zip(DIMENSIONS, (5, 5, 5, 5, 4), strict=True))) == 4.8
+    assert overall(dict(zip(DIMENSIONS, (1, 2, 3, 4, 4), strict=True)), SHIPPED) == 2.8
+    assert overall(dict(zip(DIMENSIONS, (5, 5, 5, 5, 4), strict=True)), SHIPPED) == 4.8
+
+
+def test_a_dimension_counts_as_much_as_it_weighs() -> None:
+    marked = (Dimension("truth", 3), Dimension("style"), Dimension("length", 0))
+    assert overall({"truth": 5, "style": 1, "length": 1}, marked) == 4.0
+    assert overall({"truth": 2, "style": 3, "length": 5}, marked) == 2.25
 
 
 def test_the_schema_asks_for_what_a_verdict_takes() -> None:
-    schema = verdict_schema()
+    schema = verdict_schema(SHIPPED)
     assert schema["required"] == ["reason", *DIMENSIONS]
-    assert list(Verdict.model_fields) == schema["required"]
-    assert parse_verdict(verdict()).accuracy == 4
+    assert parse_verdict(verdict(), SHIPPED).scores == dict.fromkeys(DIMENSIONS, 4)
 
 
 def test_line_breaks_in_a_reason_are_taken_and_a_long_one_is_cut(tmp_path: Path, run: Runner) -> None:
@@ -72,7 +82,7 @@ def test_captions_are_scored(tmp_path: Path, run: Runner) -> None:
         assert texts[sample_of(request)] in request.instruction
         assert request.media is not None
         assert request.constraint is not None
-        assert request.constraint.json_schema == verdict_schema()
+        assert request.constraint.json_schema == verdict_schema(SHIPPED)
     assert run.score(tmp_path / "out", engine_opens=False).status == 0
 
 
@@ -255,3 +265,70 @@ def test_a_caption_is_not_judged_by_another_picture(tmp_path: Path, run: Runner)
     scores = tmp_path / "out" / "score"
     assert error_kinds(scores) == {"set/2": "media_changed"}
     assert "another than the caption was made from" in records(scores)["set/2"]["error"]["message"]
+
+
+OWN: Row = {
+    "agent": {"name": "judge", "prompt": "Mark {caption}. {dimensions}"},
+    "dimensions": [{"name": "truth", "weight": 3, "meaning": "Is it true?"}, "style"],
+}
+
+
+def test_marks_are_for_what_the_judge_lists(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 2)
+    prompts = write_prompts(tmp_path / "own", judge=OWN)
+    engine = FakeEngine(lambda request: completion(json.dumps({"reason": "so", "truth": 5, "style": 1})))
+    outcome = run.score(tmp_path / "out", "--prompts-dir", prompts, engine=engine)
+    assert outcome.status == 0
+    for record in records(tmp_path / "out" / "score").values():
+        assert (record["scores"], record["overall"]) == ({"truth": 5, "style": 1}, 4.0)
+    for request in engine.requests:
+        assert request.constraint is not None
+        assert request.constraint.json_schema is not None
+        assert request.constraint.json_schema["required"] == ["reason", "truth", "style"]
+    assert run.score(tmp_path / "out", "--prompts-dir", prompts, engine_opens=False).status == 0
+
+
+def test_a_dimension_may_be_called_as_models_call_what_is_theirs() -> None:
+    called = ("schema", "copy", "json", "model_dump", "model_config", "dict", "class", "self")
+    marks = {name: 1 + number % 5 for number, name in enumerate(called)}
+    dimensions = [Dimension(name) for name in called]
+    assert parse_verdict(json.dumps({"reason": "so", **marks}), dimensions).scores == marks
+    with pytest.raises(SampleError, match="model_dump: Field required"):
+        parse_verdict(json.dumps({"reason": "so"} | {n: m for n, m in marks.items() if n != "model_dump"}), dimensions)
+
+
+def test_an_answer_in_other_dimensions_is_a_bad_verdict(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 1)
+    prompts = write_prompts(tmp_path / "own", judge=OWN)
+    run.score(tmp_path / "out", "--prompts-dir", prompts, engine=FakeEngine(lambda request: completion(verdict())))
+    assert error_kinds(tmp_path / "out" / "score") == {"r0/0": "bad_verdict"}
+
+
+def test_scores_of_another_judge_are_not_mixed_unasked(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 2)
+    assert run.score(tmp_path / "out", "--max-samples", 1).status == 0
+    prompts = write_prompts(tmp_path / "own", judge=OWN)
+    outcome = run.score(tmp_path / "out", "--prompts-dir", prompts, engine_opens=False)
+    assert outcome.status == 1
+    assert "with other prompts" in outcome.said
+    assert run.score(tmp_path / "out", "--prompts-dir", prompts, "--redo").status == 0
+    assert {tuple(one["scores"]) for one in records(tmp_path / "out" / "score").values()} == {("truth", "style")}
+
+
+def test_a_judge_of_ones_own_that_lists_nothing_is_told(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 1)
+    prompts = write_prompts(tmp_path / "own", judge={"agent": {"name": "judge", "prompt": "How useful is {caption}?"}})
+    outcome = run.score(tmp_path / "out", "--prompts-dir", prompts)
+    assert outcome.status == 0
+    assert f"note: prompt file {prompts / 'judge.yaml'}: lists no 'dimensions', so marks are for" in outcome.said
+    assert "lists no" not in run.score(tmp_path / "out", "--redo").said
+
+
+def test_a_threshold_of_no_dimension_is_told_before_anything_is_scored(tmp_path: Path, run: Runner) -> None:
+    captions(tmp_path, 1)
+    flags = ("--resample", 1, "--min-dim-score", "flency=4")
+    outcome = run.score(tmp_path / "out", *flags, engine_opens=False)
+    assert (outcome.status, len(outcome.said.splitlines())) == (1, 1)
+    assert "--min-dim-score flency: judge.yaml marks accuracy, " in outcome.said
+    assert outcome.said.endswith("did you mean fluency?\n")
+    assert not (tmp_path / "out" / "score").exists()

@@ -362,3 +362,21 @@ def test_where_nothing_can_be_captioned_the_files_are_named(tmp_path: Path) -> N
     said = done(folder, tmp_path / "out", status=1)
     assert f"failed: media_corrupt: {folder / 'a.png'}" in said
     assert "there is no caption that could be marked" in said.splitlines()[-1]
+
+
+def test_a_threshold_of_no_dimension_is_told_before_anything_is_made(photos: Path, tmp_path: Path) -> None:
+    said = done(photos, tmp_path / "out", "--min-dim-score", "acuracy=4", status=1)
+    assert said.count("\n") == 1
+    assert "--min-dim-score acuracy: judge.yaml marks accuracy, completeness, " in said
+    assert said.endswith("did you mean accuracy?\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_threshold_of_a_dimension_reaches_filter_and_report(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done(photos, out, "--min-dim-score", "accuracy=5")
+    summary = json.loads((out / "Caption" / "filtered" / "summary.json").read_text())
+    assert summary["thresholds"]["min_dim_score"] == 1
+    assert summary["thresholds"]["min_dim_score_of"] == {"accuracy": 5}
+    assert summary["kept"] == sum(one["scores"]["accuracy"] == 5 for one in records(out / "Caption" / "score").values())
+    assert '"ofDimension":{"accuracy":5}' in (out / "Caption" / "report.html").read_text()

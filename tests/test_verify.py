@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_records import WriteLines, caption_record, failed, score_record
+from tests.made_records import WriteLines, caption_record, failed, judged, score_record
 from tests.pipeline.commands import run, script
 
 
@@ -287,3 +287,20 @@ def test_that_media_could_not_be_compared_is_told(tmp_path: Path, plan: Path, wr
     status, text = verify(plan, out)
     assert status == 0
     assert "1  datasets whose annotation file cannot be read, so that media are not compared (no fault)" in text
+
+
+def test_scores_with_other_dimensions_than_most_are_a_mixture(
+    tmp_path: Path, plan: Path, write_lines: WriteLines
+) -> None:
+    out = tmp_path / "out"
+    for rank in (0, 1):
+        rows = range(3 * rank, 3 * rank + 3)
+        write_lines(out / f"Rank{rank}_node0_photos.jsonl", [caption_record(index) for index in rows])
+    scores = [judged(index, truth=4, style=4) for index in range(5)]
+    path = write_lines(out / "score" / "Rank0_node0_photos.jsonl", [*scores, judged(5, style=4, truth=4)])
+    assert verify(plan, out, "--scores")[0] == 0
+    write_lines(path, [*scores, score_record(5)])
+    status, text = verify(plan, out, "--scores")
+    assert status == 1
+    assert "1  scores with other dimensions than most: 1 have accuracy, completeness, fluency, " in text
+    assert verify(plan, out, "--scores", "--keep")[0] == 0

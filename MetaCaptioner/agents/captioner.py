@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 
 from MetaCaptioner.agents.prompts import Prompts
-from MetaCaptioner.agents.workflow import Generate, Workflow, is_earlier_text, run_workflow
+from MetaCaptioner.agents.workflow import Agent, Generate, Workflow, data_of, is_earlier_text, run_workflow
 from MetaCaptioner.engine.base import Completion
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.record import Record
 
 
-def agent_record(completion: Completion) -> Record:
-    """What a caption record keeps of one agent's answer."""
+def agent_record(agent: Agent, completion: Completion) -> Record:
+    """What a caption record keeps of one agent's answer; `data` is its value where that has to fit a schema."""
     return {
         "text": completion.text.strip(),
+        **({} if agent.schema is None else {"data": data_of(agent, completion)}),
         "finish_reason": completion.finish_reason,
         "input_tokens": completion.input_tokens,
         "cached_tokens": completion.cached_tokens,
@@ -32,7 +33,7 @@ async def caption(workflow: Workflow, texts: Mapping[str, str], generate: Genera
     return {
         "caption": summary.text.strip(),
         "truncated": summary.finish_reason == "length",
-        "agents": {name: agent_record(completion) for name, completion in completions.items()},
+        "agents": {agent.name: agent_record(agent, completions[agent.name]) for agent in workflow.agents},
     }
 
 

@@ -1,11 +1,12 @@
 """The judge: what it is asked and answers."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
+from MetaCaptioner.agents.dimensions import MARKS, Dimension, overall
 from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Generate, ask
 from MetaCaptioner.engine.base import Constraint
@@ -16,62 +17,56 @@ from MetaCaptioner.utils.json_text import from_json
 from MetaCaptioner.utils.validation import first_problem
 
 REASON_CHARACTERS = 300
-Mark = Annotated[int, Field(ge=1, le=5)]
 
 
-class Verdict(BaseModel):
-    """The judge's answer: a short reason, then five marks from 1 to 5, of which 5 is best."""
-
-    model_config = ConfigDict(extra="forbid")
+@dataclass(frozen=True)
+class Verdict:
+    """The judge's answer: a short reason, and a mark from 1 to 5 for each dimension, of which 5 is best."""
 
     reason: str
-    accuracy: Mark
-    completeness: Mark
-    hallucination: Mark
-    reasoning: Mark
-    fluency: Mark
+    scores: Mapping[str, int]
 
 
-DIMENSIONS = tuple(name for name in Verdict.model_fields if name != "reason")
-
-
-def verdict_schema() -> dict[str, object]:
+def verdict_schema(dimensions: Sequence[Dimension]) -> dict[str, object]:
     """The JSON schema that the answer is held to. Marks are listed one by one, which every grammar backend knows."""
-    marks: dict[str, object] = {name: {"type": "integer", "enum": [1, 2, 3, 4, 5]} for name in DIMENSIONS}
+    marks: dict[str, object] = {one.name: {"type": "integer", "enum": [*MARKS]} for one in dimensions}
     return {
         "type": "object",
         "properties": {"reason": {"type": "string", "maxLength": REASON_CHARACTERS}, **marks},
-        "required": ["reason", *DIMENSIONS],
+        "required": ["reason", *marks],
         "additionalProperties": False,
     }
 
 
-def parse_verdict(text: str) -> Verdict:
+def parse_verdict(text: str, dimensions: Sequence[Dimension]) -> Verdict:
     """The judge's answer as a value. Line breaks and the like inside the reason, which grammars let pass, are accepted.
 
     Raises:
         SampleError: `bad_verdict`.
     """
+    marks: dict[str, Any] = {  # by aliases, as a dimension may be called what models have of their own
+        f"mark_{number}": (int, Field(alias=one.name, ge=MARKS[0], le=MARKS[-1]))
+        for number, one in enumerate(dimensions)
+    }
+    answer = create_model("Verdict", __config__=ConfigDict(extra="forbid"), reason=(str, ...), **marks)
     try:
-        return Verdict.model_validate(from_json(text, strict=False))
+        given = answer.model_validate(from_json(text, strict=False)).model_dump(by_alias=True)
     except ValidationError as error:
         raise SampleError(
             ErrorKind.BAD_VERDICT, f"the judge's answer cannot be used: {first_problem(error)}"
         ) from error
     except ValueError as error:
         raise SampleError(ErrorKind.BAD_VERDICT, f"the judge's answer is no JSON: {error}") from error
-
-
-def overall(scores: dict[str, int]) -> float:
-    """The mean of the five marks, to two decimals."""
-    return round(sum(scores.values()) / len(scores), 2)
+    return Verdict(given.pop("reason"), given)
 
 
 class Judge:
     """Marks captions with the media before it."""
 
     def __init__(self, prompts: Prompts) -> None:
-        self._agent = replace(prompts.judge, constraint=Constraint(json_schema=verdict_schema()))
+        self._dimensions = prompts.dimensions
+        schema = verdict_schema(self._dimensions)
+        self._agent = replace(prompts.judge, constraint=Constraint(json_schema=schema))
 
     async def mark(self, texts: Mapping[str, str], generate: Generate) -> Record:
         """What a record keeps of the verdict on `texts["caption"]`: its hash, the marks, their mean and the reason.
@@ -82,11 +77,10 @@ class Judge:
         completion = await ask(self._agent, texts, generate)
         if completion.finish_reason == "length":
             raise SampleError(ErrorKind.BAD_VERDICT, f"the judge's answer was cut at {completion.output_tokens} tokens")
-        verdict = parse_verdict(completion.text)
-        scores = {name: int(getattr(verdict, name)) for name in DIMENSIONS}
+        verdict = parse_verdict(completion.text, self._dimensions)
         return {
             "caption_hash": caption_hash(texts["caption"]),
-            "scores": scores,
-            "overall": overall(scores),
+            "scores": dict(verdict.scores),
+            "overall": overall(verdict.scores, self._dimensions),
             "reason": " ".join(verdict.reason.split())[:REASON_CHARACTERS],
         }

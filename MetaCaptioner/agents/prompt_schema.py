@@ -1,13 +1,24 @@
 """What a prompt file may say."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from MetaCaptioner.agents.workflow import MEDIA_FIELDS, SAMPLE_FIELDS, Agent, Role, is_earlier_text, placeholders
+from MetaCaptioner.agents.answer_schema import check_field, check_schema
+from MetaCaptioner.agents.dimensions import DimensionFile
+from MetaCaptioner.agents.workflow import (
+    MEDIA_FIELDS,
+    SAMPLE_FIELDS,
+    Agent,
+    Role,
+    is_earlier_text,
+    not_plain,
+    placeholders,
+    source_of,
+)
 from MetaCaptioner.data.taxonomy import Modality
-from MetaCaptioner.engine.base import Sampling
+from MetaCaptioner.engine.base import Constraint, Sampling
 from MetaCaptioner.errors import UserError
 
 EVERY_DOMAIN = "*"
@@ -24,7 +35,7 @@ class PromptError(UserError):
 
 
 class AgentFile(BaseModel):
-    """One agent as a prompt file writes it."""
+    """One agent as a prompt file writes it. `schema` is the JSON Schema of its answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,6 +48,7 @@ class AgentFile(BaseModel):
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.2
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     repetition_penalty: Annotated[float, Field(gt=0.0)] = 1.0
+    answer_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
 
     def agent(self, opening: str, role: Role | None = None) -> Agent:
         """The agent; `opening` goes before its prompt if it sees the media."""
@@ -48,6 +60,7 @@ class AgentFile(BaseModel):
             requires=self.requires,
             sees_media=self.sees_media,
             sampling=Sampling(self.max_tokens, self.temperature, self.top_p, self.repetition_penalty),
+            constraint=None if self.answer_schema is None else Constraint(json_schema=self.answer_schema),
         )
 
 
@@ -78,11 +91,17 @@ class EveryDomainFile(BaseModel):
 
 
 class SingleAgentFile(BaseModel):
-    """`router.yaml` and `judge.yaml`."""
+    """`router.yaml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     agent: AgentFile
+
+
+class JudgeFile(SingleAgentFile):
+    """`judge.yaml`; without dimensions they are those of the shipped one."""
+
+    dimensions: Annotated[tuple[DimensionFile, ...], Field(min_length=1, max_length=30)] | None = None
 
 
 class ResampleFile(BaseModel):
@@ -139,9 +158,48 @@ def check_placeholders(agent: AgentFile, allowed: frozenset[str], of_domain: boo
     except ValueError as error:
         raise ValueError(f"agent '{agent.name}': {error}") from error
     known = allowed.union(agent.requires, filter(is_earlier_text, used) if of_domain else ())
-    unknown = sorted(used - known)
+    if of_text := sorted(name for name in used if name not in allowed and source_of(name) in allowed):
+        raise ValueError(f"agent '{agent.name}': {not_plain(of_text[0])}")
+    unknown = sorted(name for name in used if source_of(name) not in known)
     if unknown:
         raise ValueError(f"agent '{agent.name}': unknown placeholder '{{{unknown[0]}}}' (is it missing in 'requires'?)")
-    unused = sorted(set(agent.requires) - used)
+    unused = sorted(set(agent.requires) - set(map(source_of, used)))
     if unused:
         raise ValueError(f"agent '{agent.name}' requires '{unused[0]}' but does not use '{{{unused[0]}}}'")
+
+
+def check_agents(agents: Sequence[AgentFile]) -> None:
+    """Refuse agents of a domain that use what nothing fills, or a field that an answer may be without; unsound schemas.
+
+    Raises:
+        ValueError: that; the message names the agent.
+    """
+    for agent in agents:
+        check_placeholders(agent, COMMON_FIELDS)
+        if agent.answer_schema is not None:
+            _check_schema(agent, agent.answer_schema)
+    schemas = {agent.name: agent.answer_schema for agent in agents}
+    for agent in agents:
+        for name in placeholders(agent.prompt):
+            source, _, path = name.partition(".")
+            if path and not is_earlier_text(name) and source in schemas:
+                _check_field(agent.name, name, schemas[source])
+
+
+def _check_schema(agent: AgentFile, schema: dict[str, Any]) -> None:
+    if is_earlier_text(f"{agent.name}."):
+        raise ValueError(f"an agent with a schema cannot be named '{agent.name}': '{{{agent.name}.…}}' is another text")
+    try:
+        check_schema(schema)
+    except ValueError as error:
+        raise ValueError(f"agent '{agent.name}': schema: {error}") from error
+
+
+def _check_field(user: str, placeholder: str, schema: dict[str, Any] | None) -> None:
+    source, *path = placeholder.split(".")
+    try:
+        if schema is None:
+            raise ValueError(f"agent '{source}' has no schema, so its answer has no fields")
+        check_field(schema, path)
+    except ValueError as error:
+        raise ValueError(f"agent '{user}' uses '{{{placeholder}}}': {error}") from error

@@ -6,27 +6,34 @@ there before the prompts are loaded is what runs.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from MetaCaptioner.agents.dimensions import SHIPPED, Dimension, check_dimensions
 from MetaCaptioner.agents.prompt_schema import (
     COMMON_FIELDS,
     EVERY_DOMAIN,
     RESAMPLE_FIELDS,
+    AgentFile,
     DomainFile,
     EveryDomainFile,
+    JudgeFile,
     PromptError,
     ResampleFile,
     SingleAgentFile,
+    check_agents,
     check_placeholders,
     order_agents,
 )
-from MetaCaptioner.agents.workflow import Agent, Workflow, placeholders
+from MetaCaptioner.agents.refusals import LanguageFile, Refusals, refusals_of
+from MetaCaptioner.agents.workflow import Agent, Workflow, placeholders, with_text
 from MetaCaptioner.data.taxonomy import DOMAINS, Domain
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE
 from MetaCaptioner.utils.options import Flag, Options, option
@@ -35,7 +42,7 @@ from MetaCaptioner.utils.validation import first_problem
 from MetaCaptioner.utils.yaml_text import LONGEST_CHARACTERS, from_yaml
 
 PROMPTS_FOLDER = Path(__file__).parents[1] / "prompts"
-NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml")
+NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml", "refusals.yaml")
 """The files of a prompts folder that are of no domain."""
 
 
@@ -47,6 +54,7 @@ class PromptsOption(Options):
     prompts_dir: Path | None = option(None, "prompt files that replace or add domains", Flag("FOLDER"))
 
 
+_REFUSALS = TypeAdapter(dict[str, LanguageFile])
 Part = Literal["router", "agents", "judge"]
 """What is asked: which domain a sample belongs to, what its agents are told, how a caption is judged."""
 
@@ -55,7 +63,8 @@ Part = Literal["router", "agents", "judge"]
 class Prompts:
     """Everything that is asked: the workflow of each domain, the router and the judge.
 
-    `files` are those of the domains. `resample` is for `resampling`, and no part of the digest before.
+    `files` are those of the domains. `resample` is for `resampling`, and no part of the digest before. `dimensions`
+    are what the judge marks; `notes` are for whoever asks it.
     """
 
     domains: tuple[Domain, ...]
@@ -65,6 +74,8 @@ class Prompts:
     judge: Agent
     files: Mapping[str, Path]
     resample: ResampleFile
+    dimensions: tuple[Dimension, ...] = SHIPPED
+    notes: tuple[str, ...] = ()
 
     def digest(self, parts: Collection[Part] | None = None) -> str:
         """Ten hexadecimal digits that change with any prompt or sampling setting of these parts.
@@ -73,10 +84,29 @@ class Prompts:
         """
         routing = {"domains": repr(self.domains), "descriptions": dict(self.descriptions), "router": repr(self.router)}
         agents = [[repr(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
-        of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": repr(self.judge)}
+        of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": self._judging()}
         asked = of_part | routing if parts is None else {part: of_part[part] for part in parts}
         content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)  # noqa: TID251 the hash of what earlier records name must not change
         return hashlib.sha256(content.encode()).hexdigest()[:10]
+
+    def _judging(self) -> object:
+        """What is hashed of the judge; of the shipped dimensions nothing, as before there were others."""
+        return repr(self.judge) if self.dimensions == SHIPPED else [repr(self.judge), repr(self.dimensions)]
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Tell of what is wrong in a file as its error.
+
+    Raises:
+        PromptError: that, in one line.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
+    except ValueError as error:
+        raise PromptError(f"prompt file {path}: {error}") from error
 
 
 def _read_yaml(path: Path) -> object:
@@ -92,31 +122,22 @@ def _read_yaml(path: Path) -> object:
 def _read_domain(path: Path) -> DomainFile | EveryDomainFile:
     content = _read_yaml(path)
     every = isinstance(content, dict) and content.get("domain") == EVERY_DOMAIN
-    try:
+    with _told_of(path):
         parsed = (EveryDomainFile if every else DomainFile).model_validate(content)
-        for agent in parsed.agents:
-            check_placeholders(agent, COMMON_FIELDS)
+        check_agents(parsed.agents)
         ordered = order_agents(parsed.agents)
         built_in = any(domain.name == parsed.domain for domain in DOMAINS)
         if isinstance(parsed, DomainFile) and built_in and (parsed.subdomains or parsed.aliases or parsed.modality):
             raise ValueError("'subdomains', 'aliases' and 'modality' of the nine domains are fixed; leave them out")
-    except ValidationError as error:
-        raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
-    except ValueError as error:
-        raise PromptError(f"prompt file {path}: {error}") from error
     return parsed.model_copy(update={"agents": ordered})
 
 
 def _read_resample(path: Path) -> ResampleFile:
-    try:
+    with _told_of(path):
         parsed = ResampleFile.model_validate(_read_yaml(path))
         unknown = sorted(set(placeholders(parsed.note)) - RESAMPLE_FIELDS)
         if unknown:
             raise ValueError(f"unknown placeholder '{{{unknown[0]}}}' (there are '{{caption}}' and '{{reason}}')")
-    except ValidationError as error:
-        raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
-    except ValueError as error:
-        raise PromptError(f"prompt file {path}: {error}") from error
     return parsed
 
 
@@ -136,19 +157,56 @@ def _read_opening(path: Path) -> str:
     return opening
 
 
-def _read_single(path: Path, role: Literal["router", "judge"], placeholder: str, opening: str) -> Agent:
-    try:
+def _read_router(path: Path, opening: str) -> Agent:
+    with _told_of(path):
         agent = SingleAgentFile.model_validate(_read_yaml(path)).agent
-        check_placeholders(agent, COMMON_FIELDS | {placeholder}, of_domain=False)
-        if placeholder not in placeholders(agent.prompt):
-            raise ValueError(f"the prompt does not use '{{{placeholder}}}'")
-        if not agent.sees_media:
-            raise ValueError(f"the {role} must see the media")
-    except ValidationError as error:
-        raise PromptError(f"prompt file {path}: {first_problem(error)}") from error
-    except ValueError as error:
-        raise PromptError(f"prompt file {path}: {error}") from error
-    return agent.agent(opening, role)
+        _check_single(agent, "router", "domains")
+    return agent.agent(opening, "router")
+
+
+def _read_judge(path: Path, opening: str) -> tuple[Agent, tuple[Dimension, ...], tuple[str, ...]]:
+    """The judge, the dimensions that it marks, and what is to be said of them."""
+    with _told_of(path):
+        parsed = JudgeFile.model_validate(_read_yaml(path))
+        check_dimensions(parsed.dimensions or ())
+        _check_single(parsed.agent, "judge", "caption", "dimensions")
+        listed = parsed.dimensions or ()
+        asked = "dimensions" in placeholders(parsed.agent.prompt)
+        if asked and not listed:
+            raise ValueError("the prompt uses '{dimensions}', but no 'dimensions' are listed")
+        if not asked and any(one.meaning or one.anchors for one in listed):
+            raise ValueError("the prompt does not use '{dimensions}', so the judge is not told what marks mean")
+        told = "\n\n".join(one.told for one in listed)
+        prompt = with_text(parsed.agent.prompt, "dimensions", told) if asked else parsed.agent.prompt
+        agent = parsed.agent.model_copy(update={"prompt": prompt}).agent(opening, "judge")
+    if listed:
+        return agent, tuple(one.dimension() for one in listed), ()
+    names = [one.name for one in SHIPPED]
+    if all(re.search(rf"\b{name}\b", prompt, re.IGNORECASE) for name in names):
+        return agent, SHIPPED, ()
+    note = f"prompt file {path}: lists no 'dimensions', so marks are for {', '.join(names)}; list what it asks for"
+    return agent, SHIPPED, (note,)
+
+
+def _check_single(agent: AgentFile, role: str, placeholder: str, *others: str) -> None:
+    """Refuse what the router and the judge may not say.
+
+    Raises:
+        ValueError: that.
+    """
+    check_placeholders(agent, COMMON_FIELDS | {placeholder, *others}, of_domain=False)
+    if placeholder not in placeholders(agent.prompt):
+        raise ValueError(f"the prompt does not use '{{{placeholder}}}'")
+    if not agent.sees_media:
+        raise ValueError(f"the {role} must see the media")
+    if agent.answer_schema is not None:
+        raise ValueError(f"the {role}'s answer is not for a 'schema' to say; leave it out")
+
+
+def _read_refusals(path: Path) -> Refusals:
+    with _told_of(path):
+        languages = _REFUSALS.validate_python(_read_yaml(path) or {})
+    return refusals_of(languages.values())
 
 
 def _domain_files(folder: Path) -> tuple[dict[str, tuple[Path, DomainFile]], tuple[Path, EveryDomainFile] | None]:
@@ -181,8 +239,7 @@ def _with_changed_prompts(path: Path, parsed: DomainFile) -> DomainFile:
     texts = system_prompt_map_dict[parsed.domain]
     agents = tuple(agent.model_copy(update={"prompt": texts[agent.name]}) for agent in parsed.agents)
     try:
-        for agent in agents:
-            check_placeholders(agent, COMMON_FIELDS)
+        check_agents(agents)
     except ValueError as error:
         raise PromptError(f"system_prompt_map_dict['{parsed.domain}'] ({path.name}): {error}") from error
     return parsed.model_copy(update={"agents": agents})
@@ -202,8 +259,8 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
     """The shipped prompts, with the files of `prompts_dir` in place of or beside them.
 
     A file there with one of the nine domains replaces it, with another domain adds it, and with the domain `*` replaces
-    the agents of all that have no file there; `router.yaml`, `judge.yaml`, `resample.yaml` and `opening.txt`, the words
-    between the media and every instruction, replace the shipped ones.
+    the agents of all that have no file there; `router.yaml`, `judge.yaml`, `resample.yaml`, `refusals.yaml` and
+    `opening.txt`, the words between the media and every instruction, replace the shipped ones.
 
     Raises:
         PromptError: a file is wrong, or a domain has no file.
@@ -227,15 +284,19 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
                 raise PromptError(f"prompt file {path}: the task '{word}' also means domain '{shared.name}'")
             domains.append(added)
     opening = _read_opening(_own_or_shipped(prompts_dir, "opening.txt"))
-    return Prompts(
+    judge, dimensions, notes = _read_judge(_own_or_shipped(prompts_dir, "judge.yaml"), opening)
+    prompts = Prompts(
         domains=tuple(domains),
         files={name: path for name, (path, _) in files.items()},
         resample=_read_resample(_own_or_shipped(prompts_dir, "resample.yaml")),
         descriptions={name: " ".join(parsed.description.split()) for name, (_, parsed) in files.items()},
         workflows={name: _workflow(parsed, opening) for name, (_, parsed) in files.items()},
-        router=_read_single(_own_or_shipped(prompts_dir, "router.yaml"), "router", "domains", opening),
-        judge=_read_single(_own_or_shipped(prompts_dir, "judge.yaml"), "judge", "caption", opening),
+        router=_read_router(_own_or_shipped(prompts_dir, "router.yaml"), opening),
+        judge=judge,
+        dimensions=dimensions,
+        notes=notes,
     )
+    return _refusing(prompts, _read_refusals(_own_or_shipped(prompts_dir, "refusals.yaml")))
 
 
 def _own_domain_files(
@@ -265,6 +326,12 @@ def _with_agents(prompts: Prompts, changed: Callable[[Agent], Agent]) -> Prompts
         for name, workflow in prompts.workflows.items()
     }
     return replace(prompts, workflows=workflows)
+
+
+def _refusing(prompts: Prompts, refusals: Refusals) -> Prompts:
+    """The same prompts with what no answer may be; the router's is one of some codes."""
+    asked = _with_agents(prompts, lambda agent: replace(agent, refusals=refusals))
+    return replace(asked, judge=replace(prompts.judge, refusals=refusals))
 
 
 def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:

@@ -6,9 +6,12 @@ An agent sees `(sample, media, generate)` and nothing else: no ranks, no files, 
 import asyncio
 import string
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from MetaCaptioner.agents.answer_schema import Schema
+from MetaCaptioner.agents.answers import field_texts, parse_answer, strings_in
+from MetaCaptioner.agents.refusals import Refusals
 from MetaCaptioner.agents.repetition import is_loop
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.engine.base import Completion, Constraint, Sampling
@@ -32,7 +35,7 @@ class Agent:
     """One question about a sample.
 
     `requires` names the agents whose texts fill the placeholders of `prompt`; `sees_media` says whether the picture or
-    clip goes before it.
+    clip goes before it. `refusals` are what an answer may not be; they are no part of what is asked.
     """
 
     name: str
@@ -42,6 +45,12 @@ class Agent:
     sees_media: bool = True
     sampling: Sampling = Sampling()
     constraint: Constraint | None = None
+    refusals: Refusals = field(default=Refusals(), repr=False)
+
+    @property
+    def schema(self) -> Schema | None:
+        """What the answer has to fit, if it is a value and no text."""
+        return self.constraint.json_schema if self.constraint else None
 
 
 Generate = Callable[[Agent, str], Awaitable[Completion]]
@@ -60,7 +69,7 @@ class Workflow:
         used: dict[str, str] = {}
         for agent in self.agents:
             for name in placeholders(agent.prompt):
-                if name not in agent.requires:
+                if source_of(name) not in agent.requires:
                     used.setdefault(name, agent.name)
         return used
 
@@ -74,12 +83,18 @@ def is_earlier_text(name: str) -> bool:
     return name == _EARLIER_CAPTION or name.startswith(_EARLIER_AGENT)
 
 
+def source_of(placeholder: str) -> str:
+    """What fills a placeholder: the agent of `{agent.field}`, a text of an earlier result, or the text of that name."""
+    return placeholder if is_earlier_text(placeholder) else placeholder.partition(".")[0]
+
+
 def earlier_texts(caption: object, agents: object) -> dict[str, str]:
     """The texts of an earlier result for prompts, by placeholder, from its fields of these names."""
     texts = {_EARLIER_CAPTION: caption} if isinstance(caption, str) else {}
     for name, answer in agents.items() if isinstance(agents, dict) else ():
         if isinstance(answer, dict) and isinstance(answer.get("text"), str):
             texts[f"{_EARLIER_AGENT}{name}"] = answer["text"]
+            texts |= field_texts(f"{_EARLIER_AGENT}{name}", answer.get("data"))
     return texts
 
 
@@ -87,16 +102,21 @@ def placeholders(prompt: str) -> list[str]:
     """The names in braces in `prompt`.
 
     Raises:
-        ValueError: a brace is not closed, or a placeholder is more than a plain name or `agents.` and one.
+        ValueError: a brace is not closed, or a placeholder is more than plain names with dots between them.
     """
     names = []
     for _, name, specification, conversion in string.Formatter().parse(prompt):
         if name is None:
             continue
-        if not name.removeprefix(_EARLIER_AGENT).isidentifier() or specification or conversion:
-            raise ValueError(f"'{{{name}}}' is no plain placeholder (double the braces of LaTeX or code)")
+        if not all(map(str.isidentifier, name.split("."))) or specification or conversion:
+            raise ValueError(not_plain(name))
         names.append(name)
     return names
+
+
+def not_plain(name: str) -> str:
+    """What is wrong with a placeholder that is none."""
+    return f"'{{{name}}}' is no plain placeholder (double the braces of LaTeX or code)"
 
 
 def fill(prompt: str, texts: Mapping[str, str]) -> str:
@@ -108,11 +128,24 @@ def fill(prompt: str, texts: Mapping[str, str]) -> str:
     return whole("".join(literal + (texts[name] if name is not None else "") for literal, name, _, _ in parts))
 
 
+def with_text(prompt: str, name: str, text: str) -> str:
+    """`prompt` with one of its placeholders replaced for good: a prompt with the others, in which `text` is text."""
+    parts = string.Formatter().parse(prompt)
+    return "".join(
+        _literal(before) + (_literal(text) if found == name else "" if found is None else f"{{{found}}}")
+        for before, found, _, _ in parts
+    )
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def check_completion(agent: Agent, completion: Completion) -> None:
-    """Refuse an answer that would be stored as an empty or looping success.
+    """Refuse an answer that would be stored as an empty or looping success, or that refuses itself.
 
     Raises:
-        SampleError: `empty_output` or `degenerate_output`.
+        SampleError: `empty_output`, `degenerate_output` or `refused`.
     """
     text = completion.text.strip()
     if completion.finish_reason == "repetition":
@@ -123,6 +156,24 @@ def check_completion(agent: Agent, completion: Completion) -> None:
         raise SampleError(ErrorKind.EMPTY_OUTPUT, f"agent '{agent.name}' answered nothing ({_spent(completion)})")
     if agent.constraint is None and is_loop(text, completion.finish_reason == "length"):
         raise SampleError(ErrorKind.DEGENERATE_OUTPUT, f"agent '{agent.name}' repeats itself: …{text[-80:]!r}")
+    said = strings_in(text) if agent.schema is not None else []
+    if agent.refusals.is_one(text) or (said and all(map(agent.refusals.is_one, said))):
+        raise SampleError(ErrorKind.REFUSED, f"agent '{agent.name}' refused: {text[:200]!r}")
+
+
+def data_of(agent: Agent, completion: Completion) -> object:
+    """The value of an answer that has to fit a schema; None for others, which are texts.
+
+    Raises:
+        SampleError: `bad_answer`, it does not fit, or `degenerate_output`, a string in it loops.
+    """
+    if agent.schema is None:
+        return None
+    cut_at = completion.output_tokens if completion.finish_reason == "length" else None
+    data = parse_answer(agent.name, completion.text, agent.schema, cut_at)
+    if looping := next(filter(is_loop, strings_in(completion.text)), None):
+        raise SampleError(ErrorKind.DEGENERATE_OUTPUT, f"agent '{agent.name}' repeats itself: …{looping[-80:]!r}")
+    return data
 
 
 def _spent(completion: Completion) -> str:
@@ -134,7 +185,7 @@ async def ask(agent: Agent, texts: Mapping[str, str], generate: Generate) -> Com
     """Run one agent with its placeholders filled from `texts` and check its answer.
 
     Raises:
-        SampleError: the answer is empty or loops, or the prompt does not fit the model.
+        SampleError: the answer is empty, loops or refuses, or the prompt does not fit the model.
     """
     completion = await generate(agent, fill(agent.prompt, texts))
     check_completion(agent, completion)
@@ -159,10 +210,15 @@ async def run_workflow(workflow: Workflow, texts: Mapping[str, str], generate: G
         SampleError: the first agent that failed; the others are cancelled.
     """
     tasks: dict[str, asyncio.Task[Completion]] = {}
+    fields: dict[str, dict[str, str]] = {}
 
     async def run_agent(agent: Agent) -> Completion:
-        found = {name: (await tasks[name]).text.strip() for name in agent.requires}
-        return await ask(agent, {**texts, **found}, generate)
+        found: dict[str, str] = {}
+        for name in agent.requires:
+            found |= {name: (await tasks[name]).text.strip()} | fields[name]
+        completion = await ask(agent, {**texts, **found}, generate)
+        fields[agent.name] = field_texts(agent.name, data_of(agent, completion))
+        return completion
 
     try:
         for agent in workflow.agents:

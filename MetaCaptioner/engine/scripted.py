@@ -5,7 +5,6 @@ What it does beside answering is told by `--engine-arg NAME=VALUE`, with the fie
 
 import asyncio
 import hashlib
-import json
 import multiprocessing
 import os
 import signal
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Request
+from MetaCaptioner.engine.example_answer import example_answer
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.errors import BadArguments, EngineDead
 from MetaCaptioner.media.loader import Media
@@ -142,11 +142,5 @@ def _answer(constraint: Constraint | None, digest: str) -> tuple[str, dict[str, 
         rest = 0.1 / max(1, len(firsts) - 1)
         return choice, {first: 0.9 if first == choice[0] else rest for first in firsts}
     if constraint is not None and constraint.json_schema:
-        properties = constraint.json_schema["properties"]
-        assert isinstance(properties, dict)
-        values = {
-            name: 1 + (number >> place) % 5 if schema["type"] == "integer" else f"scripted {digest[:8]}"
-            for place, (name, schema) in enumerate(properties.items())
-        }
-        return json.dumps(values), {}  # noqa: TID251 an answer, not a file
+        return example_answer(constraint.json_schema, number, f"scripted {digest[:8]}"), {}
     return f"A scripted answer, number {digest[:12]}.", {}

@@ -12,6 +12,7 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from MetaCaptioner.agents.repetition import repeats_itself
+from MetaCaptioner.agents.thresholds import has_marks
 from MetaCaptioner.data.media_source import name_outside, tar_place
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import UserError
@@ -44,13 +45,15 @@ class Kind:
 class Captions:
     """Caption records by their places in files, eight bytes a row on the disk; of several of a sample the first counts.
 
-    `kinds` tells of each dataset, in order of their names; `whole_ids` whether every id is a whole number of 64 bits.
+    `kinds` tells of each dataset, in order of their names; `whole_ids` whether every id is a whole number of 64 bits,
+    `judged` what there are how many marks for.
     """
 
     def __init__(self, account: Account, allow_outside_root: bool = False) -> None:
         self.kinds: dict[str, Kind] = {}
         self.has_ids = False
         self.whole_ids = True
+        self.judged: Counter[tuple[str, ...]] = Counter()
         self._account = account
         self._allow_outside_root = allow_outside_root
         self._files = PlacedRecords()
@@ -64,6 +67,11 @@ class Captions:
 
     def __len__(self) -> int:
         return sum(kind.roots.total() for kind in self.kinds.values())
+
+    @property
+    def dimensions(self) -> list[str]:
+        """All that there are marks for."""
+        return [*dict.fromkeys(name for names in self.judged for name in names)]
 
     def add_file(self, path: Path) -> int:
         """Number of a file, from 1, for `add`."""
@@ -80,6 +88,8 @@ class Captions:
             self._account.note("captions of a sample that has another one are not among them", record["sample_id"])
             return
         self._places.set(name, index, self._files.place(file, offset))
+        if has_marks(record):
+            self.judged[tuple(record["scores"])] += 1
         kind.roots[record["root"]] += 1
         kind.modalities.add(record["modality"])
         value = record["id"]

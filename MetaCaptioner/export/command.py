@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from MetaCaptioner.agents.thresholds import told_mixture
 from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.export.captions import Captions, all_captions, kept_captions, scratch_file
 from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, Comparison, find_place, read_summary, score_folder
@@ -138,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             captions, filtered = _filtered(options, account)
         stack.enter_context(captions)
+        for line in told_mixture(captions.judged):
+            note(line)
         own = {name: getattr(options, name) for name in ("instruction", "shard_megabytes") if getattr(options, name)}
         job = Job(
             captions,
@@ -163,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _source(account: Account) -> str:
-    told = ", ".join(f"{name} {value}" for name, value in (account.thresholds or {}).items())
+    told = ", ".join(account.filter_told())
     return f", which the filter kept ({told})" if told else ""
 
 

@@ -23,7 +23,7 @@ def card(title: str, modalities: Sequence[Modality], account: Account) -> str:
         f"# {_plain(title)}",
         f"{account.written:,} captions of images and videos, written by models. Where there are marks, a judge model "
         "gave them, from 1 to 5, of which 5 is best. Models make mistakes: expect some.",
-        f"Filter: {_filter(account.thresholds)}.",
+        f"Filter: {_filter(account)}.",
         *(_table(name, content.get(key, {})) for name, key in _COUNTED.items()),
     ]
     return f"---\n{_metadata(modalities, account.written)}\n---\n\n" + "\n\n".join(sections) + "\n"
@@ -52,10 +52,8 @@ def _metadata(modalities: Sequence[Modality], count: int) -> str:
     return DatasetCardData(configs=configs, size_categories=[size], task_categories=tasks).to_yaml()
 
 
-def _filter(thresholds: Mapping[str, Any] | None) -> str:
-    if thresholds is None:
-        return "none, or not known"
-    return ", ".join(f"{_plain(name)} {_plain(value)}" for name, value in thresholds.items())
+def _filter(account: Account) -> str:
+    return "none, or not known" if account.thresholds is None else ", ".join(map(_plain, account.filter_told()))
 
 
 def _table(name: str, counts: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.export.dataset_card import card
 from MetaCaptioner.export.job import MOST_MEDIA_BYTES, Job, media_of
-from MetaCaptioner.export.tables import FIELDS, table_row
+from MetaCaptioner.export.tables import fields_of, table_row
 from MetaCaptioner.records.record import Record
 
 _BATCH_ROWS = 1000
@@ -25,6 +25,7 @@ def export_huggingface(job: Job) -> None:
 
     Each has the media in a column `image` or `video`, unless the job goes without; paths of this machine are left out.
     """
+    fields = fields_of(job)
     with job.folder() as folder:
         with ExitStack() as stack:
             tables: dict[Modality, _Table] = {}
@@ -35,23 +36,23 @@ def export_huggingface(job: Job) -> None:
                     continue
                 if modality not in tables:
                     column = modality if job.with_media else None
-                    made = _Table(folder / "data" / modality, _schema(column), job.shard_megabytes, column)
+                    made = _Table(folder / "data" / modality, _schema(column, fields), job.shard_megabytes, column)
                     tables[modality] = stack.enter_context(_closing(made))
                 media = [] if content is None else [(content, Path(media_of(record)).name)]
-                tables[modality].add(table_row(job, record), media)
+                tables[modality].add(table_row(job, record, fields), media)
                 job.account.add(record)
         text = card(str(job.output and job.output.name), sorted(tables), job.account)
         (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _schema(media: Modality | None) -> pa.Schema:
+def _schema(media: Modality | None, fields: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
     """The columns, first that of media, if any, with what the library must know of it to show media as media."""
     import datasets
 
     features: dict[str, Any] = {}
     if media is not None:
         features[media] = {"image": datasets.Image(), "video": datasets.Video()}[media]
-    features |= {name: datasets.Value(str(kind)) for name, kind in FIELDS}
+    features |= {name: datasets.Value(str(kind)) for name, kind in fields}
     return datasets.Features(features).arrow_schema
 
 

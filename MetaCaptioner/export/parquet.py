@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.job import Job
-from MetaCaptioner.export.tables import FIELDS, table_row
+from MetaCaptioner.export.tables import fields_of, table_row
 from MetaCaptioner.utils.json_text import to_json
 from MetaCaptioner.utils.safe_open import open_file
 
@@ -26,11 +26,12 @@ def export_parquet(job: Job) -> None:
     """
     if job.overwrite and job.output is not None and job.output.is_file() and not _is_export(job.output):
         raise UserError(f"{job.output} is no earlier export; move it away or name another place")
-    schema, records = pa.schema([*FIELDS, *_PLACES]), job.captions.records()
+    fields, records = fields_of(job), job.captions.records()
+    schema = pa.schema([*fields, *_PLACES])
     with job.file() as file, pq.ParquetWriter(file, schema) as writer:
         while batch := list(islice(records, _BATCH_ROWS)):
             rows = [
-                {**table_row(job, record), "root": record["root"], "tar": record.get("tar", {}).get("file")}
+                {**table_row(job, record, fields), "root": record["root"], "tar": record.get("tar", {}).get("file")}
                 for record in batch
             ]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))

@@ -39,6 +39,14 @@ class Account:
         self.notes[what] += count
         self.examples.setdefault(what, example)
 
+    def filter_told(self) -> list[str]:
+        """The thresholds of the filter, as `min_overall 3`; that of a dimension as `min_dim_score_of truth 4`."""
+        told: list[str] = []
+        for name, value in (self.thresholds or {}).items():
+            of_each = value.items() if isinstance(value, dict) else [("", value)]
+            told += [" ".join(filter(None, (name, str(part), str(one)))) for part, one in of_each]
+        return told
+
     def tell(self) -> None:
         """Say each thing left out or to be noted."""
         for what, count in self.left_out.items():

@@ -25,7 +25,7 @@ from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals
 from MetaCaptioner.runtime.heartbeat import Heartbeat, is_worker, shared_heartbeat, tell_worker
 from MetaCaptioner.utils import processes
-from MetaCaptioner.utils.cli import command_line, complain, note, run_main
+from MetaCaptioner.utils.cli import complain, note, run_main
 
 _IN_GOOD_ORDER = (0, 1, 2, 3)
 """What a worker exits with that knows what it says; it has cleaned up, and another one would say the same.
@@ -241,7 +241,9 @@ def _times(count: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Supervise one rank; the exit status is the rank's."""
-    parser = command_line("Keep a rank's worker going.")
+    parser = argparse.ArgumentParser(
+        prog="python -m MetaCaptioner.launch.supervisor", description="Keep a rank's worker going."
+    )
     parser.add_argument("module", help="the stage, such as MetaCaptioner.captionpipeline")
     parser.add_argument("flags", nargs=argparse.REMAINDER, help="its flags")
     options = parser.parse_args(arguments)

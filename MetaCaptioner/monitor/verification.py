@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from MetaCaptioner.agents.thresholds import dimensions_of
 from MetaCaptioner.data.annotation import AnnotationFile
 from MetaCaptioner.data.annotation_blocks import BrokenAnnotation
 from MetaCaptioner.data.annotation_row import as_it_was, named_medium
@@ -38,7 +39,8 @@ _MIXTURE = "records made otherwise than most"
 _TWICE, _TORN = "duplicate records", "torn or broken lines"
 MENDED = (_TWICE, _TORN, "captions with several scores", "captions sampled again twice")
 _RENAMED = "records of a dataset that has another name now"
-MIXTURES = {_MIXTURE, _RENAMED, f"records {OTHER_MEDIA}", f"records {GONE}"}
+_JUDGED = "scores with other dimensions than most"
+MIXTURES = {_MIXTURE, _JUDGED, _RENAMED, f"records {OTHER_MEDIA}", f"records {GONE}"}
 
 MISSING = "missing samples"
 FAILED = "failed samples"
@@ -261,6 +263,25 @@ class _Scores:
         return media not in (0, mark(named_in(told)))
 
 
+class _Judged:
+    """What scores are marks for: those of one folder are all for the same, or they do not compare."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[frozenset[str]]()
+        self._first: dict[frozenset[str], str] = {}
+
+    def add(self, record: Record) -> None:
+        """Count one score."""
+        if names := frozenset(dimensions_of(record)):
+            self._counts[names] += 1
+            self._first.setdefault(names, record["sample_id"])
+
+    def check(self, findings: Findings) -> None:
+        """Note those that are unlike most."""
+        for names, count in self._counts.most_common()[1:]:
+            findings.add(_JUDGED, f"{count} have {', '.join(sorted(names))}: {self._first[names]}", count)
+
+
 def _row_named(sample_id: str) -> Row:
     """What stands for a sample by its id alone: dataset and row, or, where it names none, the id itself."""
     name, _, number = sample_id.rpartition("/")
@@ -282,7 +303,7 @@ def _score_records(captions: Path) -> Iterator[tuple[str, Record | None]]:
 
 def check_scores(captions: Path, findings: Findings) -> None:
     """Every caption needs one score record."""
-    makings, scores = Makings("scores"), _Scores()
+    makings, scores, judged = Makings("scores"), _Scores(), _Judged()
     for place, record in _score_records(captions):
         if record is None:
             findings.add(_TORN, f"score/{place}")
@@ -292,6 +313,7 @@ def check_scores(captions: Path, findings: Findings) -> None:
         else:
             told = told_of(record)
             makings.add(told)
+            judged.add(record)
             scores.add(told, str(record.get("caption_hash") or ""))
     for record in (record for path, _ in result_files(captions) for record in read_records(path)):
         sample_id, count = record["sample_id"], scores.take(record["sample_id"])
@@ -304,6 +326,7 @@ def check_scores(captions: Path, findings: Findings) -> None:
         if count > 1:
             findings.add("captions with several scores", sample_id)
     makings.check(findings)
+    judged.check(findings)
     for _, record in _score_records(captions) if scores.left else ():
         if record is not None and scores.take(record["sample_id"]):
             findings.add("scores without a caption", record["sample_id"])

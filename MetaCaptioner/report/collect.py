@@ -1,11 +1,12 @@
 """Result folders -> everything that the page shows, as one JSON object."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from MetaCaptioner.agents.judge import DIMENSIONS
+from MetaCaptioner.agents.thresholds import Thresholds, told_mixture
 from MetaCaptioner.data.taxonomy import DOMAINS
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.record import Record
@@ -15,6 +16,7 @@ from MetaCaptioner.report.gallery import Chooser, media_name, shown
 from MetaCaptioner.report.pictures import pictures_of
 from MetaCaptioner.report.routes import CONFIDENCE_BINS, find_routes
 from MetaCaptioner.report.summary import RunSummary
+from MetaCaptioner.worklist.best_caption import marked_dimensions
 
 # All pictures of a page together; with base64 they take a third more.
 _PICTURE_BYTES = 8_000_000
@@ -29,17 +31,24 @@ class Run:
     scores: Path
     routes: Path | None = None
 
-    def summary(self) -> RunSummary:
-        return RunSummary(self.captions, self.scores, find_routes(self.captions, self.routes))
+    def summary(self, least: Mapping[str, int]) -> RunSummary:
+        """What it is counted into; `least` marks by dimension."""
+        return RunSummary(self.captions, self.scores, find_routes(self.captions, self.routes), least)
 
 
-def collect(run: Run, other: Run | None, gallery: int, thresholds: Record, allow_outside_root: bool = False) -> Record:
+def collect(
+    run: Run, other: Run | None, gallery: int, thresholds: Thresholds, allow_outside_root: bool = False
+) -> Record:
     """Read one run, or two over the same data, and choose at most `gallery` samples to show.
 
     Raises:
         UserError: a folder holds no captions, or the two runs share no sample.
     """
-    summaries = [run.summary()] if other is None else [run.summary(), other.summary()]
+    runs = [run] if other is None else [run, other]
+    least = thresholds.of_dimension
+    for one in runs:
+        thresholds.check_dimensions(marked_dimensions(one.scores, least), f"the judge of {one.scores}")
+    summaries = [one.summary(least) for one in runs]
     comparison, chooser = Comparison(), Chooser(gallery)
     for summary in summaries[1:]:
         for entry in summary.read():
@@ -52,8 +61,9 @@ def collect(run: Run, other: Run | None, gallery: int, thresholds: Record, allow
     datasets = sorted({dataset for summary in summaries for _, dataset in summary.groups})
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "thresholds": thresholds,
-        "dimensions": DIMENSIONS,
+        "thresholds": {"overall": thresholds.overall, "lowest": thresholds.dimension, "ofDimension": dict(least)},
+        "dimensions": _dimensions(summaries),
+        "judges": told_mixture(sum((summary.judged for summary in summaries), Counter())),
         "confidenceBins": CONFIDENCE_BINS,
         "domains": domains,
         "datasets": datasets,
@@ -61,6 +71,11 @@ def collect(run: Run, other: Run | None, gallery: int, thresholds: Record, allow
         "comparison": comparison.content(domains, datasets) if other else None,
         "gallery": _gallery(chooser.chosen(), summaries[1:], allow_outside_root),
     }
+
+
+def _dimensions(summaries: Iterable[RunSummary]) -> list[str]:
+    """All that there are marks for, in the order in which judges have them."""
+    return [*dict.fromkeys(name for summary in summaries for names in summary.judged for name in names)]
 
 
 def _domains(summaries: Iterable[RunSummary]) -> list[str]:

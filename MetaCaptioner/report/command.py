@@ -15,7 +15,7 @@ from MetaCaptioner.agents.thresholds import MarksOptions
 from MetaCaptioner.report.collect import Run, collect
 from MetaCaptioner.report.page import render
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.cli import note, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, OutsideOption
 from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.utils.options_sources import read
@@ -46,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder: Path = options.data_folder
     run = Run(folder, options.score_folder or folder / "score", options.domain_folder)
     other = None if options.compare is None else Run(options.compare, options.compare / "score")
-    thresholds = {"overall": options.min_overall, "lowest": options.min_dim_score}
-    data = collect(run, other, options.gallery, thresholds, options.allow_outside_root)
+    data = collect(run, other, options.gallery, options.marks(), options.allow_outside_root)
+    for line in data["judges"]:
+        note(line)
     page = render(data, f"Captions of {folder}")
     output: Path = options.output or folder / "report.html"
     with atomic_write(output, "report") as file:

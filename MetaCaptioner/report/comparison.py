@@ -9,12 +9,14 @@ from MetaCaptioner.report.entry import Entry
 
 
 def code(entry: Entry) -> int:
-    """Marks of a caption in one number, never 0: ((overall in hundredths * 8) + lowest mark) * 4 + truncated * 2 + 1.
+    """Marks of a caption in one number, never 0: its overall mark in hundredths, and below that bit by bit:
+
+    three bits of the lowest mark, one each of whether it is below a threshold of one dimension, truncated, and there.
 
     A caption without marks has 0 for both.
     """
     hundredths = 0 if entry.overall is None else round(entry.overall * 100)
-    return (hundredths * 8 + (entry.lowest or 0)) * 4 + entry.truncated * 2 + 1
+    return (hundredths * 8 + (entry.lowest or 0)) * 8 + entry.is_below * 4 + entry.truncated * 2 + 1
 
 
 class Comparison:
@@ -50,7 +52,7 @@ class Comparison:
             return "absent"
         self.common += 1
         self._pairs[entry.domain, entry.dataset, mine, theirs] += 1
-        before, after = mine // 32, theirs // 32
+        before, after = mine // 64, theirs // 64
         if not before or not after:
             return "unmarked"
         return "better" if after > before else "worse" if after < before else "same"

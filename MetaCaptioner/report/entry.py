@@ -58,7 +58,8 @@ class Entry:
     """A caption record with what is counted of it.
 
     `candidates` are all captions of its sample, the first one first; `record` and `score` are of the best. `overall`
-    and `lowest` (the lowest single mark) are there if it is marked. `tokens` were spent on all candidates.
+    and `lowest` (the lowest single mark, of those that have no threshold of their own) are there if it is marked;
+    `is_below` says whether one that has is lower than that. `tokens` were spent on all candidates.
     """
 
     candidates: Sequence[Candidate]
@@ -70,6 +71,7 @@ class Entry:
     state: State
     overall: float | None
     lowest: int | None
+    is_below: bool
     truncated: bool
     words: int
     tokens: Tokens
@@ -98,8 +100,8 @@ def seconds_of(record: Record) -> float:
     return float(record.get("seconds") or 0)
 
 
-def read_entry(candidates: Sequence[Candidate], route: Route | None) -> Entry:
-    """Look at the caption records of one sample, their scores and its route.
+def read_entry(candidates: Sequence[Candidate], route: Route | None, least: Mapping[str, int]) -> Entry:
+    """Look at the caption records of one sample, their scores and its route; `least` are thresholds of dimensions.
 
     Raises:
         UserError: it is no caption record, as in a folder of routes.
@@ -112,6 +114,7 @@ def read_entry(candidates: Sequence[Candidate], route: Route | None) -> Entry:
             f"record {record['sample_id']} has no caption: --data-folder is for results of the caption stage"
         )
     judged = score if why_unmarked(record, score) is None else None
+    marks: Mapping[str, int] = judged["scores"] if judged else {}
     spent = [*(candidate.record for candidate in candidates), *([first.score] if first.score else [])]
     return Entry(
         candidates=candidates,
@@ -122,7 +125,8 @@ def read_entry(candidates: Sequence[Candidate], route: Route | None) -> Entry:
         dataset=str(record.get("data_name")),
         state="marked" if judged else "failed" if failed else "unmarked",
         overall=float(judged["overall"]) if judged else None,
-        lowest=min(judged["scores"].values()) if judged else None,
+        lowest=min((mark for name, mark in marks.items() if name not in least), default=5) if judged else None,
+        is_below=judged is not None and any(marks.get(name, 0) < mark for name, mark in least.items()),
         truncated=bool(record.get("truncated")),
         words=0 if failed else len(record["caption"].split()),
         tokens=Tokens(*map(sum, zip(*map(tokens_of, spent), strict=True))),

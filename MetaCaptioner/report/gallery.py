@@ -114,6 +114,7 @@ def shown(entry: Entry) -> Record:
         "agents": _agents(record),
         "overall": entry.overall,
         "lowest": entry.lowest,
+        "below": entry.is_below,
         "scores": marked["scores"] if marked else None,
         "reason": clip(marked.get("reason", "")) if marked else None,
         "error": _error(record, score),

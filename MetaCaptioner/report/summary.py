@@ -1,11 +1,11 @@
 """One run in numbers: exact over all records, in memory that does not grow with their count."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from MetaCaptioner.agents.judge import DIMENSIONS
+from MetaCaptioner.agents.thresholds import dimensions_of
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metrics.run_log import read_runs
 from MetaCaptioner.records.caption_records import resample_folders
@@ -13,14 +13,14 @@ from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import Record, is_error, is_without_media, told_error
 from MetaCaptioner.report.entry import Entry, Route, State, Sums, read_entry, seconds_of, tokens_of
 from MetaCaptioner.report.routes import CONFIDENCE_BINS, Routes, confidence_bin
-from MetaCaptioner.worklist.best_caption import all_candidates
+from MetaCaptioner.worklist.best_caption import Candidate, all_candidates
 
 _ERROR_EXAMPLES = 3
 _MESSAGE_CHARACTERS = 300
 
 
 # What thresholds look at. Marks are few, so there are few of these, and counts by cell answer for every threshold.
-Cell = tuple[State, float | None, int | None, bool]
+Cell = tuple[State, float | None, int | None, bool, bool]
 
 
 @dataclass
@@ -36,13 +36,13 @@ class Group:
 
     def add(self, entry: Entry) -> None:
         """Count one caption."""
-        cell = (entry.state, entry.overall, entry.lowest, entry.truncated)
+        cell = (entry.state, entry.overall, entry.lowest, entry.truncated, entry.is_below)
         self.cells[cell].add(entry.tokens, entry.words, seconds_of(entry.record))
         if entry.state != "failed":
             self.words[entry.words] += 1
         if entry.score is not None and entry.state == "marked":
-            for name in DIMENSIONS:
-                self.marks[name][entry.score["scores"][name]] += 1
+            for name, mark in entry.score["scores"].items():
+                self.marks[name][mark] += 1
         if entry.route is not None:
             self._add_route(entry.record, entry.route)
 
@@ -77,18 +77,21 @@ def gpu_hours(*folders: Path) -> float | None:
 
 
 class RunSummary:
-    """The captions of a folder, their scores and routes, counted as they are read.
+    """The captions of a folder, their scores and routes, counted as they are read; `least` marks by dimension.
 
     Raises:
         UserError: the folder holds no captions.
     """
 
-    def __init__(self, folder: Path, score_folder: Path, routes: Routes) -> None:
+    def __init__(self, folder: Path, score_folder: Path, routes: Routes, least: Mapping[str, int]) -> None:
         if not result_files(folder):
             raise UserError(f"data folder {folder}: holds no caption results (Rank*_node*_*.jsonl)")
         self.folder = folder
         self.score_folder = score_folder
         self.routes = routes
+        self.least = least
+        self.judged: Counter[tuple[str, ...]] = Counter()
+        """Marks by what they are for."""
         self.groups: dict[tuple[str, str], Group] = defaultdict(Group)
         self.stages: dict[str, Sums] = defaultdict(Sums)
         self.made_with: dict[str, Counter[str]] = defaultdict(Counter)
@@ -97,7 +100,7 @@ class RunSummary:
     def read(self) -> Iterator[Entry]:
         """Count every caption, and hand it on. Rows without media are none: they are told among the errors only."""
         for candidates in all_candidates(self.folder, self.score_folder):
-            entry = read_entry(candidates, self.routes.of(candidates[0].record))
+            entry = self._entry(candidates)
             if is_without_media(entry.record):
                 self._add_stage("caption", entry.record, self.groups[entry.domain, entry.dataset])
                 continue
@@ -107,14 +110,18 @@ class RunSummary:
     def find(self, wanted: Collection[str]) -> dict[str, Entry]:
         """The captions of some samples, by sample id; read anew, and not counted."""
         return {
-            candidates[0].record["sample_id"]: read_entry(candidates, self.routes.of(candidates[0].record))
+            candidates[0].record["sample_id"]: self._entry(candidates)
             for candidates in all_candidates(self.folder, self.score_folder)
             if candidates[0].record["sample_id"] in wanted
         }
 
+    def _entry(self, candidates: Sequence[Candidate]) -> Entry:
+        return read_entry(candidates, self.routes.of(candidates[0].record), self.least)
+
     def _add(self, entry: Entry) -> None:
         group = self.groups[entry.domain, entry.dataset]
         group.add(entry)
+        self.judged.update(filter(None, (dimensions_of(one.score) for one in entry.candidates)))
         first, *again = entry.candidates
         self._add_stage("caption", first.record, group)
         if first.score is not None:

@@ -260,7 +260,7 @@ class RankLoop:
         return load_media(sample, self._settings.budget)
 
     async def _try(self, sample: Sample, media: Media, number: int, before: int, took: _Took) -> Record:
-        """Run the stage on a sample, once more where an answer was empty or looped."""
+        """Run the stage on a sample, once more where an answer was empty, looped, refused or did not fit."""
         while True:
             took.tries += 1
             generate = self._generate_for(sample, media, number, before + took.tries, took.usage)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from MetaCaptioner.agents.thresholds import Thresholds
+from MetaCaptioner.agents.thresholds import Thresholds, dimensions_of, told_mixture
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
 from MetaCaptioner.metrics.usage import Figures, Run, cost_of, describe_rates, figures, runs_of
@@ -15,7 +15,14 @@ from MetaCaptioner.records.record import Record, is_without_media
 from MetaCaptioner.utils.atomic_io import atomic_write
 from MetaCaptioner.utils.json_text import to_json
 from MetaCaptioner.utils.temporary import remove_left
-from MetaCaptioner.worklist.best_caption import Candidate, all_candidates, best, check_are_scores, once_in
+from MetaCaptioner.worklist.best_caption import (
+    Candidate,
+    all_candidates,
+    best,
+    check_are_scores,
+    marked_dimensions,
+    once_in,
+)
 
 
 @dataclass
@@ -27,6 +34,8 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     marks: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     resampled: Counter[str] = field(default_factory=Counter)
+    judged: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """Marks by what they are for."""
     without_media: int = 0
     """Rows that no stage can use: neither kept nor rejected."""
     duplicates: int = 0
@@ -45,6 +54,10 @@ class Summary:
         for name, mark in marks.items():
             if mark is not None:
                 self.marks[name][str(mark)] += 1
+
+    def add_judged(self, candidates: Sequence[Candidate]) -> None:
+        """Count what the captions of a sample are marked for."""
+        self.judged.update(filter(None, (dimensions_of(one.score) for one in candidates)))
 
     def add_resampled(self, candidates: Sequence[Candidate], chosen: Candidate, thresholds: Thresholds) -> None:
         """Count a caption that was sampled again: rescued if only a new one is good enough."""
@@ -65,6 +78,7 @@ class Summary:
                 "min_overall": thresholds.overall,
                 "min_dim_score": thresholds.dimension,
                 "drop_truncated": thresholds.whole,
+                **({"min_dim_score_of": dict(thresholds.of_dimension)} if thresholds.of_dimension else {}),
             },
             "total": self.total["all"],
             "kept": self.kept["all"],
@@ -76,6 +90,7 @@ class Summary:
             "domains": group("domain: "),
             "datasets": group("dataset: "),
             "scores": {name: dict(sorted(counts.items())) for name, counts in sorted(self.marks.items())},
+            "judged": [{"dimensions": names, "marks": count} for names, count in self.judged.most_common()],
             "cost": cost_of(runs, self.kept["all"]),
             "resampled": self._resampled(resampling) if resampling or self.resampled else None,
         }
@@ -102,6 +117,7 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
     if not result_files(scores):
         raise UserError(f"score folder {scores}: holds no scores; score first (metacaptioner score)")
     check_are_scores(scores)
+    thresholds.check_dimensions(marked_dimensions(scores, thresholds.of_dimension), f"the judge of {scores}")
     summary = Summary()
     kept_path, rejected_path = output / KEPT, output / REJECTED
     try:
@@ -116,6 +132,7 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
             if is_without_media(candidates[0].record):
                 summary.without_media += 1
                 continue
+            summary.add_judged(candidates)
             chosen = best(candidates, thresholds)
             reasons = chosen.against(thresholds)
             record = {**chosen.record, **marks_of(chosen)}
@@ -160,6 +177,11 @@ def describe_cost(content: Record) -> list[str]:
     if count < content["total"]:
         lines.append(f"  the run logs tell of {count} of the {content['total']} captions; the rest cost more than this")
     return lines
+
+
+def describe_judged(content: Record) -> list[str]:
+    """What is to be said of marks of several judges, from the content of summary.json."""
+    return told_mixture({tuple(one["dimensions"]): one["marks"] for one in content["judged"]})
 
 
 def describe_resampled(content: Record) -> list[str]:

@@ -161,6 +161,7 @@ def check(options: ScoreOptions, prompts: Prompts) -> None:
     """
     if not options.resample:
         return
+    options.thresholds().check_dimensions([one.name for one in prompts.dimensions], "judge.yaml")
     refuse_earlier_texts(prompts, "captions cannot be sampled again with the prompts of a second pass")
     folder = options.data_folder
     some = some_records(folder, read_first(folder))

@@ -1,6 +1,5 @@
 """How programs of this project speak and exit: one clear line for an error, no traceback for the user's mistakes."""
 
-import argparse
 import os
 import shlex
 import sys
@@ -15,7 +14,6 @@ from MetaCaptioner.utils.text import shown
 _NOT_ASCII = 0x7F
 PROGRAM = "_METACAPTIONER_PROGRAM"
 """The variable that tells a process what the user typed, where that is not the process itself."""
-_NO_DEFAULTS = (None, argparse.SUPPRESS)
 
 
 def say(message: str) -> None:
@@ -41,21 +39,6 @@ def program() -> str:
     if specification is not None:
         return f"python -m {specification.name.removesuffix('.__main__')}"
     return sys.argv[0] if sys.argv[0].endswith(".py") else Path(sys.argv[0]).name
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the default of every flag that has one, unless its help tells it in words of its own."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        told = action.help or ""
-        if action.nargs == 0 or action.required or action.default in (*_NO_DEFAULTS, []) or "default" in told:
-            return action.help
-        return super()._get_help_string(action)
-
-
-def command_line(description: str) -> argparse.ArgumentParser:
-    """The parser of a program's flags, which speaks of the program as the user does."""
-    return argparse.ArgumentParser(prog=program(), description=description, formatter_class=_Help)
 
 
 def as_typed(word: Path | str) -> str:

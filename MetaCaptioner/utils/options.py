@@ -201,6 +201,8 @@ _TOLD: dict[object, str] = {
 def _told(problem: ErrorDetails, known: Mapping[str, Option], said: Mapping[str, Said]) -> str:
     option = known[str(problem["loc"][0])]
     named, value = said[option.name].by, problem["input"]
+    if problem["type"] == "value_error":  # of a validator of the option's own
+        return f"{named} {problem['msg'].removeprefix('Value error, ')}"
     if problem["type"] in ("greater_than", "greater_than_equal", "less_than_equal", "finite_number"):
         return f"{named} must be {_range(option) or 'a number'}"
     return f"{named} must be {_TOLD.get(option.kind, problem['msg'])}, not {_shown(value)}"

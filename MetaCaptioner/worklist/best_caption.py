@@ -1,13 +1,12 @@
 """The captions to choose from: a sample's first one, and those of it that were made when it was sampled again."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Self
 
-from MetaCaptioner.agents.judge import DIMENSIONS
-from MetaCaptioner.agents.thresholds import Thresholds, why_unmarked
+from MetaCaptioner.agents.thresholds import Thresholds, dimensions_of, why_unmarked
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.caption_records import is_score, resample_folders
 from MetaCaptioner.records.duplicates import Once
@@ -46,7 +45,7 @@ class Candidate:
         """
         if self.score is None or why_unmarked(self.record, self.score) is not None:
             return False, 0.0, 0
-        lowest = min(self.score["scores"][name] for name in DIMENSIONS)
+        lowest = min(self.score["scores"].values())
         good_enough = not self.against(thresholds) if thresholds else is_rescued(self.record)
         return good_enough, float(self.score["overall"]), lowest
 
@@ -58,8 +57,10 @@ def is_rescued(record: Record) -> bool:
 
 
 def best(candidates: Sequence[Candidate], thresholds: Thresholds | None = None) -> Candidate:
-    """The best one; of equals the first."""
-    return max(candidates, key=lambda candidate: candidate.rank(thresholds))
+    """The best one; of equals the first. What was marked in other dimensions than the first one is not compared."""
+    marked = set(dimensions_of(candidates[0].score))
+    comparable = [one for one in candidates if not marked or set(dimensions_of(one.score)) in (marked, set())]
+    return max(comparable, key=lambda candidate: candidate.rank(thresholds))
 
 
 class Candidates:
@@ -140,6 +141,17 @@ def check_are_scores(scores: Path) -> None:
                 f"score folder {scores}: {path.name} holds no scores ({first['sample_id']} has none, and is of "
                 f"{first.get('stage', 'another stage')}): take away what does not belong there, and score again"
             )
+
+
+def marked_dimensions(scores: Path, wanted: Collection[str]) -> list[str]:
+    """What the scores of a folder are marks for, as far as it takes to know of all that are `wanted`."""
+    found: dict[str, None] = {}
+    for path, _ in result_files(scores) if wanted else ():
+        for record in read_records(path):
+            found |= dict.fromkeys(dimensions_of(record))
+            if found.keys() >= set(wanted):
+                return [*found]
+    return [*found]
 
 
 def once_in(folder: Path) -> Once:

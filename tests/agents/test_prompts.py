@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -324,7 +325,7 @@ def test_a_file_of_every_domain_gives_its_agents_to_all_without_a_file(tmp_path:
         ({"domain": "*", "agents": [agent("a")]}, "exactly one agent with role 'summary'"),
         ({"domain": "*", "agents": [agent("s", role="summary", prompt="{captions}")]}, "placeholder '{captions}'"),
         ({"domain": "*", "agents": [agent("s", role="summary", prompt="{agents.}")]}, "no plain placeholder"),
-        ({"domain": "*", "agents": [agent("s", role="summary", prompt="{agents.a.b}")]}, "no plain placeholder"),
+        ({"domain": "*", "agents": [agent("s", role="summary", prompt="{agents.a..b}")]}, "no plain placeholder"),
     ],
 )
 def test_a_file_of_every_domain_is_checked_like_any(tmp_path: Path, content: Row, complaint: str) -> None:
@@ -374,3 +375,14 @@ def test_sampling_again_tells_every_agent_and_draws_more_freely(tmp_path: Path, 
             assert after.prompt == f"{before.prompt}\n\nIt was: {{reason}}"
             assert after.sampling.temperature == max(before.sampling.temperature, 0.5)
     assert (changed.judge, changed.router) == (shipped.judge, shipped.router)
+
+
+def test_what_the_page_of_prompts_shows_is_as_it_says(tmp_path: Path) -> None:
+    page = (PROMPTS_FOLDER.parents[1] / "docs" / "prompts.md").read_text()
+    shown = dict(re.findall(r"^```yaml\n# my_prompts/(\w+)\.yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
+    assert set(shown) == {"maps", "natural", "judge", "refusals"}
+    prompts = load_prompts(write_prompts(tmp_path, **shown))
+    assert [one.name for one in prompts.workflows["Natural"].agents] == ["scene", "summary"]
+    assert [(one.name, one.weight) for one in prompts.dimensions] == [("truth", 3), ("style", 1)]
+    assert prompts.judge.refusals.is_one("Het spijt me, maar ik kan u daarmee niet helpen.")
+    assert "Maps" in prompts.workflows

@@ -9,6 +9,7 @@ from demo.architecture import TOKEN_IDS, train_tokenizer
 from demo.batches import FRAMES, LENGTHS, MEDIA_TOKENS, SHARES, Batches, Encoder, corpus
 from demo.drawing import AGENTS, KINDS
 from demo.drills import CELLS
+from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.judge import parse_verdict
 
 SIZE = 36
@@ -50,7 +51,7 @@ def test_the_answers_can_be_read_from_the_tokens(folder: Path) -> None:
     rows = Batches(folder, "test", 0, SIZE, 1)[0].rows["judge"]
     for row in range(5):
         text = tokenizer.decode(rows.tokens[row, rows.begins[row] : rows.ends[row] - 1].tolist())
-        assert parse_verdict(text).fluency in (2, 5)
+        assert parse_verdict(text, SHIPPED).scores["fluency"] in (2, 5)
 
 
 def test_an_example_that_does_not_fit_gives_way(folder: Path) -> None:

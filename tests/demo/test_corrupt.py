@@ -7,6 +7,7 @@ import pytest
 from demo.corrupt import MISTAKES, Judged, another, change, corrupt, garble, right, some_judged
 from demo.drawing import AGENTS, KINDS
 from demo.scene import Kind, caption, notes, read_caption, stream
+from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.judge import REASON_CHARACTERS, parse_verdict
 
 AGENT = AGENTS[KINDS[0].domain][2]
@@ -39,8 +40,8 @@ def test_mistakes_are_what_they_are_called(kind: Kind) -> None:
 
 
 def check_answer(judged: Judged) -> None:
-    verdict = parse_verdict(judged.answer())
-    assert {name: getattr(verdict, name) for name in judged.marks()} == judged.marks()
+    verdict = parse_verdict(judged.answer(), SHIPPED)
+    assert verdict.scores == judged.marks()
     assert len(verdict.reason) <= REASON_CHARACTERS
 
 

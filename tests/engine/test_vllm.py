@@ -15,6 +15,7 @@ from PIL import Image
 from prometheus_client import REGISTRY
 from skimage import data
 
+from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.judge import parse_verdict, verdict_schema
 from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, limit_output, load_prompts
 from MetaCaptioner.agents.router import Router
@@ -177,12 +178,12 @@ def test_the_router_answers_a_code_and_its_probabilities_are_those_of_the_domain
 
 
 def test_the_judge_answers_json_that_fits_the_schema(running: RunningEngine, photograph: Media) -> None:
-    constraint = Constraint(json_schema=verdict_schema())
+    constraint = Constraint(json_schema=verdict_schema(SHIPPED))
     for number in range(4):
         sampling = Sampling(max_tokens=512, temperature=1.0, seed=number)
         answer = ask(running, f"Judge this, {number}.", photograph, sampling, constraint)
         assert answer.finish_reason == "stop"
-        parse_verdict(answer.text)
+        parse_verdict(answer.text, SHIPPED)
         assert "\n" not in answer.text
 
 

@@ -116,3 +116,23 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, results: Path) -> None:
         done = run(script("export", "--data-folder", results, *flags))
         assert done.returncode == 2
         assert done.stdout.count("\n") == 1
+
+
+def test_columns_of_marks_are_those_of_the_captions(tmp_path: Path, results: Path) -> None:
+    kept = results / "filtered" / "kept.jsonl"
+    own = [json.loads(line) | {"scores": {"truth": 5, "caption": 4}, "overall": 4.5} for line in kept.open()]
+    kept.write_text("".join(json.dumps(record) + "\n" for record in own))
+    out = tmp_path / "captions.parquet"
+    assert "note: marks" not in export(results, "--format", "parquet", "--output", out, "--stale")
+    table = pd.read_parquet(out)
+    assert table.columns.tolist()[9:12] == ["overall", "truth", "mark_caption"]
+    assert (table["truth"].tolist(), table["mark_caption"].tolist()) == ([5, 5, 5], [4, 4, 4])
+    assert "accuracy" not in table
+    own[0] |= {"scores": {"accuracy": 3}, "overall": 3.0}
+    kept.write_text("".join(json.dumps(record) + "\n" for record in own))
+    said = export(results, "--format", "parquet", "--output", out, "--stale", "--overwrite")
+    assert "note: marks are of judges with different dimensions" in said
+    table = pd.read_parquet(out)
+    assert {"accuracy", "truth"} <= set(table.columns)
+    assert table["accuracy"].count() == 1
+    assert table["truth"].count() == 2

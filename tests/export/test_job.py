@@ -196,3 +196,13 @@ def test_lines_that_are_no_captions_are_counted(tmp_path: Path, captions: Captio
         assert f"left out: 1 records without the field '{name}' (first: photos/{number})" in outcome.said
     assert "note: 1 captions of a sample that has another one are not among them (first: photos/1)" in outcome.said
     assert len(pd.read_parquet(tmp_path / "out")) == 5
+
+
+def test_the_threshold_of_a_dimension_is_told(tmp_path: Path, captions: Captions, do_export: Export) -> None:
+    results, _ = captions
+    told = {"min_overall": 3.0, "min_dim_score": 2, "min_dim_score_of": {"accuracy": 4, "fluency": 3}}
+    (results / "filtered" / "summary.json").write_text(json.dumps({"thresholds": told}))
+    outcome = do_export(results, "huggingface", "--output", tmp_path / "out")
+    words = "min_overall 3.0, min_dim_score 2, min_dim_score_of accuracy 4, min_dim_score_of fluency 3"
+    assert f"which the filter kept ({words})" in outcome.said
+    assert f"Filter: {words}." in (tmp_path / "out" / "README.md").read_text()

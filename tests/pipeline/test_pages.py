@@ -181,7 +181,7 @@ def test_planning_what_remains_for_other_ranks(checkout: Path) -> None:
 
 
 def test_the_tenth_domain_needs_one_file_and_no_code(tmp_path: Path) -> None:
-    [content] = [block for block in blocks("yaml") if "agents:" in block]
+    [content] = [block for block in blocks("yaml") if block.startswith("# my_prompts/maps.yaml\n")]
     prompts = tmp_path / "my_prompts"
     prompts.mkdir()
     (prompts / "maps.yaml").write_text(content)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from MetaCaptioner.agents.judge import DIMENSIONS
+from MetaCaptioner.agents.dimensions import SHIPPED
 from tests.pipeline.commands import module, records, script, succeed, write_json
 
 pytestmark = pytest.mark.engine
@@ -70,7 +70,7 @@ def test_photographs_and_a_video_go_through_all_stages(tmp_path: Path, random_mo
     assert sorted(record["sample_id"] for record in scores) == sorted(made)
     for record in scores:
         assert record["status"] == "ok", record
-        assert set(record["scores"]) == set(DIMENSIONS)
+        assert set(record["scores"]) == {one.name for one in SHIPPED}
         assert record["overall"] == pytest.approx(sum(record["scores"].values()) / 5)
 
     succeed(script("filterd_by_score", "--data-folder", captions, "--min-overall", "1", "--min-dim-score", "1"))

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from MetaCaptioner.records.row_map import caption_hash
-from tests.made_records import WriteLines, caption_record, failed, score_record
+from tests.made_records import WriteLines, caption_record, failed, judged, score_record
 from tests.pipeline.commands import run, script, succeed
 from tests.random_model import ROOT
 
@@ -87,7 +87,19 @@ def make_run(folder: Path, write_lines: WriteLines, count: int = 60, **fields: o
 
 
 def cells(run_data: dict[str, Any]) -> list[dict[str, Any]]:
-    names = ["state", "overall", "lowest", "truncated", "count", "input", "cached", "output", "words", "seconds"]
+    names = [
+        "state",
+        "overall",
+        "lowest",
+        "truncated",
+        "below",
+        "count",
+        "input",
+        "cached",
+        "output",
+        "words",
+        "seconds",
+    ]
     return [dict(zip(names, row, strict=True)) for group in run_data["groups"] for row in group["cells"]]
 
 
@@ -310,11 +322,49 @@ def test_wrong_folders_and_values_are_told_in_one_line(tmp_path: Path, write_lin
         ("--data-folder", good, "--domain-folder", tmp_path): "holds no route results",
         ("--data-folder", good, "--gallery", "5000"): "--gallery must be",
         ("--data-folder", good, "--min-dim-score", "6"): "--min-dim-score must be from 1 to 5",
+        ("--data-folder", good, "--min-dim-score", "acuracy=4"): "did you mean accuracy?",
     }
     for arguments, message in wrong.items():
         done = run(script("report", *arguments))
         assert (done.returncode, done.stdout.count("\n")) == (2 if "must be" in message else 1, 1), done.stdout
         assert message in done.stdout
+
+
+def own_marks(folder: Path, write_lines: WriteLines, *scores: dict[str, Any]) -> Path:
+    name = "Rank0_node0_photos.jsonl"
+    write_lines(folder / name, [caption_record(index) for index in range(len(scores))])
+    write_lines(folder / "score" / name, list(scores))
+    return folder
+
+
+def test_dimensions_and_their_thresholds_are_those_of_the_scores(tmp_path: Path, write_lines: WriteLines) -> None:
+    scores = (judged(0, truth=5, style=2), judged(1, truth=4, style=4), judged(2, truth=5, style=5))
+    folder = own_marks(tmp_path, write_lines, *scores)
+    data = report(folder)
+    assert (data["dimensions"], data["judges"]) == (["truth", "style"], [])
+    assert data["runs"][0]["groups"][0]["marks"] == {"truth": [0, 0, 0, 1, 2], "style": [0, 1, 0, 1, 1]}
+    flags = ("--min-dim-score", "1", "--min-dim-score", "truth=5")
+    data = report(folder, *flags)
+    assert data["thresholds"] == {"overall": 3.0, "lowest": 1, "ofDimension": {"truth": 5}}
+    kept = sum(cell["count"] for cell in cells(data["runs"][0]) if not cell["below"] and cell["overall"] >= 3)
+    assert f"kept {kept} of 3" in succeed(script("filterd_by_score", "--data-folder", folder, *flags))
+    assert {cell["overall"]: cell["lowest"] for cell in cells(data["runs"][0])} == {3.5: 2, 4.0: 4, 5.0: 5}
+    shown = {one["id"]: one["captions"][0] for one in data["gallery"]}
+    assert {name: one["below"] for name, one in shown.items()} == {
+        "photos/0": False,
+        "photos/1": True,
+        "photos/2": False,
+    }
+    assert shown["photos/0"]["scores"] == {"truth": 5, "style": 2}
+
+
+def test_scores_of_two_judges_are_told(tmp_path: Path, write_lines: WriteLines) -> None:
+    folder = own_marks(tmp_path, write_lines, judged(0, truth=5, style=2), score_record(1))
+    said = succeed(script("report", "--data-folder", folder))
+    assert "note: marks are of judges with different dimensions" in said
+    data = page_data(folder / "report.html")
+    assert data["dimensions"][:3] == ["truth", "style", "accuracy"]
+    assert len(data["judges"]) == 1
 
 
 def test_the_vendored_library_is_what_its_readme_says() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.records.record import Record
+from tests.helpers import write_lines
+from tests.made_records import caption_record, judged, score_record
 from tests.pipeline.commands import records, script, succeed
 from tests.random_model import ROOT
 
@@ -132,6 +134,26 @@ def test_sliders_say_at_once_what_the_filter_would_keep(runs: Runs) -> None:
             cards = show_all(opened)
             assert {name for name, text in cards.items() if "\nKept\n" in text} == {one["sample_id"] for one in passed}
         assert "Overall too low\t3" in opened.text("#cost-of-kept")
+
+
+def test_dimensions_and_a_threshold_of_one_are_those_of_the_records(runs: Runs) -> None:
+    folder, name = runs.folder / "Own", "Rank0_node0_photos.jsonl"
+    scores = [judged(0, truth=5, style=2), judged(1, truth=4, style=4), judged(2, truth=5, style=5), score_record(3)]
+    write_lines(folder / name, [caption_record(index) for index in range(4)])
+    write_lines(folder / "score" / name, scores)
+    succeed(script("report", "--data-folder", folder, "--min-dim-score", "truth=5", "--min-overall", "1"))
+    with runs.open("Own/report.html") as opened:
+        assert "judges with different dimensions" in opened.text("#facts")
+        assert opened.text("#lowest-value") == "3, truth 5"
+        for lowest in ("3", "2", "5"):
+            opened.set("#min-dim-score", lowest)
+            passed = kept(folder, "--min-overall", "1", "--min-dim-score", lowest, "--min-dim-score", "truth=5")
+            assert opened.text("#kept-count") == str(len(passed))
+            assert f"--min-overall 1 --min-dim-score {lowest} --min-dim-score truth=5" in opened.text("#command")
+        opened.page.locator('[data-id="photos/0"] .opener').click()
+        assert opened.texts("#detail .marks th") == ["Truth", "Style"]
+        opened.page.keyboard.press("Escape")
+        opened.choose("#dimension", "Style")
 
 
 def test_filters_and_sorting_change_what_is_shown(runs: Runs) -> None:

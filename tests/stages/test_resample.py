@@ -12,7 +12,7 @@ import pytest
 
 from MetaCaptioner import filter as filter_command
 from MetaCaptioner import verify
-from MetaCaptioner.agents.judge import DIMENSIONS
+from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, load_prompts, resampling
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError
@@ -41,6 +41,7 @@ from tests.helpers import (
     write_prompts,
 )
 
+DIMENSIONS = [one.name for one in SHIPPED]
 Marks = Callable[[str, int], int]
 """(sample, number of the round, 0 for the first caption) -> the mark that the judge gives in every dimension."""
 

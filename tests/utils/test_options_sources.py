@@ -207,5 +207,5 @@ def test_the_help_of_an_option_has_its_group_default_and_values() -> None:
     assert "usage: " in told
     assert "--data-folder FOLDER [OPTION ...]" in told.partition("\n\n")[0]
     assert told.index("\nwhich captions are good enough:\n") < told.index("--min-overall MARK")
-    assert "lowest mean of the five marks (default: 3.0)" in told
+    assert "lowest mean of the marks (default: 3.0)" in told
     assert "(default: None)" not in told

@@ -5,9 +5,9 @@ import pytest
 from MetaCaptioner.agents.thresholds import Thresholds
 from MetaCaptioner.records.caption_records import resample_folder, resample_folders
 from MetaCaptioner.records.row_map import caption_hash
-from MetaCaptioner.worklist.best_caption import Candidate, Candidates, best
+from MetaCaptioner.worklist.best_caption import Candidate, Candidates, best, marked_dimensions
 from tests.helpers import write_lines
-from tests.made_records import Record, caption_record, failed, score_record
+from tests.made_records import Record, caption_record, failed, judged, score_record
 
 THRESHOLDS = Thresholds(3.0, 3, whole=False)
 
@@ -83,3 +83,27 @@ def test_marks_and_captions_of_other_media_count_as_none(tmp_path: Path) -> None
     [now] = Candidates(tmp_path, 0).of(caption_record(0) | {"image": "now.jpg"})
     assert now.against(THRESHOLDS) == ["score of other media"]
     assert len(Candidates(tmp_path, 0).of(caption_record(0) | {"image": "before.jpg"})) == 2
+
+
+def test_marks_in_other_dimensions_are_not_compared() -> None:
+    """A judge that marks fewer things, or milder ones, would win every time."""
+    first = candidate(2, 3, 3, 3, 3)
+    other = Candidate(caption_record(0, caption="new"), judged(0, truth=5, style=5), 1)
+    assert best([first, other]) is first
+    assert best([first, other], THRESHOLDS) is first
+    assert best([other, first]) is other
+    failed_one = Candidate(failed(caption_record(0), "media_corrupt"), None)
+    assert best([failed_one, other]) is other
+
+
+def test_what_is_marked_is_looked_up_as_far_as_needed(tmp_path: Path) -> None:
+    write_lines(tmp_path / "Rank0_node0_photos.jsonl", [failed(score_record(0), "bad_verdict"), score_record(1)])
+    write_lines(tmp_path / "Rank1_node0_photos.jsonl", [judged(2, truth=5, style=5)])
+    five = ["accuracy", "completeness", "hallucination", "reasoning", "fluency"]
+    assert marked_dimensions(tmp_path, []) == []
+    assert marked_dimensions(tmp_path, ["fluency"]) == five
+    assert (
+        marked_dimensions(tmp_path, ["fluency", "style"])
+        == marked_dimensions(tmp_path, ["x"])
+        == [*five, "truth", "style"]
+    )

@@ -25,16 +25,17 @@ function change(changes) {
 
 // The order of the numbers in a row of cells, as summary.py writes it.
 function cellOf(row) {
-  const [kind, overall, lowest, truncated, count, input, cached, output, words, seconds] = row;
-  return { kind, overall, lowest, truncated, count, input, cached, output, words, seconds };
+  const [kind, overall, lowest, truncated, below, count, input, cached, output, words, seconds] = row;
+  return { kind, overall, lowest, truncated, below, count, input, cached, output, words, seconds };
 }
 
 for (const run of data.runs) for (const group of run.groups) group.cells = group.cells.map(cellOf);
 
-// The same rule as filterd_by_score.py: thresholds are the lowest values that pass.
+// The same rule as filterd_by_score.py: thresholds are the lowest values that pass. `below` says whether a mark is too
+// low for the threshold of its own dimension, of which the page was made with some.
 function isKept(caption) {
   const kind = caption.kind ?? caption.state;
-  if (kind !== "marked" || (state.whole && caption.truncated)) return false;
+  if (kind !== "marked" || caption.below || (state.whole && caption.truncated)) return false;
   return caption.overall >= state.overall && caption.lowest >= state.lowest;
 }
 
@@ -82,7 +83,7 @@ function totals(groups) {
       if (cell.kind === "marked") {
         sums.overall += cell.overall * cell.count;
         if (cell.overall < state.overall) sums.lowOverall += cell.count;
-        if (cell.lowest < state.lowest) sums.lowMark += cell.count;
+        if (cell.below || cell.lowest < state.lowest) sums.lowMark += cell.count;
       }
       for (const name of ["input", "cached", "output", "words", "seconds"]) sums[name] += cell[name];
       if (status === "kept") sums.keptTokens += cell.input + cell.output;
@@ -137,9 +138,10 @@ function sum(numbers) {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-// comparison.py's number for a caption: ((overall in hundredths * 8) + lowest mark) * 4 + truncated * 2 + 1; 0 is no mark.
+// comparison.py's number for a caption: ((overall in hundredths * 8) + lowest mark) * 8 + below * 4 + truncated * 2 + 1.
 function captionOfCode(code) {
-  const overall = Math.floor(code / 32) / 100;
-  const lowest = Math.floor(code / 4) % 8;
-  return { kind: overall ? "marked" : "unmarked", overall, lowest, truncated: Math.floor(code / 2) % 2 === 1 };
+  const overall = Math.floor(code / 64) / 100;
+  const lowest = Math.floor(code / 8) % 8;
+  const [below, truncated] = [Math.floor(code / 4) % 2 === 1, Math.floor(code / 2) % 2 === 1];
+  return { kind: overall ? "marked" : "unmarked", overall, lowest, below, truncated };
 }

@@ -39,7 +39,7 @@ function marks(caption) {
   return element(
     "div",
     { class: "marks" },
-    element("table", {}, element("tbody", {}, ...data.dimensions.map((name) => markRow(name, caption.scores[name])))),
+    element("table", {}, element("tbody", {}, ...Object.entries(caption.scores).map(([name, mark]) => markRow(name, mark)))),
     element("blockquote", {}, caption.reason || "The judge gave no reason."),
   );
 }

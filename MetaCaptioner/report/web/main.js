@@ -10,6 +10,7 @@ function writeHead() {
     plural(data.datasets.length, "dataset"),
     comparing ? null : first.models.join(", "),
     comparing ? null : prompts,
+    ...data.judges,
     `made ${data.made}`,
   ];
   byId("facts").textContent = facts.filter(Boolean).join(" · ");

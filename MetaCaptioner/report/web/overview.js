@@ -5,7 +5,8 @@ const hasMarks = data.runs.some((one) =>
   one.groups.some((group) => group.cells.some((cell) => cell.kind === "marked")),
 );
 const hasTokens = data.runs.some((one) => Object.values(one.stages).some((stage) => stage.input + stage.output > 0));
-const STEP = 1 / data.dimensions.length; // overall marks are means of whole ones
+const STEP = 1 / Math.min(10, Math.max(1, data.dimensions.length)); // overall marks are means of whole ones
+const ofDimension = Object.entries(data.thresholds.ofDimension); // which no slider changes
 
 const gpuHoursOf = (one) => sum(Object.values(one.stages).map((stage) => stage.gpuHours ?? 0));
 
@@ -46,7 +47,7 @@ function writeLive(sums) {
     ? `of ${count(sums.count)} stay (${percent(sums.kept, sums.count)})`
     : `captions of ${count(sums.count)} samples, none marked yet`;
   byId("overall-value").textContent = state.overall.toFixed(1);
-  byId("lowest-value").textContent = String(state.lowest);
+  byId("lowest-value").textContent = [state.lowest, ...ofDimension.map(([name, mark]) => `${name} ${mark}`)].join(", ");
 }
 
 function writeCost(sums) {
@@ -68,7 +69,9 @@ function writeCost(sums) {
     rows.push(["GPU hours for 1,000 kept captions", sums.kept ? fixed((1000 * gpuHours) / sums.kept) : "–", ""]);
   }
   factTable(byId("cost-of-kept"), rows);
-  const flags = `--min-overall ${state.overall} --min-dim-score ${state.lowest}${state.whole ? " --drop-truncated" : ""}`;
+  const marks = [state.lowest, ...ofDimension.map(([name, mark]) => `${name}=${mark}`)];
+  const lowest = marks.map((mark) => `--min-dim-score ${mark}`).join(" ");
+  const flags = `--min-overall ${state.overall} ${lowest}${state.whole ? " --drop-truncated" : ""}`;
   const folder = /^[\w./~-]+$/.test(run().folder) ? run().folder : `'${run().folder.replaceAll("'", "'\\''")}'`;
   byId("command").textContent = `python dataprocess/filterd_by_score.py --data-folder ${folder} ${flags}`;
 }
