@@ -29,7 +29,7 @@ from MetaCaptioner.engine.vllm_arguments import (
     tokenizer_arguments,
 )
 from MetaCaptioner.engine.vllm_prompts import PromptWriter, first_line, refusals
-from MetaCaptioner.errors import BadArguments, EngineDead, ErrorKind, SampleError
+from MetaCaptioner.errors import BadArguments, EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.utils.import_path import keep_search_paths_absolute
 
@@ -87,22 +87,28 @@ class VllmEngine:
             raise EngineLoadError(f"model {options.model} cannot be loaded: {first_line(error)}") from error
         self.arguments: Mapping[str, object] = arguments
         self.chosen_for_speed = as_flags(chosen)
+        self._admission = Admission(_GROUP)
+        self._finished_tokens = 0
+        self._tokens_in_flight: dict[str, int] = {}
         try:
-            is_mistrals = has_own_format(self._engine.renderer.get_tokenizer())
-            writer = MistralPromptWriter if is_mistrals else self._writer
-            self._prompts = writer(options.model, self._engine, options.template_arguments)
-        except Exception:
+            self._prepare(options)
+        except UserError:
             self.close()
             raise
-        config = self._engine.model_config
+        except Exception as error:
+            self.close()
+            raise EngineLoadError(f"model {options.model} cannot be used: {first_line(error)}") from error
+
+    def _prepare(self, options: EngineOptions) -> None:
+        """Learn of the model that is loaded what requests need."""
+        tokenizer, config = self._engine.renderer.get_tokenizer(), self._engine.model_config
+        writer = MistralPromptWriter if has_own_format(tokenizer) else self._writer
+        self._prompts = writer(options.model, self._engine, options.template_arguments)
+        self._answers = AnswerReader(tokenizer, options.keep_reasoning)
         self.max_model_len, self._most_logprobs = config.max_model_len, config.max_logprobs
         self.pixel_multiple = _pixel_multiple(config.hf_config)
         cache = self._engine.vllm_config.cache_config
         self.cache_tokens = cache.num_gpu_blocks * cache.block_size if cache.num_gpu_blocks else None
-        self._answers = AnswerReader(self._engine.renderer.get_tokenizer(), options.keep_reasoning)
-        self._admission = Admission(_GROUP)
-        self._finished_tokens = 0
-        self._tokens_in_flight: dict[str, int] = {}
 
     async def generate(self, request: Request) -> Completion:
         output = await self._answer(request, send_media_again=False)

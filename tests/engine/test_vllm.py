@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -409,6 +410,19 @@ def test_whatever_a_models_code_raises_is_told_in_one_line(
     with pytest.raises(EngineLoadError) as caught:
         VllmEngine(EngineOptions(str(random_model)), on_gpu=False)
     assert str(caught.value) == f"model {random_model} cannot be loaded: {told}"
+
+
+def test_what_fails_once_a_model_is_loaded_ends_its_engine(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    from MetaCaptioner.engine.options import EngineOptions
+
+    ended: list[float] = []
+    loaded = SimpleNamespace(shutdown=lambda timeout: ended.append(timeout), renderer=object())
+    monkeypatch.setattr(AsyncLLM, "from_engine_args", lambda arguments: loaded)
+    with pytest.raises(EngineLoadError, match="cannot be used: AttributeError: 'object' object has no attribute"):
+        VllmEngine(EngineOptions(str(random_model)), on_gpu=False)
+    assert ended == [0]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "no_such_model"}', "{}"])
