@@ -34,6 +34,8 @@ FILE_HERE = "metacaptioner.yaml"
 MADE_WITH = "made_with"
 """A key of files that runs write, which says nothing to them."""
 _CONFIG = "config"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+"""Names the file where no flag does."""
 READ_NO_FILE = f"--{_CONFIG}="
 """What tells a program that all options are typed which a file, too, may have said."""
 _ABOUT_CONFIG = f"YAML file of options; '' for none (default: ./{FILE_HERE}, or ~/.config/metacaptioner/config.yaml)"
@@ -145,7 +147,7 @@ def read(options: type[Read], arguments: Sequence[str] | None, about: str) -> Re
 def _file(named: str | None) -> Path | None:
     """The file that is named, or else the first that is there; None for none."""
     if named is None:
-        named = os.environ.get(f"{PREFIX}{_CONFIG.upper()}")
+        named = os.environ.get(CONFIG_VARIABLE)
     if named is not None:
         return Path(named).absolute() if named else None
     configuration = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 as below
