@@ -62,7 +62,7 @@ class BuildOptions(DatasetOptions, PromptsOption, OutsideOption, SingleLaunchOpt
     command: ClassVar[str] = "build"
 
     format: str = option(..., "what the input is", Flag(choices=tuple(FORMATS)))
-    input: str = option(..., "folder, file, pattern or name", Flag("PLACE"))
+    input: str = option(..., "folder, file, pattern or name", Flag("PLACE", may_be_path=True))
     metafile: Path = option(..., "made, or extended by this dataset", Flag("FILE"))
     update: bool = option(False, "a dataset of this name: its rows keep their numbers")
     replace: bool = option(False, "a dataset of this name (its results no longer fit)")

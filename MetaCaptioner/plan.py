@@ -61,12 +61,8 @@ class PlanOptions(MetafileOption, PromptsOption, OutsideOption, OthersOption, Si
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for flag, given in (
-            ("--retry-errors", self.retry_errors),
-            (f"--{self.others}", self.others != "refuse"),
-        ):
-            if given and not self.results:
-                raise BadArguments(f"{flag} needs --results")
+        if self.retry_errors and not self.results:
+            raise BadArguments("--retry-errors needs --results")
         return self
 
 
@@ -125,6 +121,8 @@ def _keep(plan: Path, metafile: Path, digest: str) -> list[PlanRow]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the plan. Status 1 where a dataset had to be left out; the plan then holds the others."""
     options = read(OPTIONS, arguments, "Cut datasets into rank shards.")
+    if options.is_typed("others") and not options.results:  # said for all commands, it is not of this one's plan
+        raise BadArguments(f"--{options.others} needs --results")
     origin = options.made_from or options.metafile
     digest = metafile_digest(origin)
     if options.if_missing and os.path.lexists(options.output):

@@ -97,7 +97,9 @@ class RunOptions(DatasetOptions, ThresholdOptions, TextOptions, LaunchOptions, S
 
     command: ClassVar[str] = "run"
 
-    input: str = option(..., "a folder, a Metafile, tar shards, a table, a COCO file", Flag(is_place=True))
+    input: str = option(
+        ..., "a folder, a Metafile, tar shards, a table, a COCO file", Flag(is_place=True, may_be_path=True)
+    )
     output: Path = option(..., "where all that is made lies", Flag("FOLDER"))
     format: str | None = option(
         None, f"what INPUT is, of {', '.join(_KINDS)} (default: found out)", Flag("KIND", choices=_KINDS)
@@ -231,9 +233,10 @@ def make_plan(run: Run) -> int:
 
 def caption(run: Run) -> int:
     """Route, caption and judge, on all ranks, with one load of the model each."""
-    where = [f"--plan={run.plan}", f"--output-dir={run.captions}", "--score", "--adopt-plan"]
+    where = [f"--plan={run.plan}", f"--output-dir={run.captions}", "--score"]
     routes = [f"--routes={run.options.output / 'Domain'}"] if run.options.routes else []
-    flags = [*where, *routes, *run.flags(StageOptions)]
+    adopted = "--adopt-plan"  # last: a file of all options has it as false, and the plan is made anew here all the same
+    flags = [*where, *routes, *run.flags(StageOptions), adopted]
     with started(run.launch, "MetaCaptioner.captionpipeline", flags, [run.lock]) as ranks:
         run.stops.ranks = ranks
         status = ranks.wait()
@@ -365,7 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = stated_origin(out, options.input)  # another may have made it while this one waited
         state_origin(out, said or origin)
         with atomic_write(out / CONFIGURATION, "configuration") as file:
-            file.write(configuration(options, {}))
+            file.write(configuration(options.model_copy(update={"input": origin.input}), {}))
         run = Run(options, said or origin, launch, lock.descriptor, stops)
         for name, step in STEPS.items():
             if name == "export" and options.export is None:

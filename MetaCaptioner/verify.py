@@ -45,7 +45,7 @@ from MetaCaptioner.stages.next_commands import CAPTION, ROUTE, to_apply, to_filt
 from MetaCaptioner.utils.cli import complain, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, OutsideOption, PlanOption, SingleLaunchOption
 from MetaCaptioner.utils.next_command import command, tell_next
-from MetaCaptioner.utils.options import option
+from MetaCaptioner.utils.options import option, typed_flags
 from MetaCaptioner.utils.options_sources import read
 
 
@@ -133,7 +133,8 @@ def _tell_next(options: VerifyOptions, rows: Sequence[PlanRow], findings: Findin
         tell_next(to_filter(folder, None, options) if marked else to_score(folder, options))
     elif any(findings.counts[kind] for kind in MENDED):
         scores = ("--scores",) if options.scores else ()
-        tell_next(command("verify", "--plan", plan, "--data-folder", folder, *scores, "--mend"))
+        held = typed_flags(options, SingleLaunchOption)
+        tell_next(command("verify", "--plan", plan, "--data-folder", folder, *scores, *held, "--mend"))
     elif stage in (ROUTE, CAPTION):
         tell = partial(to_follow, plan, stage, folder, options)
         if findings.counts[MISSING]:

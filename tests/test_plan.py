@@ -273,6 +273,16 @@ def test_bad_arguments(tmp_path: Path, run: Runner, more: list[str]) -> None:
     assert run.plan(metafile, tmp_path / "plan.jsonl", *more).status == 2
 
 
+def test_what_becomes_of_other_results_may_be_said_for_all_commands(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metafile = write_metafile(tmp_path, a=dataset(tmp_path, "a", sized_rows(3, 0)))
+    refused = run.plan(metafile, tmp_path / "plan.jsonl", "--redo")
+    assert (refused.status, refused.errors) == (2, ["error: --redo needs --results"])
+    monkeypatch.setenv("METACAPTIONER_OTHERS", "redo")
+    assert run.plan(metafile, tmp_path / "plan.jsonl").status == 0
+
+
 def test_a_damaged_picture_does_not_stop_the_planner(tmp_path: Path, run: Runner) -> None:
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "a.avif").write_bytes(

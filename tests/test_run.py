@@ -170,6 +170,21 @@ def test_the_number_of_ranks_may_change(photos: Path, tmp_path: Path) -> None:
     assert set(records(out / "Caption")) == set(records(out / "Caption" / "score"))
 
 
+def test_the_file_of_a_run_makes_it_again_from_any_folder_though_the_input_has_grown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture_rows(tmp_path / "photos", 2)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done("photos", tmp_path / "out")
+    picture_rows(tmp_path / "photos", 3)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = [sys.executable, "-m", "MetaCaptioner", "run", "--config", str(tmp_path / "out" / "config.yaml")]
+    ended = run_process(again, ONE_GPU)
+    assert ended.returncode == 0, ended.stdout
+    assert len(records(tmp_path / "out" / "Caption")) == 3
+
+
 def test_other_inputs_are_told_apart_and_brought_up_to_date(photos: Path, tmp_path: Path) -> None:
     table = tmp_path / "paths.csv"
     names = [f"photos/{name}.png" for name in PHOTOGRAPHS]

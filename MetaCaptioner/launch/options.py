@@ -50,7 +50,7 @@ class LaunchOptions(Options):
                 raise BadArguments(f"--ranks, --nodes and --node are of no use here: {me} was started by its launcher")
             return None
         ranks = self.ranks or max(len(visible_gpus(environment)) // gpus_a_rank, 1)
-        if self.nodes == 1 or is_a_job:
+        if is_a_job or (self.nodes == 1 and not self.is_typed("node")):
             return Launch(ranks)
         if self.node is None:
             raise BadArguments("--nodes goes with --node (or NODE_RANK=…): which of them this machine is, from 0")

@@ -30,7 +30,7 @@ class ModelOptions(Options):
     model: str = option(
         DEFAULT_MODEL,
         "name or folder of a vision model that vLLM can run; or MODEL=…",
-        Flag("NAME_OR_FOLDER", environment="MODEL"),
+        Flag("NAME_OR_FOLDER", environment="MODEL", may_be_path=True),
     )
     engine: Literal["vllm", "scripted"] = option("vllm", "'scripted' answers without a model: a dry run")
     tensor_parallel_size: int = option(1, "GPUs that one rank uses; or TP=…", Flag("N", environment="TP"), ge=1)

@@ -42,8 +42,11 @@ def program() -> str:
 
 
 def as_typed(word: Path | str) -> str:
-    """A path or word as a shell takes it, for what the user is told to type; controls in it as bash's `$'…'`."""
-    name = str(word)
+    """A path or word as a shell takes it, for what the user is told to type; controls in it as bash's `$'…'`.
+
+    A path is never taken for a flag.
+    """
+    name = f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
     if shown(name) == name:
         return shlex.quote(name)
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")

@@ -32,8 +32,8 @@ class Flag:
 
     `name` is for one that a model's field cannot have. `environment` is a variable of its own. `choices` are the values
     that a text may have, `words` has a flag for each value but the default, and a line about it. `bare` is the value of
-    the flag alone. One that `is_place` is typed without its name. One that `is_for_named_files` counts in a file only
-    if the user has named that: the current folder may be a dataset's.
+    the flag alone. One that `is_place` is typed without its name. A text that `may_be_path` is one, or a name. One that
+    `is_for_named_files` counts in a file only if the user has named that: the current folder may be a dataset's.
     """
 
     metavar: str | None = None
@@ -43,6 +43,7 @@ class Flag:
     words: Mapping[str, tuple[str, str]] | None = None
     bare: object = None
     is_place: bool = False
+    may_be_path: bool = False
     is_for_named_files: bool = False
 
 
@@ -120,6 +121,10 @@ class Option:
     @property
     def is_list(self) -> bool:
         return get_origin(self.kind) is list
+
+    @property
+    def may_be_path(self) -> bool:
+        return self.kind is Path or self.flag.may_be_path
 
     @property
     def default(self) -> object:
@@ -230,10 +235,14 @@ def as_flags(options: Options, group: type[Options] | None = None) -> list[str]:
 
 
 def typed_flags(options: Options, *groups: type[Options]) -> list[str]:
-    """What of these groups was typed, as flags of another command that has them too."""
-    names = dict.fromkeys(name for group in groups for name in all_of(group) if options.is_typed(name))
+    """What of these groups was typed, as flags of another command that has them too.
+
+    An option of the same name that is not of the group, but the program's own, means something else.
+    """
     known = all_of(type(options))
-    return [flag for name in names for flag in _as_flags(known[name], getattr(options, name))]
+    homes = {(name, one.home) for group in groups for name, one in all_of(group).items()}
+    typed = [one for name, one in known.items() if options.is_typed(name) and (name, one.home) in homes]
+    return [flag for one in typed for flag in _as_flags(one, getattr(options, one.name))]
 
 
 def _as_flags(option: Option, value: object) -> Sequence[str]:

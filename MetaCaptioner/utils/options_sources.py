@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.utils.cli import program, say
+from MetaCaptioner.utils.cli import note, program, say
 from MetaCaptioner.utils.commands import COMMANDS, options_of
 from MetaCaptioner.utils.log_lines import INFO, NOTE, speak
 from MetaCaptioner.utils.options import Option, Options, Read, Said, all_of, validated
@@ -34,6 +34,8 @@ FILE_HERE = "metacaptioner.yaml"
 MADE_WITH = "made_with"
 """A key of files that runs write, which says nothing to them."""
 _CONFIG = "config"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+"""Names the file where no flag does."""
 READ_NO_FILE = f"--{_CONFIG}="
 """What tells a program that all options are typed which a file, too, may have said."""
 _ABOUT_CONFIG = f"YAML file of options; '' for none (default: ./{FILE_HERE}, or ~/.config/metacaptioner/config.yaml)"
@@ -137,18 +139,19 @@ def read(options: type[Read], arguments: Sequence[str] | None, about: str) -> Re
     made = validated(options, said | {name: Said(value, known[name].typed) for name, value in typed.items()})
     speak(NOTE if made.quiet else INFO)
     if path is not None:
-        say(f"options of {path}")
+        tell = note if path == Path(FILE_HERE) else say  # such a file does not keep itself from being seen
+        tell(f"options of {path}")
     return made
 
 
 def _file(named: str | None) -> Path | None:
     """The file that is named, or else the first that is there; None for none."""
     if named is None:
-        named = os.environ.get(f"{PREFIX}{_CONFIG.upper()}")
+        named = os.environ.get(CONFIG_VARIABLE)
     if named is not None:
         return Path(named).absolute() if named else None
-    configuration = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    places = (Path(FILE_HERE), configuration / "metacaptioner" / "config.yaml")
+    configuration = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111 as below
+    places = (Path(FILE_HERE), Path(configuration, "metacaptioner", "config.yaml"))
     return next((place for place in places if place.is_file()), None)
 
 
@@ -210,8 +213,8 @@ def is_shared(options: type[Options], name: str) -> bool:
 
 
 def _from_file(options: type[Options], name: str, value: object, by: str) -> Said:
-    if all_of(options)[name].kind is Path and isinstance(value, str):
-        value = Path(value).expanduser()
+    if all_of(options)[name].may_be_path and isinstance(value, str):
+        value = os.path.expanduser(value)  # noqa: PTH111 Path's raises an error where there is no such user
     return Said(value, by)
 
 
@@ -222,10 +225,18 @@ def _of_environment(options: type[Options], environment: Mapping[str, str]) -> d
             said[name] = Said(value, one.flag.environment)
     for variable, name, value in _prefixed(environment):
         if is_shared(options, name):
-            said[name] = Said(shlex.split(value) if all_of(options)[name].is_list else value, variable)
+            said[name] = Said(_words(value, variable) if all_of(options)[name].is_list else value, variable)
         else:
             _check_variable(name, variable)
     return said
+
+
+def _words(value: str, variable: str) -> list[str]:
+    """The words of a list, as a shell has them."""
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise BadArguments(f"{variable} must be words as in a shell: {error}") from error
 
 
 def _prefixed(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -250,5 +261,12 @@ def as_file(options: Options) -> dict[str, object]:
     for name, one in all_of(type(options)).items():
         value = getattr(options, name)
         if value is not None and one.home is not Options:  # how much is said makes no other results
-            (own if one.is_own else top)[one.key] = str(value.absolute()) if isinstance(value, Path) else value
+            at_top = not one.is_own and one.key not in COMMANDS  # where such a key would be a command's part
+            (top if at_top else own)[one.key] = _from_any_folder(one, value)
     return {**top, options.command: own} if own else top
+
+
+def _from_any_folder(option: Option, value: object) -> object:
+    """A value that is found from any folder; a text that may be a path is one where such a thing is there."""
+    is_path = isinstance(value, Path) or (option.may_be_path and os.path.exists(str(value)))  # noqa: PTH110 (any name)
+    return str(Path(str(value)).absolute()) if is_path else value

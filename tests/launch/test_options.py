@@ -43,6 +43,7 @@ def test_the_environment_counts_where_nothing_is_typed(said: pytest.MonkeyPatch)
         (("--ranks", "0"), "--ranks must be at least 1"),
         (("--nodes", "0"), "--nodes must be at least 1"),
         (("--nodes", "2"), "--nodes goes with --node"),
+        (("--node", "1"), "--node 1: the nodes are numbered from 0 to 0"),
         (("--nodes", "2", "--node", "2"), "--node 2: the nodes are numbered from 0 to 1"),
     ],
 )

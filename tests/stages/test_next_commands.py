@@ -135,6 +135,7 @@ def test_verify_names_what_mends_and_what_follows(tmp_path: Path, run: Runner) -
     run.caption(plan, out)
     assert [*told()[1]] == ["score"]
     assert [*told("--scores")[1]] == ["score"]
+    assert "--seed" not in told("--check-media", "1", "--seed", "5")[1]["score"], "which is of records to draw"
     run.score(out)
     assert [*told("--scores")[1]] == ["filter"]
     [path] = out.glob("Rank0_*.jsonl")
@@ -142,6 +143,7 @@ def test_verify_names_what_mends_and_what_follows(tmp_path: Path, run: Runner) -
     status, to = told("--scores")
     assert (status, [*to]) == (1, ["verify"])
     assert to["verify"].endswith(" --scores --mend")
+    assert told("--scores", "--single-launch")[1]["verify"].endswith(" --scores --single-launch --mend")
     assert told("--scores", "--mend")[0] == 0
 
 

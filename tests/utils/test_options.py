@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import pytest
 
 from MetaCaptioner.errors import BadArguments
-from MetaCaptioner.utils.options import Flag, Options, Said, all_of, as_flags, option, validated
+from MetaCaptioner.utils.options import Flag, Options, Said, all_of, as_flags, option, typed_flags, validated
 
 
 class Sizes(Options):
@@ -94,3 +94,16 @@ def test_options_cannot_be_changed_and_know_what_was_typed() -> None:
     assert [name for name in all_of(Deeds) if options.is_typed(name)] == ["most"]
     with pytest.raises(ValueError, match="frozen"):
         options.most = 4  # type: ignore[misc]
+
+
+def test_an_option_of_its_own_is_not_handed_on_as_that_of_a_group_with_the_same_name() -> None:
+    class Other(Options):
+        command: ClassVar[str] = "other"
+
+        most: str = option("", "something else")
+        share: float = option(0.5, "something else")
+
+    other = validated(Other, {"most": Said("x", "--most"), "share": Said(0.1, "--share")})
+    assert typed_flags(other, Sizes) == []
+    deeds = {"place": Said("p", "PLACE"), "word": Said("a", "--word"), "most": Said(3, "--most")}
+    assert typed_flags(validated(Deeds, deeds), Sizes) == ["--most=3"]

@@ -1,5 +1,6 @@
 """Command line before environment before file; and what is said to what none of them may say."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from MetaCaptioner.report.command import ReportOptions
 from MetaCaptioner.run import RunOptions
 from MetaCaptioner.status import StatusOptions
 from MetaCaptioner.utils.commands import COMMANDS, options_of
-from MetaCaptioner.utils.options import all_of
-from MetaCaptioner.utils.options_sources import READ_NO_FILE, as_file, parser_of, read
+from MetaCaptioner.utils.options import Options, all_of, as_flags
+from MetaCaptioner.utils.options_sources import READ_NO_FILE, _of_file, as_file, parser_of, read
 
 CAPTION = ("--plan", "p", "--output-dir", "o")
 
@@ -155,6 +156,11 @@ def test_a_file_that_is_not_there_or_no_file_is_told(tmp_path: Path) -> None:
         ),
         ("METACAPTIONER_OUTPUT_DIR", "x", "METACAPTIONER_OUTPUT_DIR: there is no such option"),
         ("METACAPTIONER_MAX_PIXELS", "x", "METACAPTIONER_MAX_PIXELS must be a whole number, not 'x'"),
+        (
+            "METACAPTIONER_ENGINE_ARG",
+            "a='b",
+            "METACAPTIONER_ENGINE_ARG must be words as in a shell: No closing quotation",
+        ),
         ("TP", "0", "TP must be at least 1"),
     ],
 )
@@ -187,6 +193,55 @@ def test_options_are_read_again_from_the_file_that_they_make(tmp_path: Path) -> 
     again = read(RunOptions, [f"--config={path}"], "")
     assert again.model_dump() == options.model_dump() | {"output": tmp_path / "out"}
     assert yaml.safe_load(path.read_text())["run"]["input"] == "in put"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_every_command_goes_through_flags_and_through_a_file(name: str, tmp_path: Path) -> None:
+    values = {bool: True, int: 7, float: 0.25, Path: Path("-a b"), str: "-a 'b", list[str]: ["a=-1", 'b={"c": [1, 2]}']}
+    known = {key: one for key, one in all_of(options_of(name)).items() if one is not all_of(Options).get(key)}
+    said = {key: one.choices[-1] if one.choices else values[one.kind] for key, one in known.items() if key != "quiet"}
+    options = options_of(name).model_construct(None, **said)
+    flags = [flag for flag in as_flags(options) if flag.startswith("--")]
+    typed = vars(parser_of(options_of(name), "").parse_args(flags))
+    places = {key for key, one in known.items() if one.flag.is_place}
+    assert {key: str(value) for key, value in typed.items()} == {
+        key: str(value) for key, value in said.items() if key not in places
+    }
+    path = write(tmp_path / "of all.yaml", yaml.safe_dump(as_file(options)))
+    found = {key: one.value for key, one in _of_file(options_of(name), path).items()}
+    assert found == {key: str(value.absolute()) if isinstance(value, Path) else value for key, value in said.items()}
+
+
+def test_a_folder_of_a_model_is_found_from_any_folder_and_a_name_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    assert as_file(caption("--model=models"))["model"] == str(tmp_path / "models")
+    assert as_file(caption("--model=Qwen/some"))["model"] == "Qwen/some"
+
+
+@pytest.mark.parametrize("text", ["model: ~/m", "model: ~nosuchuser/m"])
+def test_a_text_that_may_be_a_path_is_one_below_the_home(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "run.yaml", text)
+    assert caption(f"--config={path}").model == os.path.expanduser(text.partition(" ")[2])  # noqa: PTH111
+    write(path, text.replace("model", "prompts_dir"))
+    assert caption(f"--config={path}").prompts_dir == Path(os.path.expanduser(text.partition(" ")[2]))  # noqa: PTH111
+
+
+def test_a_user_without_a_home_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, whose user may have no name."""
+    for name in ("XDG_CONFIG_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31)
+    assert caption().seed is None
+
+
+def test_a_file_that_lies_there_cannot_keep_itself_from_being_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "metacaptioner.yaml", "quiet: true\nothers: redo\n")
+    assert caption().others == "redo"
+    assert "note: options of metacaptioner.yaml" in capsys.readouterr().err
+    caption(f"--config={path}")
+    assert capsys.readouterr().err == ""
 
 
 def test_every_command_has_options_of_its_name_and_no_option_is_told_twice() -> None:

@@ -11,13 +11,14 @@ from MetaCaptioner.launch.slurm import REPOSITORY
 from MetaCaptioner.launch.slurm.scheduler import patience_seconds
 from MetaCaptioner.runtime.settings import whole_number, yes_or_no
 from MetaCaptioner.utils.cli import as_typed
+from MetaCaptioner.utils.options_sources import CONFIG_VARIABLE, PREFIX
 
 _VARIABLES = (
     *("MODEL", "METAFILE", "RUN", "NNODES", "TP", "GPUS_PER_NODE", "NPROC", "CPUS", "ARRAY", "ROUTE", "PLAN", "REPLAN"),
     *("SBATCH_OPTIONS", "MIN_CONFIDENCE", "MIN_OVERALL", "MIN_DIM_SCORE", "RESAMPLE", "SCHEDULER_SECONDS"),
     *("BEAT_SECONDS", "PYTHON", "PYTHONPATH"),
 )
-"""All that a user may set for a chain or for its jobs, beside sbatch's own variables (SBATCH_…)."""
+"""All that a user may set for a chain or for its jobs, beside sbatch's own variables (SBATCH_…) and options'."""
 _ARRAY = re.compile(r"(?P<jobs>[1-9][0-9]{0,8})(?P<at_a_time>%[1-9][0-9]*)?")
 
 
@@ -123,25 +124,40 @@ class StageFlags:
     """The flags that go to the stages, and those of them that other steps of a chain need to know.
 
     `prompts`: planner and apply_domains.py must know the domains of one's own too. `keep`: verify.py must know that a
-    mixture is wanted; `outside`: it and the planner, that media lie outside their root.
+    mixture is wanted; `outside`: it and the planner, that media lie outside their root. `file`: all of them take what
+    is theirs from a file of options.
     """
 
     all: tuple[str, ...]
     prompts: tuple[str, ...]
     keep: tuple[str, ...]
     outside: tuple[str, ...]
+    file: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, flags: Sequence[str]) -> "StageFlags":
         """As they stand on the command line; where one is there twice, the last counts."""
-        prompts: tuple[str, ...] = ()
-        for place, flag in enumerate(flags):
-            if flag == "--prompts-dir":
-                prompts = tuple(flags[place : place + 2])
-            elif flag.startswith("--prompts-dir="):
-                prompts = (flag,)
         keep, outside = ((flag,) if flag in flags else () for flag in ("--keep", "--allow-outside-root"))
-        return cls(tuple(flags), prompts, keep, outside)
+        return cls(tuple(flags), _last("--prompts-dir", flags), keep, outside, _last("--config", flags))
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What tells the jobs of the file, all their programs, wherever they begin."""
+        if not self.file:
+            return {}
+        named = self.file[-1].removeprefix("--config=")
+        return {CONFIG_VARIABLE: str(_absolute(named)) if named else ""}
+
+
+def _last(flag: str, flags: Sequence[str]) -> tuple[str, ...]:
+    """That flag with its value, as it stands there for the last time; nothing where it does not."""
+    found: tuple[str, ...] = ()
+    for place, word in enumerate(flags):
+        if word == flag:
+            found = tuple(flags[place : place + 2])
+        elif word.startswith(f"{flag}="):
+            found = (word,)
+    return found
 
 
 @dataclass(frozen=True)
@@ -190,7 +206,7 @@ def _absolute(path: str | Path) -> Path:
 
 def _again(environment: Mapping[str, str], flags: Sequence[str]) -> str:
     """What does the same again, typed in any shell."""
-    names = [*_VARIABLES, *sorted(name for name in environment if name.startswith("SBATCH_"))]
+    names = [*_VARIABLES, *sorted(name for name in environment if name.startswith(("SBATCH_", PREFIX)))]
     given = {name: environment[name] for name in names if environment.get(name)}
     if "PYTHONPATH" in given:  # of which the script has made this
         given["PYTHONPATH"] = given["PYTHONPATH"].removeprefix(str(REPOSITORY)).removeprefix(":")

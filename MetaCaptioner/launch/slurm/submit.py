@@ -146,7 +146,7 @@ class Submission:
 
     def _plan_of(self, plan: Path, results: Path) -> PlanOfChain:
         chain, flags = self._chain, self._chain.flags
-        told = (*flags.outside, *flags.prompts)
+        told = (*flags.outside, *flags.prompts, *flags.file)
         return PlanOfChain(plan, chain.metafile, chain.metafile, results, chain.size.ranks, chain.replan, told)
 
     @property
@@ -227,6 +227,7 @@ def _environment_of_jobs(chain: Chain) -> dict[str, str]:
         "METAFILE": str(chain.metafile),
         "PLAN": str(chain.plan),
         "OUTSIDE": " ".join(chain.flags.outside),
+        **chain.flags.variables,
         AGAIN: chain.again,
     }
 

@@ -37,6 +37,7 @@ def test_what_submits_a_chain_again_is_told_all_that_it_was_told() -> None:
     assert {"REPLAN", "RUN", "PLAN", "SBATCH_OPTIONS", "ROUTE"} <= names
     values = {"REPLAN": "yes", "ROUTE": "no", "SBATCH_OPTIONS": "--time 9", "MODEL": "a 'b'\n$c", "RUN": "/r"}
     told = {**{name: values.get(name, "1") for name in names}, "SBATCH_ACCOUNT": "a b", "PYTHON": "/p"}
+    told["METACAPTIONER_MAX_PIXELS"] = "802816"
     told["PYTHONPATH"] = f"{REPOSITORY}:/lib"
     again = Chain.of({**told, "HOME": "/h", "SBATCH_PARTITION": ""}, ["--flag", "a b"]).again
     assert "\n" not in again
@@ -97,5 +98,8 @@ def test_flags_that_other_steps_need_to_know() -> None:
     read = StageFlags.of(flags)
     assert (read.all, read.prompts) == (tuple(flags), ("--prompts-dir=b",))
     assert (read.keep, read.outside) == (("--keep",), ("--allow-outside-root",))
+    assert StageFlags.of(["--config=a", "--config", "b"]).file == ("--config", "b")
+    assert StageFlags.of(["--config", "b"]).variables == {"METACAPTIONER_CONFIG": str(Path.cwd() / "b")}
+    assert StageFlags.of(["--config="]).variables == {"METACAPTIONER_CONFIG": ""}
     assert StageFlags.of(["--prompts-dir", "a b"]).prompts == ("--prompts-dir", "a b")
     assert StageFlags.of(["--max-samples", "1"]) == StageFlags(("--max-samples", "1"), (), (), ())

@@ -1,5 +1,7 @@
 """A chain is submitted whole or not at all, whatever comes between; further tests: tests/slurm/test_submit.py."""
 
+import os
+import re
 import signal
 import subprocess
 import time
@@ -26,7 +28,7 @@ def chain(slurm: Slurm, tmp_path: Path) -> dict[str, str]:
     return {"RUN": str(tmp_path / "out"), "METAFILE": str(metafile), "MODEL": "none", "ROUTE": "no"}
 
 
-def submitted(variables: dict[str, str], before: tuple[str, ...] = ()) -> tuple[int, str]:
+def submitted(variables: dict[str, str], before: tuple[str, ...] = (), flags: tuple[str, ...] = ()) -> tuple[int, str]:
     """(exit status, what was said) of submit.sh, which ignores nothing of what would stop it."""
 
     def heed_signals() -> None:
@@ -34,7 +36,7 @@ def submitted(variables: dict[str, str], before: tuple[str, ...] = ()) -> tuple[
             signal.signal(number, signal.SIG_DFL)
 
     done = subprocess.run(
-        [*before, "bash", str(ROOT / "script" / "slurm" / "submit.sh")],
+        [*before, "bash", str(ROOT / "script" / "slurm" / "submit.sh"), *flags],
         env=environment(variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -130,6 +132,20 @@ def test_jobs_are_told_of_the_chain_and_nothing_of_other_runs(slurm: Slurm, chai
     assert not {"INPUT", "RESULTS", "_METACAPTIONER_RESTARTS", "SQUEUE_FORMAT", "SLURM_JOB_ID", "ROUTED"} & set(env)
     assert env["_METACAPTIONER_AGAIN"].startswith("cd ")
     assert env["_METACAPTIONER_SBATCH"].startswith(f"'metacaptioner filter of {chain['RUN']}' --export=ALL ")
+
+
+def test_a_file_of_options_is_for_the_planner_and_for_all_programs_of_the_jobs(
+    slurm: Slurm, chain: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("min_overall: 4\nscore: {seed: 3}\n")
+    slurm.stand_in("sbatch", 'echo "$METACAPTIONER_CONFIG" >>"$CALLS"; wc -l <"$CALLS"')
+    status, said = submitted(chain, flags=("--config", os.path.relpath(file)))
+    assert (status, slurm.calls) == (0, [str(file)] * 3), said
+    assert "options of " in said
+    for name in ("apply", "filter"):  # what no variable says is left to it
+        script = (ROOT / "script" / "slurm" / f"{name}.sbatch").read_text()
+        assert not re.findall(r" --[a-z-]+ \"\$\{\w+:-[0-9]", script)
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(slurm: Slurm, chain: dict[str, str], tmp_path: Path) -> None:
