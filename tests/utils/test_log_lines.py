@@ -1,6 +1,5 @@
 """The form of every line that is said, on a terminal, in a log file and in another's program."""
 
-import logging
 import os
 import pty
 import re
@@ -56,12 +55,19 @@ def test_the_time_is_that_of_the_place() -> None:
     assert done.stdout == "1970-01-01 03:01:30 note: x\n"
 
 
-def test_nothing_in_a_line_acts_whoever_says_it(capsys: pytest.CaptureFixture[str]) -> None:
-    for tell in (say, logging.getLogger("metacaptioner.child").warning):
-        tell(f"file {ODD_TEXT}\n2026-11-29 01:04:50 error: forged")
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        assert re.match(f"{DATED}(info|note): file ", said)
+def test_nothing_in_a_line_acts_whoever_says_it() -> None:
+    """In a process of its own, for what is said in this one is reported, and a report holds no halves of surrogates."""
+    program = (
+        "import logging; from MetaCaptioner.utils.cli import say; from MetaCaptioner.utils.log_lines import speak\n"
+        "speak()\n"
+        "for tell in (say, logging.getLogger('metacaptioner.child').warning):\n"
+        f"    tell('file ' + {ODD_TEXT!a} + '\\n2026-11-29 01:04:50 error: forged')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    for said, level in zip(done.stderr.splitlines(keepends=True), ("info", "note"), strict=True):
+        assert re.match(f"{DATED}{level}: file ", said)
         assert said.endswith("\\n2026-11-29 01:04:50 error: forged\n")
         assert not [c for c in said[:-1] if ord(c) < 32 or 0x7F <= ord(c) <= 0x9F or "\u202a" <= c <= "\u202e"]
 
