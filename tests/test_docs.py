@@ -61,9 +61,9 @@ def test_every_page_is_reached_from_readme_and_says_for_whom_it_is() -> None:
 
 def test_the_page_of_prompts_has_every_field_of_an_agent_with_its_default() -> None:
     for name, field in AgentFile.model_fields.items():
-        default = "" if field.is_required() else str(field.get_default()).lower().replace("()", "[]")
-        word = field.alias or name
-        row = f"| `{word}` | `{default}` |" if default else f"| `{word}` | |"
+        default = "" if field.get_default() is None or field.is_required() else str(field.get_default())
+        shown = default.lower().replace("()", "[]")
+        row = f"| `{field.alias or name}` | `{shown}` |" if shown else f"| `{field.alias or name}` | |"
         assert row in PAGES["docs/prompts.md"]
 
 
