@@ -17,11 +17,12 @@ from MetaCaptioner.records.record import Record
 
 @dataclass(frozen=True)
 class Route:
-    """Where a sample goes. The confidences are shares of the probability of all domains that were asked for."""
+    """Where a sample goes. The confidences are shares of the probability of all domains that were asked for; None where
+    the engine does not tell them."""
 
     task: str
     subdomain: str
-    confidence: float
+    confidence: float | None
     runner_up: str | None
     runner_up_confidence: float | None
 
@@ -70,6 +71,8 @@ class Router:
         if answer not in codes:
             raise SampleError(ErrorKind.BAD_ROUTE, f"the router answered '{answer[:40]}', which is no code of a domain")
         domain, subdomain = codes[answer]
+        if completion.first_token_probabilities is None:
+            return Route(domain.name, subdomain, None, None, None)
         shares = self._shares(completion.first_token_probabilities, candidates, domain)
         others = sorted(((share, name) for name, share in shares.items() if name != domain.name), reverse=True)
         best = others[0] if others else (None, None)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from MetaCaptioner.agents.prompts import Part, Prompts, limit_output, load_prompts
 from MetaCaptioner.engine.base import Engine
+from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
 from MetaCaptioner.metrics.run_configuration import keep_configuration
@@ -230,7 +231,7 @@ class _RankRun(Generic[Given]):
         )
         was_loaded = self._engine is not None
         with RunAccount(RunLog(*me), begun, counts) as account:
-            engine = self._loaded_engine(work.folder)
+            engine = self._loaded_engine(work.folder, _looks(stage.asks, prompts))
             config = keep_configuration(work.folder, self._options, engine.arguments)
             settings = loop_settings(engine, self._options, prompts, self._rank.ranks_on_node or 1)
             seconds = f"loaded in {account.run().loading_seconds:.0f} s"
@@ -260,13 +261,21 @@ class _RankRun(Generic[Given]):
             self._gpus = claim_gpus(self._rank, group_size, os.environ) if model_runs else []
         return self._gpus
 
-    def _loaded_engine(self, folder: Path) -> Engine:
+    def _loaded_engine(self, folder: Path, looks: bool) -> Engine:
         if self._engine is None:
             options, gpus = self._options, self._claimed_gpus()
-            what = options.model if options.engine == "vllm" else f"the {options.engine} engine"
-            self._say(f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
-            self._engine = _open_engine(self._options, self._rank, bool(gpus), folder, self._say)
+            self._say(_loading(options, gpus))
+            log = engine_log(folder, self._rank.rank, self._rank.node)
+            wanted = replace(options.engine_options(), looks=looks)
+            self._engine = _open_engine(wanted, self._rank, bool(gpus), log, self._say)
         return self._engine
+
+
+def _loading(options: StageOptions, gpus: Sequence[str]) -> str:
+    if options.engine == "openai":
+        return f"asking for {options.model} at {', '.join(options.endpoint)}"
+    what = options.model if options.engine == "vllm" else f"the {options.engine} engine"
+    return f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}"
 
 
 def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
@@ -285,8 +294,10 @@ def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
 
 def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks_here: int = 1) -> LoopSettings:
     """The rank loop's settings. Unless the user says so, as many samples are in flight as the engine's cache holds."""
-    budget = replace(options.budget(ranks_here), pixel_multiple=engine.pixel_multiple)
-    fitting = _UNLIMITED_IN_FLIGHT
+    budget = options.budget(ranks_here)
+    if engine.pixel_multiple is not None:
+        budget = replace(budget, pixel_multiple=engine.pixel_multiple)
+    fitting = min(_UNLIMITED_IN_FLIGHT * max(1, 2 * len(options.endpoint)), _MOST_IN_FLIGHT)
     if engine.cache_tokens is not None:
         fitting = min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget)), 1), _MOST_IN_FLIGHT)
     return LoopSettings(
@@ -299,8 +310,16 @@ def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks
     )
 
 
-def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool, folder: Path, say: Callable[[str], None]) -> Engine:
-    """The engine; what it prints is kept beside the results in `folder`.
+def _looks(asks: Sequence[Part], prompts: Prompts) -> bool:
+    """Whether a stage shows media to anybody. One whose agents do not has no use for a router either."""
+    agents = [agent for workflow in prompts.workflows.values() for agent in workflow.agents]
+    asked = {"agents": agents, "router": [prompts.router], "judge": [prompts.judge]}
+    parts: Sequence[Part] = ("agents",) if "agents" in asks else asks
+    return any(agent.sees_media for part in parts for agent in asked[part])
+
+
+def _open_engine(options: EngineOptions, rank: Rank, on_gpu: bool, log: Path, say: Callable[[str], None]) -> Engine:
+    """The engine; what it prints is kept in `log`.
 
     Where an earlier worker has loaded it, that it fails now may pass, such as memory not yet given back.
 
@@ -309,7 +328,7 @@ def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool, folder: Path, 
         EngineDead: it cannot be loaded now.
     """
     try:
-        return open_engine(options.engine_options(), on_gpu, engine_log(folder, rank.rank, rank.node), say)
+        return open_engine(options, on_gpu, log, say)
     except UserError as error:
         if rank.restarts and error.exit_status == UserError.exit_status:
             raise EngineDead(str(error)) from error

@@ -1,0 +1,176 @@
+"""Servers that speak the OpenAI API: several for one model, each given as much as it bears; nothing runs here.
+
+Messages have the layout that an engine in process sends: the system message, the media, the instruction. All requests
+of a sample go to one server, so that it encodes the media once.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
+
+from MetaCaptioner.engine.base import Completion, Request
+from MetaCaptioner.engine.options import EngineOptions, Servers
+from MetaCaptioner.engine.server_faults import ServerFault, fault_of
+from MetaCaptioner.engine.server_media import EncodedMedia, Shown
+from MetaCaptioner.engine.server_pool import Pool, Server, pause_seconds
+from MetaCaptioner.engine.server_requests import Dialect, body_of, completion_of
+from MetaCaptioner.errors import ErrorKind, SampleError, UserError
+
+_CONNECT_SECONDS = 10.0
+_MOST_FAULTS = {"failed": 8, "slow": 3}
+"""So often a request is sent until these are its own fault; that a server is busy or down never is."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server, and how it is spoken to. The `key` is told to nobody else."""
+
+    server: Server
+    client: AsyncOpenAI
+    dialect: Dialect
+    key: str
+    seconds: float
+
+    async def ask(self, request: Request, shown: Shown | None, tried: int = 0) -> Completion:
+        """One exchange; more of them only where the server does not take a part of what is asked.
+
+        Raises:
+            ServerFault: it has not answered.
+            SampleError: it has ended the answer itself.
+        """
+        name = "" if shown is None else f"{shown.name}{f'-{tried}' if tried else ''}"
+        body = body_of(request, shown, self.dialect, name)
+        while True:
+            try:
+                return await self._exchange(body, request)
+            except ServerFault as fault:
+                if fault.is_too_long and "max_tokens" in body:
+                    del body["max_tokens"]  # the server then bounds it by what the context leaves, which is less
+                elif self.dialect.learn(fault, body) is not None:
+                    body = body_of(request, shown, self.dialect, name)
+                else:
+                    raise
+
+    async def _exchange(self, body: dict[str, object], request: Request) -> Completion:
+        try:
+            async with asyncio.timeout(self.seconds):
+                answer = await self.client.chat.completions.with_raw_response.create(**body)  # type: ignore[call-overload]
+        except (OpenAIError, TimeoutError, ValueError) as error:
+            raise fault_of(error, self.key) from error
+        return completion_of(answer.content, request, self.dialect, self.key)
+
+
+def connect(address: str, dialect: Dialect, servers: Servers, key: str) -> Connection:
+    """A connection to one endpoint; nothing is sent yet."""
+    timeout = Timeout(servers.request_seconds, connect=min(_CONNECT_SECONDS, servers.request_seconds))
+    client = AsyncOpenAI(
+        base_url=address,
+        api_key=key or "none",
+        timeout=timeout,
+        max_retries=0,  # which server is asked again, and when, is decided here
+        http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
+    )
+    return Connection(Server(address), client, dialect, key, servers.request_seconds)
+
+
+class OpenAiEngine:
+    """The engine of one rank on servers. Must be made inside a running event loop; `say` is told what it finds.
+
+    Raises:
+        UserError: no server can be worked with, or one would never answer.
+    """
+
+    cache_tokens: int | None = None
+    chosen_for_speed: tuple[str, ...] = ()
+
+    def __init__(self, options: EngineOptions, say: Callable[[str], None]) -> None:
+        from MetaCaptioner.engine.server_checks import checked
+
+        servers = options.servers
+        assert servers is not None
+        self.model = options.model
+        self.pixel_multiple = servers.pixel_multiple
+        key = servers.key()
+        found = checked(options, key, say)
+        self._connections = {}
+        for address, dialect in found.items():
+            connection = connect(address, dialect, servers, key)
+            self._connections[connection.server] = connection
+        self._pool = Pool([*self._connections], servers.outage_seconds)
+        self._media = EncodedMedia()
+        self.arguments: Mapping[str, object] = {
+            "model": self.model,
+            "endpoints": {address: "vllm" if dialect.is_vllm else "openai" for address, dialect in found.items()},
+            **options.extra,
+        }
+
+    async def generate(self, request: Request) -> Completion:
+        shown = None if request.media is None else await self._media.of(request.media)
+        faults: Counter[str] = Counter()
+        while True:
+            server = await self._pool.enter(request.priority, None if shown is None else shown.home)
+            try:
+                return await self._once(server, request, shown, faults.total())
+            except ServerFault as fault:
+                self._give_up(fault, request, faults)
+            finally:
+                self._pool.leave(server)
+            if faults.total():
+                await self._pool.pause(pause_seconds(faults.total()))
+
+    async def _once(self, server: Server, request: Request, shown: Shown | None, tried: int) -> Completion:
+        """Send a request to a server, and note what that tells of it."""
+        if shown is not None:
+            shown.home = server
+        began = time.monotonic()
+        try:
+            completion = await self._connections[server].ask(request, shown, tried)
+        except ServerFault as fault:
+            if fault.kind == "refused":
+                server.answered()
+            else:
+                server.failed(fault, began, time.monotonic())
+            raise
+        except SampleError:
+            server.answered()
+            raise
+        server.answered()
+        return completion
+
+    def _give_up(self, fault: ServerFault, request: Request, faults: "Counter[str]") -> None:
+        """Count a fault against a request.
+
+        Raises:
+            SampleError: it is the request's own.
+            UserError: it will be every request's.
+        """
+        if fault.kind == "ends":
+            raise UserError(
+                f"an endpoint will answer no more: it {fault.message}. What is done is kept: mend that, then run the "
+                "same command again"
+            )
+        if fault.kind == "refused":
+            kind = fault.error_kind(request.media is not None)
+            raise SampleError(kind, f"{request.request_id}: the server refuses it: {fault.message}")
+        if fault.kind in _MOST_FAULTS:
+            faults[fault.kind] += 1
+            if faults[fault.kind] >= _MOST_FAULTS[fault.kind]:
+                raise SampleError(
+                    ErrorKind.ENGINE_ERROR,
+                    f"{request.request_id}: sent {faults.total()} times: the server {fault.message}",
+                )
+
+    def progress(self) -> int:
+        # Each request ends within a time of its own, and what waits for a server does so knowingly: this rank hangs
+        # only if its event loop stands still, and then nobody asks.
+        return int(time.monotonic())
+
+    def stop_waiting(self) -> None:
+        self._pool.stop_waiting()
+
+    def close(self) -> None:
+        """Nothing runs here; connections end with the event loop."""

@@ -1,0 +1,107 @@
+"""Media as servers are sent them: the very pixels that an engine in process is given, encoded once a sample.
+
+A picture is a PNG, which loses nothing and which every server reads. A clip is its frames, each such a PNG: for vLLM
+one `video_url` of the type video/jpeg (which takes frames of any format), with their places in time beside it; for other
+servers, which would take an encoded file and choose frames themselves, pictures with their times before them.
+"""
+
+import asyncio
+import base64
+import hashlib
+import io
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from MetaCaptioner.engine.server_pool import Server
+from MetaCaptioner.media.loader import Media
+
+_FAST = 1  # zlib's level: a quarter of the default's time for a twentieth more bytes
+Part = Mapping[str, Any]
+
+
+@dataclass(eq=False)
+class Shown:
+    """The encoded media of a sample. `home` is the server that has seen them last."""
+
+    times: tuple[float, ...]
+    is_video: bool
+    timeline: Mapping[str, Any]
+    frames: Sequence[str]
+    """Each a PNG in base64."""
+    name: str
+    """Names the content: the same for the same pixels and times."""
+    home: Server | None = field(default=None, repr=False)
+
+    @cached_property
+    def as_pictures(self) -> list[Part]:
+        """For any server."""
+        if not self.is_video:
+            return [_picture(self.frames[0])]
+        pairs = zip(self.times, self.frames, strict=True)
+        return [part for time, frame in pairs for part in (_text(f"At {time:.1f} s:"), _picture(frame))]
+
+    def for_vllm(self, name: str) -> list[Part]:
+        """For vLLM, which goes by the name and need not hash the pixels; another name makes it take them anew."""
+        if not self.is_video:
+            return [{**_picture(self.frames[0]), "uuid": name}]
+        url = f"data:video/jpeg;base64,{','.join(self.frames)}"
+        return [{"type": "video_url", "video_url": {"url": url}, "uuid": name}]
+
+
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _picture(frame: str) -> Part:
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{frame}"}}
+
+
+def encoded(media: Media) -> Shown:
+    """Encode media; some hundredths of a second for a picture of a megapixel."""
+    is_video = media.modality == "video"
+    images = [Image.fromarray(frame) for frame in np.asarray(media.data)] if is_video else [media.data]
+    frames = [_png(image) for image in images if isinstance(image, Image.Image)]
+    timeline = _timeline(media) if is_video else {}
+    digest = hashlib.sha256(repr(timeline).encode())
+    for frame in frames:
+        digest.update(frame.encode())
+    return Shown(media.frame_times, is_video, timeline, frames, digest.hexdigest()[:32])
+
+
+def _png(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "PNG", compress_level=_FAST)
+    return base64.b64encode(buffer.getbuffer()).decode()
+
+
+def _timeline(media: Media) -> dict[str, Any]:
+    """The places of the frames in time, in the words of vLLM's reader of frames."""
+    return {
+        "num_frames": -1,  # take all
+        "fps": media.source_fps,
+        "duration": media.duration,
+        "total_num_frames": max(media.source_frames, len(media.frame_indices)),
+        "frames_indices": list(media.frame_indices),
+        "do_sample_frames": False,
+    }
+
+
+class EncodedMedia:
+    """Media that are encoded already, each for as long as somebody has the sample's own."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, asyncio.Task[Shown]] = {}
+
+    async def of(self, media: Media) -> Shown:
+        """What `media` look like to servers; encoded in a thread when it is asked for first."""
+        key = id(media)
+        if key not in self._made:
+            self._made[key] = asyncio.create_task(asyncio.to_thread(encoded, media))
+            weakref.finalize(media, self._made.pop, key, None)
+        return await asyncio.shield(self._made[key])
