@@ -76,8 +76,8 @@ class Engine(Protocol):
 
     @property
     def pixel_multiple(self) -> int | None:
-        """Width and height of media should be multiples of this many pixels, or the model's processor resizes again; None
-        where that is not known."""
+        """Width and height of media should be multiples of this many pixels, or the model's processor resizes again;
+        None where that is not known."""
         ...
 
     async def generate(self, request: Request) -> Completion:

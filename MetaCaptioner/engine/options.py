@@ -42,8 +42,8 @@ def endpoint(text: str) -> str:
         raise BadArguments(f"--endpoint: is no address ({error})") from None
     if parts.username or parts.password or parts.query or parts.fragment:
         raise BadArguments(
-            f"--endpoint {parts.scheme}://{parts.hostname}…: an address has no key and no question in it: keys come from "
-            "the environment (--key-variable)"
+            f"--endpoint {parts.scheme}://{parts.hostname}…: an address has no key and no question in it: keys come "
+            "from the environment (--key-variable)"
         )
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise BadArguments(f"--endpoint {text}: is no address as in http://HOST:8000/v1")

@@ -119,8 +119,8 @@ async def _is_vllm(connection: Connection, address: str) -> bool:
         models = _Models.model_validate_json(answer.content).data
     except ValidationError:
         raise EngineLoadError(
-            f"endpoint {address}: its list of models is none: is it a server that speaks the OpenAI API, and its address "
-            "whole (…/v1)?"
+            f"endpoint {address}: its list of models is none: does the server speak the OpenAI API, and is its "
+            "address whole (…/v1)?"
         ) from None
     wanted = connection.dialect.model
     mine = [model for model in models if model.id == wanted]

@@ -1,8 +1,8 @@
 """Media as servers are sent them: the very pixels that an engine in process is given, encoded once a sample.
 
 A picture is a PNG, which loses nothing and which every server reads. A clip is its frames, each such a PNG: for vLLM
-one `video_url` of the type video/jpeg (which takes frames of any format), with their places in time beside it; for other
-servers, which would take an encoded file and choose frames themselves, pictures with their times before them.
+one `video_url` of the type video/jpeg (which takes frames of any format), with their places in time beside it; for
+other servers, which would take an encoded file and choose frames themselves, pictures with their times before them.
 """
 
 import asyncio

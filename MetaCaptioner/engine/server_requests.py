@@ -1,6 +1,5 @@
 """What a server is asked, and how its answer is read."""
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -81,8 +80,9 @@ class Dialect:
         if fault.kind != "refused" or fault.is_too_long:
             return None
         for name in ("max_tokens", *_MAY_BE_LEFT_OUT):
-            sent = "strict" not in self.left_out and "response_format" in body if name == "strict" else name in body
-            if sent and (fault.field or "").split(".")[-1] == name or sent and _complains(fault.message, name):
+            sent = name not in self.left_out and ("response_format" if name == "strict" else name) in body
+            named = (fault.field or "").split(".")[-1] == name
+            if sent and (named or _complains(fault.message, name)):
                 self.left_out.add(name)
                 return name
         return None

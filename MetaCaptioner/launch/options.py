@@ -17,7 +17,7 @@ class LaunchOptions(Options):
 
     ranks: int | None = option(
         None,
-        "ranks of this machine; or NPROC=… (default: its GPUs / --tensor-parallel-size; 1 without GPUs, or with servers)",
+        "ranks of this machine; or NPROC=… (default: its GPUs / --tensor-parallel-size; 1 without, or with servers)",
         Flag("N", environment="NPROC"),
         ge=1,
     )

@@ -81,7 +81,7 @@ class ModelOptions(ServerOptions):
     seed: int | None = option(None, "make every answer reproducible (a little slower)")
     engine_arg: list[str] = option(
         [],
-        "any vLLM engine argument; of servers, a field of every request",
+        "any vLLM engine argument; of servers, a field of requests",
         Flag("NAME=VALUE", is_for_named_files=True),
     )
 
