@@ -1,4 +1,4 @@
-"""A server that speaks the OpenAI API, in a thread of the tests: it answers as the scripted engine does, or fails as told.
+"""A server that speaks the OpenAI API, in a thread of the tests: it answers as the scripted engine does, or fails.
 
 A fault is one of `FAULTS`, or a status of HTTP with what goes with it.
 """
@@ -37,9 +37,10 @@ class Status:
 
 
 class OpenAiServer:
-    """What it is asked is in `bodies` and `headers`; `faults` are used up by the next requests, the first after the check.
+    """What it is asked is in `bodies`; `faults` are used up by the requests after the first, which is the check.
 
-    `refuses` names fields that it does not take, `wants_key` the key that it wants.
+    `refuses` names fields that it does not take, `always` is what all requests after the check are told, `wants_key`
+    the key that it wants.
     """
 
     def __init__(self, is_vllm: bool = True, delay: float = 0.0, wants_key: str | None = None) -> None:
@@ -48,12 +49,12 @@ class OpenAiServer:
         self.wants_key = wants_key
         self.faults: deque[str | Status] = deque()
         self.refuses: set[str] = set()
+        self.always: Status | None = None
         self.takes_pictures = True
         self.tells_logprobs = True
         self.tells_usage = True
         self.most_at_a_time = 10**6
         self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
         self.answered = self.failed = self.at_a_time = self.most_seen = 0
         self.address = ""
         self.port = 0
@@ -103,13 +104,14 @@ class OpenAiServer:
             return self._refusal(request, Status(401))
         body = await request.json()
         self.bodies.append(body)
-        self.headers.append(dict(request.headers))
         self.at_a_time += 1
         self.most_seen = max(self.most_seen, self.at_a_time)
         try:
             if self.at_a_time > self.most_at_a_time:
                 self.failed += 1
                 return self._refusal(request, Status(429, headers={"retry-after": "0.05"}))
+            if self.always and len(self.bodies) > 1:
+                return self._refusal(request, self.always)
             if self.faults and len(self.bodies) > 1:
                 self.failed += 1
                 return await self._fail(request, self.faults.popleft())
@@ -122,7 +124,8 @@ class OpenAiServer:
             self.at_a_time -= 1
 
     def _does_not_take(self, body: Mapping[str, Any]) -> Status | None:
-        for name in sorted(self.refuses & {*body, *({"strict"} if "response_format" in body else set())}):
+        schema = body.get("response_format", {}).get("json_schema", {})
+        for name in sorted(self.refuses & {*body, *(["strict"] if schema.get("strict") else [])}):
             return Status(400, f"Unsupported parameter: '{name}' is not supported with this model.", param=name)
         if not self.takes_pictures and isinstance(body["messages"][1]["content"], list):
             return Status(400, "At most 0 image(s) may be provided in one prompt.")

@@ -16,7 +16,7 @@ from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.engine.options import EngineOptions, Servers
 from MetaCaptioner.engine.server_faults import ServerFault, fault_of
 from MetaCaptioner.engine.server_media import EncodedMedia, Shown
-from MetaCaptioner.engine.server_pool import Pool, Server, pause_seconds
+from MetaCaptioner.engine.server_pool import Home, Pool, Server, pause_seconds
 from MetaCaptioner.engine.server_requests import Dialect, body_of, completion_of
 from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 
@@ -34,6 +34,7 @@ class Connection:
     dialect: Dialect
     key: str
     seconds: float
+    say: Callable[[str], None]
 
     async def ask(self, request: Request, shown: Shown | None, tried: int = 0) -> Completion:
         """One exchange; more of them only where the server does not take a part of what is asked.
@@ -50,7 +51,8 @@ class Connection:
             except ServerFault as fault:
                 if fault.is_too_long and "max_tokens" in body:
                     del body["max_tokens"]  # the server then bounds it by what the context leaves, which is less
-                elif self.dialect.learn(fault, body) is not None:
+                elif learned := self.dialect.learn(fault, body):
+                    self.say(_without(self.server.address, learned))
                     body = body_of(request, shown, self.dialect, name)
                 else:
                     raise
@@ -64,7 +66,17 @@ class Connection:
         return completion_of(answer.content, request, self.dialect, self.key)
 
 
-def connect(address: str, dialect: Dialect, servers: Servers, key: str) -> Connection:
+def _without(address: str, name: str) -> str:
+    """What to say of a part of requests that a server does not take."""
+    if name == "media_io_kwargs":
+        return (
+            f"note: endpoint {address}: vLLM has not been started with --trust-request-mm-kwargs, so that it takes no "
+            "times of frames: clips are shown as single pictures, each after its time"
+        )
+    return f"note: endpoint {address} does not take '{name}': left out from now on"
+
+
+def connect(address: str, dialect: Dialect, servers: Servers, key: str, say: Callable[[str], None]) -> Connection:
     """A connection to one endpoint; nothing is sent yet."""
     timeout = Timeout(servers.request_seconds, connect=min(_CONNECT_SECONDS, servers.request_seconds))
     client = AsyncOpenAI(
@@ -74,7 +86,19 @@ def connect(address: str, dialect: Dialect, servers: Servers, key: str) -> Conne
         max_retries=0,  # which server is asked again, and when, is decided here
         http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
     )
-    return Connection(Server(address), client, dialect, key, servers.request_seconds)
+    return Connection(Server(address), client, dialect, key, servers.request_seconds, _once(say))
+
+
+def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Says the same only once."""
+    said: set[str] = set()
+
+    def say_new(message: str) -> None:
+        if message not in said:
+            said.add(message)
+            say(message)
+
+    return say_new
 
 
 class OpenAiEngine:
@@ -98,7 +122,7 @@ class OpenAiEngine:
         found = checked(options, key, say)
         self._connections = {}
         for address, dialect in found.items():
-            connection = connect(address, dialect, servers, key)
+            connection = connect(address, dialect, servers, key, say)
             self._connections[connection.server] = connection
         self._pool = Pool([*self._connections], servers.outage_seconds)
         self._media = EncodedMedia()
@@ -110,9 +134,10 @@ class OpenAiEngine:
 
     async def generate(self, request: Request) -> Completion:
         shown = None if request.media is None else await self._media.of(request.media)
+        home = Home() if shown is None else shown.home
         faults: Counter[str] = Counter()
         while True:
-            server = await self._pool.enter(request.priority, None if shown is None else shown.home)
+            server = await self._pool.enter(request.priority, home)
             try:
                 return await self._once(server, request, shown, faults.total())
             except ServerFault as fault:
@@ -124,8 +149,6 @@ class OpenAiEngine:
 
     async def _once(self, server: Server, request: Request, shown: Shown | None, tried: int) -> Completion:
         """Send a request to a server, and note what that tells of it."""
-        if shown is not None:
-            shown.home = server
         began = time.monotonic()
         try:
             completion = await self._connections[server].ask(request, shown, tried)

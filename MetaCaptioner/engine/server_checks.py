@@ -49,7 +49,7 @@ def checked(options: EngineOptions, key: str, say: Callable[[str], None]) -> dic
     found: dict[str, Dialect] = {}
     for address in options.servers.endpoints:
         try:
-            found[address] = _in_a_thread(address, options, key)
+            found[address] = _in_a_thread(address, options, key, say)
         except _NotNow as error:
             problems.append(error)
     if not found:
@@ -63,13 +63,13 @@ def checked(options: EngineOptions, key: str, say: Callable[[str], None]) -> dic
     }
 
 
-def _in_a_thread(address: str, options: EngineOptions, key: str) -> Dialect:
+def _in_a_thread(address: str, options: EngineOptions, key: str, say: Callable[[str], None]) -> Dialect:
     """Check one endpoint from within a running event loop, which waits for it; a signal ends that."""
     outcome: list[Dialect | Exception] = []
 
     def check() -> None:
         try:
-            outcome.append(asyncio.run(_check(address, options, key)))
+            outcome.append(asyncio.run(_check(address, options, key, say)))
         except Exception as error:  # noqa: BLE001 raised again where it is waited for
             outcome.append(error)
 
@@ -81,10 +81,10 @@ def _in_a_thread(address: str, options: EngineOptions, key: str) -> Dialect:
     return outcome[0]
 
 
-async def _check(address: str, options: EngineOptions, key: str) -> Dialect:
+async def _check(address: str, options: EngineOptions, key: str, say: Callable[[str], None]) -> Dialect:
     assert options.servers is not None
     dialect = Dialect(options.model, options.extra)
-    connection = connect(address, dialect, options.servers, key)
+    connection = connect(address, dialect, options.servers, key, say)
     try:
         try:
             dialect.is_vllm = await _is_vllm(connection, address)

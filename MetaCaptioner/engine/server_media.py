@@ -12,13 +12,12 @@ import io
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from MetaCaptioner.engine.server_pool import Server
+from MetaCaptioner.engine.server_pool import Home
 from MetaCaptioner.media.loader import Media
 
 _FAST = 1  # zlib's level: a quarter of the default's time for a twentieth more bytes
@@ -27,7 +26,7 @@ Part = Mapping[str, Any]
 
 @dataclass(eq=False)
 class Shown:
-    """The encoded media of a sample. `home` is the server that has seen them last."""
+    """The encoded media of a sample. `home` is the server that has seen them."""
 
     times: tuple[float, ...]
     is_video: bool
@@ -36,20 +35,20 @@ class Shown:
     """Each a PNG in base64."""
     name: str
     """Names the content: the same for the same pixels and times."""
-    home: Server | None = field(default=None, repr=False)
+    home: Home = field(default_factory=Home, repr=False)
 
-    @cached_property
-    def as_pictures(self) -> list[Part]:
-        """For any server."""
+    def as_pictures(self, name: str | None) -> list[Part]:
+        """For any server: of a clip each frame after its time. `name` is for one that can go by it, as vLLM does: it
+        then need not hash the pixels, and takes them anew under another name.
+        """
         if not self.is_video:
-            return [_picture(self.frames[0])]
-        pairs = zip(self.times, self.frames, strict=True)
-        return [part for time, frame in pairs for part in (_text(f"At {time:.1f} s:"), _picture(frame))]
+            return [_picture(self.frames[0], name)]
+        named = [None if name is None else f"{name}-{number}" for number in range(len(self.frames))]
+        frames = zip(self.times, self.frames, named, strict=True)
+        return [part for time, frame, one in frames for part in (_text(f"At {time:.1f} s:"), _picture(frame, one))]
 
-    def for_vllm(self, name: str) -> list[Part]:
-        """For vLLM, which goes by the name and need not hash the pixels; another name makes it take them anew."""
-        if not self.is_video:
-            return [{**_picture(self.frames[0]), "uuid": name}]
+    def as_clip(self, name: str) -> list[Part]:
+        """For vLLM, with `timeline` beside it."""
         url = f"data:video/jpeg;base64,{','.join(self.frames)}"
         return [{"type": "video_url", "video_url": {"url": url}, "uuid": name}]
 
@@ -58,8 +57,9 @@ def _text(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
-def _picture(frame: str) -> Part:
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{frame}"}}
+def _picture(frame: str, name: str | None) -> Part:
+    named = {} if name is None else {"uuid": name}
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{frame}"}, **named}
 
 
 def encoded(media: Media) -> Shown:

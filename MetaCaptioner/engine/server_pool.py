@@ -79,11 +79,18 @@ def pause_seconds(number: int) -> float:
     return longest * random.uniform(0.5, 1.0)
 
 
+@dataclass
+class Home:
+    """Where the requests of a sample go, once the first has gone somewhere."""
+
+    server: Server | None = None
+
+
 @dataclass(order=True)
 class _Waiting:
     priority: int
     number: int
-    home: Server | None = field(compare=False)
+    home: Home = field(compare=False)
     place: "asyncio.Future[Server]" = field(compare=False)
 
 
@@ -100,7 +107,7 @@ class Pool:
         self._stopped = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def enter(self, priority: int, home: Server | None) -> Server:
+    async def enter(self, priority: int, home: Home) -> Server:
         """Wait for a server that takes a request; those of lower priority numbers go first. Ends with `leave`.
 
         Raises:
@@ -147,11 +154,12 @@ class Pool:
             waiting = heapq.heappop(self._waiting)
             if waiting.place.done():  # cancelled
                 continue
-            server = self._choose(waiting.home, now)
+            server = self._choose(waiting.home.server, now)
             if server is None:
                 left.append(waiting)
             else:
                 server.in_flight += 1
+                waiting.home.server = server
                 waiting.place.set_result(server)
         for waiting in left:
             heapq.heappush(self._waiting, waiting)

@@ -21,7 +21,11 @@ _SPECIAL = re.compile(
     r"|<(?:start|end)_of_(?:turn|image)>|\[/?(?:INST|IMG|IMG_END|IMG_BREAK|SYSTEM_PROMPT)\]"
 )
 """What the chat models that are known take for the end of a message, the begin of another, or a picture."""
-_MAY_BE_LEFT_OUT = ("temperature", "top_p", "seed", "top_logprobs", "logprobs", "strict", "response_format")
+_TIMELINE = "media_io_kwargs"
+_MAY_BE_LEFT_OUT = (
+    *("max_tokens", "temperature", "top_p", "seed", "top_logprobs", "logprobs", "strict", "response_format"),
+    _TIMELINE,
+)
 
 
 class _Token(BaseModel):
@@ -75,14 +79,20 @@ class Dialect:
     left_out: set[str] = field(default_factory=set)
     tells_usage: bool = True
 
+    @property
+    def shows_clips(self) -> bool:
+        """Whether it takes the frames of a clip as a clip, with their times."""
+        return self.is_vllm and _TIMELINE not in self.left_out
+
     def learn(self, fault: ServerFault, body: Mapping[str, Any]) -> str | None:
         """What to leave out from now on, as the server has refused a request for it; None where that is not why."""
         if fault.kind != "refused" or fault.is_too_long:
             return None
-        for name in ("max_tokens", *_MAY_BE_LEFT_OUT):
-            sent = name not in self.left_out and ("response_format" if name == "strict" else name) in body
+        schema = body.get("response_format", {}).get("json_schema", {})
+        sent = {*body, *body["extra_body"], *(("strict",) if schema.get("strict") else ())} - self.extra.keys()
+        for name in _MAY_BE_LEFT_OUT:
             named = (fault.field or "").split(".")[-1] == name
-            if sent and (named or _complains(fault.message, name)):
+            if name in sent and (named or _complains(fault.message, name)):
                 self.left_out.add(name)
                 return name
         return None
@@ -101,15 +111,19 @@ def body_of(request: Request, shown: Shown | None, dialect: Dialect, name: str) 
     instruction = _defused(request.instruction)
     content: Any = instruction
     body: dict[str, Any] = {"model": dialect.model}
+    as_clip = shown is not None and shown.is_video and dialect.shows_clips
     if shown is not None:
-        media = shown.for_vllm(name) if dialect.is_vllm else shown.as_pictures
+        media = shown.as_clip(name) if as_clip else shown.as_pictures(name if dialect.is_vllm else None)
         content = [*media, {"type": "text", "text": instruction}]
     body["messages"] = [{"role": "system", "content": SYSTEM_MESSAGE}, {"role": "user", "content": content}]
-    body |= {field: value for field, value in _sampling(request).items() if field not in dialect.left_out}
+    body |= {name: value for name, value in _sampling(request).items() if name not in dialect.left_out}
+    if "logprobs" not in body:
+        body.pop("top_logprobs", None)
     if "max_tokens" in dialect.left_out:
         body["max_completion_tokens"] = request.sampling.max_tokens
     if dialect.is_vllm:
-        body["extra_body"] = {**_for_vllm(request, shown), **dialect.extra}
+        timeline = {_TIMELINE: {"video": dict(shown.timeline)}} if shown and as_clip else {}
+        body["extra_body"] = {**_for_vllm(request), **timeline, **dialect.extra}
         return body
     body["extra_body"] = dict(dialect.extra)
     if request.constraint is not None and "response_format" not in dialect.left_out:
@@ -134,7 +148,7 @@ def _sampling(request: Request) -> dict[str, Any]:
     return fields
 
 
-def _for_vllm(request: Request, shown: Shown | None) -> dict[str, Any]:
+def _for_vllm(request: Request) -> dict[str, Any]:
     """What only vLLM takes. What is not said there is what the model's `generation_config.json` says."""
     extra: dict[str, Any] = {"repetition_penalty": request.sampling.repetition_penalty, "top_k": -1, "min_p": 0.0}
     constraint = request.constraint
@@ -142,8 +156,6 @@ def _for_vllm(request: Request, shown: Shown | None) -> dict[str, Any]:
         extra["structured_outputs"] = {"choice": list(constraint.choices)}
     elif constraint is not None and constraint.json_schema:
         extra["structured_outputs"] = {"json": dict(constraint.json_schema), "disable_any_whitespace": True}
-    if shown is not None and shown.is_video:
-        extra["media_io_kwargs"] = {"video": dict(shown.timeline)}
     return extra
 
 
