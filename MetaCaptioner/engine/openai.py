@@ -21,6 +21,7 @@ from MetaCaptioner.engine.server_requests import Dialect, body_of, completion_of
 from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 
 _CONNECT_SECONDS = 10.0
+_BOUNDS = {"max_tokens", "max_completion_tokens"}
 _MOST_FAULTS = {"failed": 8, "slow": 3}
 """So often a request is sent until these are its own fault; that a server is busy or down never is."""
 
@@ -44,18 +45,28 @@ class Connection:
             SampleError: it has ended the answer itself.
         """
         name = "" if shown is None else f"{shown.name}{f'-{tried}' if tried else ''}"
-        body = body_of(request, shown, self.dialect, name)
+        by_name = shown is not None and self.dialect.goes_by_name(shown) and not tried
+        known = shown.known_to if shown is not None and by_name else set[str]()
+        is_known = self.server.address in known
+        body = body_of(request, shown, self.dialect, name, is_known)
         while True:
             try:
-                return await self._exchange(body, request)
+                completion = await self._exchange(body, request)
             except ServerFault as fault:
-                if fault.is_too_long and "max_tokens" in body:
-                    del body["max_tokens"]  # the server then bounds it by what the context leaves, which is less
+                if is_known and fault.kind in ("refused", "failed"):
+                    is_known = False  # it has forgotten them: they are sent again
+                    body = body_of(request, shown, self.dialect, name)
+                elif fault.is_too_long and body.keys() & _BOUNDS:
+                    for bound in _BOUNDS:  # the server then bounds it by what the context leaves, which is less
+                        body.pop(bound, None)
                 elif learned := self.dialect.learn(fault, body):
                     self.say(_without(self.server.address, learned))
                     body = body_of(request, shown, self.dialect, name)
                 else:
                     raise
+            else:
+                known.add(self.server.address)
+                return completion
 
     async def _exchange(self, body: dict[str, object], request: Request) -> Completion:
         try:

@@ -19,7 +19,9 @@ _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, 529)  # 5
 _DOWN = (HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT)
 _NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached")
 _TOO_LONG = re.compile(
-    r"context.?length|context window|maximum model length|longer than the maximum|too many tokens", re.I
+    r"context.?length|context window|max(?:imum)?.model.len|longer than the maximum|too many tokens|"
+    r"max_(?:completion_)?tokens\b.*(?:too large|greater|exceed)",
+    re.I,
 )
 _ABOUT_MEDIA = re.compile(r"image|picture|video|vision|visual|multi.?modal|modality", re.I)
 

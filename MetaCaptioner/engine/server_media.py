@@ -36,30 +36,31 @@ class Shown:
     name: str
     """Names the content: the same for the same pixels and times."""
     home: Home = field(default_factory=Home, repr=False)
+    known_to: set[str] = field(default_factory=set)
+    """The addresses of servers that have them by their name."""
 
-    def as_pictures(self, name: str | None) -> list[Part]:
-        """For any server: of a clip each frame after its time. `name` is for one that can go by it, as vLLM does: it
-        then need not hash the pixels, and takes them anew under another name.
-        """
+    def as_pictures(self) -> list[Part]:
+        """For any server: of a clip each frame after its time."""
         if not self.is_video:
-            return [_picture(self.frames[0], name)]
-        named = [None if name is None else f"{name}-{number}" for number in range(len(self.frames))]
-        frames = zip(self.times, self.frames, named, strict=True)
-        return [part for time, frame, one in frames for part in (_text(f"At {time:.1f} s:"), _picture(frame, one))]
+            return [_picture(self.frames[0])]
+        frames = zip(self.times, self.frames, strict=True)
+        return [part for time, frame in frames for part in (_text(f"At {time:.1f} s:"), _picture(frame))]
 
-    def as_clip(self, name: str) -> list[Part]:
-        """For vLLM, with `timeline` beside it."""
-        url = f"data:video/jpeg;base64,{','.join(self.frames)}"
-        return [{"type": "video_url", "video_url": {"url": url}, "uuid": name}]
+    def named(self, name: str, is_known: bool) -> list[Part]:
+        """For vLLM, which need not hash what has a name; what it has by that name need not be sent again."""
+        kind = "video_url" if self.is_video else "image_url"
+        begin = "video/jpeg" if self.is_video else "image/png"
+        if is_known:
+            return [{kind: None, "uuid": name}]
+        return [{"type": kind, kind: {"url": f"data:{begin};base64,{','.join(self.frames)}"}, "uuid": name}]
 
 
 def _text(text: str) -> Part:
     return {"type": "text", "text": text}
 
 
-def _picture(frame: str, name: str | None) -> Part:
-    named = {} if name is None else {"uuid": name}
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{frame}"}, **named}
+def _picture(frame: str) -> Part:
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{frame}"}}
 
 
 def encoded(media: Media) -> Shown:

@@ -79,10 +79,9 @@ class Dialect:
     left_out: set[str] = field(default_factory=set)
     tells_usage: bool = True
 
-    @property
-    def shows_clips(self) -> bool:
-        """Whether it takes the frames of a clip as a clip, with their times."""
-        return self.is_vllm and _TIMELINE not in self.left_out
+    def goes_by_name(self, shown: Shown) -> bool:
+        """Whether it takes media with a name; of clips vLLM that takes the times of frames does, and no other."""
+        return self.is_vllm and not (shown.is_video and _TIMELINE in self.left_out)
 
     def learn(self, fault: ServerFault, body: Mapping[str, Any]) -> str | None:
         """What to leave out from now on, as the server has refused a request for it; None where that is not why."""
@@ -103,17 +102,20 @@ def _complains(message: str, name: str) -> bool:
     return re.search(quoted, message[:200]) is not None
 
 
-def body_of(request: Request, shown: Shown | None, dialect: Dialect, name: str) -> dict[str, Any]:
-    """The body of a request; its media, if any, go by `name` where the server takes one.
+def body_of(
+    request: Request, shown: Shown | None, dialect: Dialect, name: str = "", is_known: bool = False
+) -> dict[str, Any]:
+    """The body of a request; its media, if any, go by `name` where the server takes one, and by that alone if it
+    `is_known` there.
 
     All requests of a sample begin with the same bytes: the system message, then the media.
     """
     instruction = _defused(request.instruction)
     content: Any = instruction
     body: dict[str, Any] = {"model": dialect.model}
-    as_clip = shown is not None and shown.is_video and dialect.shows_clips
+    is_named = shown is not None and dialect.goes_by_name(shown)
     if shown is not None:
-        media = shown.as_clip(name) if as_clip else shown.as_pictures(name if dialect.is_vllm else None)
+        media = shown.named(name, is_known) if is_named else shown.as_pictures()
         content = [*media, {"type": "text", "text": instruction}]
     body["messages"] = [{"role": "system", "content": SYSTEM_MESSAGE}, {"role": "user", "content": content}]
     body |= {name: value for name, value in _sampling(request).items() if name not in dialect.left_out}
@@ -122,7 +124,7 @@ def body_of(request: Request, shown: Shown | None, dialect: Dialect, name: str) 
     if "max_tokens" in dialect.left_out:
         body["max_completion_tokens"] = request.sampling.max_tokens
     if dialect.is_vllm:
-        timeline = {_TIMELINE: {"video": dict(shown.timeline)}} if shown and as_clip else {}
+        timeline = {_TIMELINE: {"video": dict(shown.timeline)}} if shown and shown.is_video and is_named else {}
         body["extra_body"] = {**_for_vllm(request), **timeline, **dialect.extra}
         return body
     body["extra_body"] = dict(dialect.extra)

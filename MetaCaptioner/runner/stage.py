@@ -221,7 +221,7 @@ class _RankRun(Generic[Given]):
         self, stage: Stage[Given], work: Work, pending: int, prompts: Prompts, made: Provenance
     ) -> Run:
         """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
-        begun = _begun(made, self._rank, self._claimed_gpus())
+        begun = _begun(made, self._rank, self._claimed_gpus(), self._options)
         me = (work.folder, self._rank.rank, self._rank.node)
         results = [files.results for files in work.files.values()]
         counts = CountsPublisher(
@@ -278,7 +278,7 @@ def _loading(options: StageOptions, gpus: Sequence[str]) -> str:
     return f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}"
 
 
-def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
+def _begun(made: Provenance, rank: Rank, gpus: Sequence[str], options: StageOptions) -> Run:
     """The account of this run before there is anything to count."""
     return Run(
         stage=made.stage,
@@ -289,6 +289,8 @@ def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
         prompts=made.prompts,
         gpus=len(gpus),
         device=device_name(gpus),
+        price_in=options.price_in,
+        price_out=options.price_out,
     )
 
 

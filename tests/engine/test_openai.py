@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.engine import server_pool
+from MetaCaptioner.metrics.usage import cost_of, runs_of
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.utils.options_sources import read
 from tests.helpers import Runner, error_kinds, names, records, small_plan
@@ -236,3 +237,20 @@ def test_an_address_is_used_in_one_form() -> None:
     given = ["http://a:1", "http://a:1/", "http://a:1/v1/", "https://b/openai/v1"]
     arguments = ["--engine=openai", *(f"--endpoint={one}" for one in given)]
     assert read(StageOptions, arguments, "").endpoint == ["http://a:1/v1", "https://b/openai/v1"]
+
+
+def test_tokens_cost_what_the_prices_say(tmp_path: Path, run: Runner, server: OpenAiServer) -> None:
+    outcome = run.caption(
+        small_plan(tmp_path, 5), tmp_path / "out", *flags([server]), "--price-in", 30_000, "--price-out", 60_000
+    )
+    requests = sum(len(record["agents"]) for record in records(tmp_path / "out").values())
+    money = requests * (100 * 30_000 + 10 * 60_000) / 1e6
+    assert f"{money:,.2f} for tokens" in outcome.said
+    [told] = runs_of([tmp_path / "out"])
+    assert told.money == pytest.approx(money)
+    assert run.score(tmp_path / "out", *flags([server])).status == 0
+    content = cost_of(runs_of([tmp_path / "out", tmp_path / "out" / "score"]), 4)
+    assert content["money"] == pytest.approx(money)
+    assert content["money_per_thousand_kept"] == pytest.approx(250 * money)
+    assert content["stages"]["inferscore"]["money"] is None
+    assert content["gpu_hours"] is None

@@ -7,6 +7,7 @@ const hasMarks = data.runs.some((one) =>
 const hasTokens = data.runs.some((one) => Object.values(one.stages).some((stage) => stage.input + stage.output > 0));
 const STEP = 1 / data.dimensions.length; // overall marks are means of whole ones
 
+const moneyOf = (one) => sum(Object.values(one.stages).map((stage) => stage.money ?? 0));
 const gpuHoursOf = (one) => sum(Object.values(one.stages).map((stage) => stage.gpuHours ?? 0));
 
 const overview = {};
@@ -66,6 +67,10 @@ function writeCost(sums) {
   const gpuHours = gpuHoursOf(run());
   if (gpuHours > 0 && everything) {
     rows.push(["GPU hours for 1,000 kept captions", sums.kept ? fixed((1000 * gpuHours) / sums.kept) : "–", ""]);
+  }
+  const money = moneyOf(run());
+  if (money > 0 && everything) {
+    rows.push(["Paid for the tokens of 1,000 kept captions", sums.kept ? fixed((1000 * money) / sums.kept) : "–", ""]);
   }
   factTable(byId("cost-of-kept"), rows);
   const flags = `--min-overall ${state.overall} --min-dim-score ${state.lowest}${state.whole ? " --drop-truncated" : ""}`;
