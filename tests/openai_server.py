@@ -43,7 +43,10 @@ class OpenAiServer:
     the key that it wants.
     """
 
-    def __init__(self, is_vllm: bool = True, delay: float = 0.0, wants_key: str | None = None) -> None:
+    def __init__(
+        self, is_vllm: bool = True, delay: float = 0.0, wants_key: str | None = None, model: str = MODEL
+    ) -> None:
+        self.model = model
         self.is_vllm = is_vllm
         self.delay = delay
         self.wants_key = wants_key
@@ -93,7 +96,7 @@ class OpenAiServer:
     async def _models(self, request: web.Request) -> web.StreamResponse:
         if self._has_wrong_key(request):
             return self._refusal(request, Status(401, f"wrong key {request.headers.get('authorization')}"))
-        model = {"id": MODEL, "object": "model", "owned_by": "vllm" if self.is_vllm else "somebody"}
+        model = {"id": self.model, "object": "model", "owned_by": "vllm" if self.is_vllm else "somebody"}
         return web.json_response({"object": "list", "data": [model]})
 
     def _has_wrong_key(self, request: web.Request) -> bool:

@@ -118,9 +118,8 @@ def _by_status(error: openai.APIStatusError, key: str) -> ServerFault:
     if status < HTTPStatus.BAD_REQUEST:
         place = error.response.headers.get("location", "nowhere")
         return ServerFault("ends", f"is elsewhere: it points to {told(place, key)}", status)
-    return ServerFault(
-        "refused", f"{said} ({', '.join(map(str, filter(None, (status, error.code))))})", status, field=error.param
-    )
+    code = f", {error.code}" if error.code not in (None, str(status)) else ""
+    return ServerFault("refused", f"{said} ({status}{code})", status, field=error.param)
 
 
 def _said(error: openai.APIStatusError) -> str:
