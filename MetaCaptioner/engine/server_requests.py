@@ -88,7 +88,7 @@ class Dialect:
         if fault.kind != "refused" or fault.is_too_long:
             return None
         schema = body.get("response_format", {}).get("json_schema", {})
-        sent = {*body, *body["extra_body"], *(("strict",) if schema.get("strict") else ())} - self.extra.keys()
+        sent = {*body, *(("strict",) if schema.get("strict") else ())} - self.extra.keys()
         for name in _MAY_BE_LEFT_OUT:
             named = (fault.field or "").split(".")[-1] == name
             if name in sent and (named or _complains(fault.message, name)):
@@ -125,13 +125,11 @@ def body_of(
         body["max_completion_tokens"] = request.sampling.max_tokens
     if dialect.is_vllm:
         timeline = {_TIMELINE: {"video": dict(shown.timeline)}} if shown and shown.is_video and is_named else {}
-        body["extra_body"] = {**_for_vllm(request), **timeline, **dialect.extra}
-        return body
-    body["extra_body"] = dict(dialect.extra)
+        return {**body, **_for_vllm(request), **timeline, **dialect.extra}
     if request.constraint is not None and "response_format" not in dialect.left_out:
         schema = {"name": _ANSWER, "schema": _schema(request.constraint), "strict": "strict" not in dialect.left_out}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return body
+    return {**body, **dialect.extra}
 
 
 def _defused(text: str) -> str:
