@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner.engine import server_pool
+from MetaCaptioner.export.routed import Route
 from MetaCaptioner.metrics.usage import cost_of, runs_of
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.utils.options_sources import read
@@ -180,6 +181,9 @@ def test_a_confidence_that_no_server_tells_is_not_there(tmp_path: Path, run: Run
     told = ("status", "task_confidence", "runner_up")
     found = {tuple(record[name] for name in told) for record in records(tmp_path / "out").values()}
     assert found == {("ok", None, None)}
+    route = Route(None, "Natural", "Animal and Plants", None)
+    assert not route.is_sure(0.01)
+    assert route.is_sure(0.0)
 
 
 def test_what_a_server_does_not_take_is_left_out_from_then_on(tmp_path: Path, run: Runner) -> None:
@@ -237,6 +241,14 @@ def test_an_address_is_used_in_one_form() -> None:
     given = ["http://a:1", "http://a:1/", "http://a:1/v1/", "https://b/openai/v1"]
     arguments = ["--engine=openai", *(f"--endpoint={one}" for one in given)]
     assert read(StageOptions, arguments, "").endpoint == ["http://a:1/v1", "https://b/openai/v1"]
+
+
+def test_no_gpu_is_claimed(tmp_path: Path, run: Runner, server: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    outcome = run.caption(small_plan(tmp_path, 1), tmp_path / "out", *flags([server]))
+    assert "no GPU was used" in outcome.said
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert [told.gpus for told in runs_of([tmp_path / "out"])] == [0]
 
 
 def test_tokens_cost_what_the_prices_say(tmp_path: Path, run: Runner, server: OpenAiServer) -> None:
