@@ -4,7 +4,7 @@
 
 Captions the pictures by vLLM in process and by vLLM's API server on loopback, each a rank of the caption stage with its
 engine loaded; a round is one turn of each. Time is the rank's from its first sample to its last record. CPU time is of
-all its processes and, where there is one, of the server's. Says whether both have made the same captions.
+all its processes and of the server's. Says whether both have made the same captions.
 """
 
 import argparse
@@ -80,10 +80,10 @@ def make_pictures(folder: Path, count: int) -> Path:
     return plan
 
 
-def cpu_seconds(*roots: psutil.Process) -> float:
-    """Of these processes and all that they have started."""
-    total = 0.0
-    for process in (one for root in roots for one in (root, *root.children(recursive=True))):
+def cpu_seconds() -> float:
+    """Of this process and all that it has started, the server among them."""
+    total, this = 0.0, psutil.Process()
+    for process in (this, *this.children(recursive=True)):
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
@@ -93,11 +93,10 @@ def cpu_seconds(*roots: psutil.Process) -> float:
     return total
 
 
-async def turn(engine: Engine, options: StageOptions, plan: Path, output: Path, server: Sequence[int]) -> Turn:
+async def turn(engine: Engine, options: StageOptions, plan: Path, output: Path) -> Turn:
     """Caption all pictures once."""
     prompts = load_prompts(options.prompts_dir)
     shutil.rmtree(output, ignore_errors=True)
-    processes = [psutil.Process(), *map(psutil.Process, server)]
     settings = loop_settings(engine, options, prompts)
     with ExitStack() as stack:
         expected = captionpipeline.STAGE.expects(options, prompts)
@@ -105,9 +104,9 @@ async def turn(engine: Engine, options: StageOptions, plan: Path, output: Path, 
         bar = tqdm(total=work.total(), disable=True)
         run_sample = captionpipeline.STAGE.run_sample(prompts)
         loop = RankLoop(run_sample, engine, settings, StopSignal(), expected.made.fields(), bar, Heartbeat())
-        begin, used = time.monotonic(), cpu_seconds(*processes)
+        begin, used = time.monotonic(), cpu_seconds()
         statistics = await loop.run(work.items())
-        seconds, used = time.monotonic() - begin, cpu_seconds(*processes) - used
+        seconds, used = time.monotonic() - begin, cpu_seconds() - used
     if statistics.failed:
         raise RuntimeError(f"{statistics.failed} pictures failed: {dict(statistics.errors)}")
     return Turn(options.engine, seconds, used, statistics.output_tokens)
@@ -118,7 +117,7 @@ def captions(folder: Path) -> dict[str, str]:
     return {record["sample_id"]: record["caption"] for path, _ in result_files(folder) for record in read_records(path)}
 
 
-async def measure(given: argparse.Namespace, address: str, server: int) -> list[Turn]:
+async def measure(given: argparse.Namespace, address: str) -> list[Turn]:
     """All turns; each begins with empty result folders and whatever its engine has cached of other pictures."""
     common = ["--in-flight=64", f"--prompts-dir={given.prompts}", READ_NO_FILE, *given.flags]
     own = read(StageOptions, [f"--model={given.model}", *common], "")
@@ -130,7 +129,7 @@ async def measure(given: argparse.Namespace, address: str, server: int) -> list[
             plan = make_pictures(given.work / f"pictures{number}", given.pictures if number else 8)
             for options, engine in engines if number % 2 else engines[::-1]:
                 output = given.work / options.engine
-                turns.append(await turn(engine, options, plan, output, [server] if options is other else []))
+                turns.append(await turn(engine, options, plan, output))
                 say(f"  {turns[-1].engine:>6}: {turns[-1].seconds:6.2f} s, CPU {turns[-1].cpu_seconds:6.2f} s")
             if captions(given.work / "vllm") != captions(given.work / "openai"):
                 raise RuntimeError("the captions are not the same")
@@ -168,8 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.flags = more
     given.work.mkdir(parents=True, exist_ok=True)
     with served(given.model.absolute(), "served", given.work / "server.log", "--trust-request-mm-kwargs") as address:
-        [server] = [one.pid for one in psutil.Process().children() if "api_server" in " ".join(one.cmdline())]
-        overhead = report(asyncio.run(measure(given, address, server)), given.pictures)
+        overhead = report(asyncio.run(measure(given, address)), given.pictures)
     return 1 if overhead > ALLOWED else 0
 
 

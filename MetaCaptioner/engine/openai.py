@@ -9,12 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 from httpx2 import Response
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
-from openai._types import RequestOptions
 
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.engine.options import EngineOptions, Servers
@@ -25,7 +25,7 @@ from MetaCaptioner.engine.server_requests import Dialect, body_of, completion_of
 from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 
 _CONNECT_SECONDS = 10.0
-_JSON: RequestOptions = {"headers": {"Content-Type": "application/json"}}
+_JSON: Any = {"headers": {"Content-Type": "application/json"}}
 _BOUNDS = {"max_tokens", "max_completion_tokens"}
 _MOST_FAULTS = {"failed": 8, "slow": 3}
 """So often a request is sent until these are its own fault; that a server is busy or down never is."""
@@ -71,11 +71,13 @@ class Connection:
                     raise
             else:
                 known.add(self.server.address)
+                if not self.dialect.tells_usage:
+                    self.say(f"note: endpoint {self.server.address} does not tell all tokens: they are not counted")
                 return completion
 
     async def _exchange(self, body: dict[str, object], request: Request) -> Completion:
-        # Past the client's own way from a body to bytes, which looks at each part for minutes of a long run; and by
-        # another encoder than files have, an eighth as slow. Prompts hold no halves of characters.
+        # Past the client's own way from a body to bytes, which takes a hundredth of a second; and by another encoder
+        # than files have, which takes an eighth of the time. Prompts hold no halves of characters.
         content = msgspec.json.encode(body)  # noqa: TID251
         try:
             async with asyncio.timeout(self.seconds):
@@ -105,7 +107,7 @@ def connect(address: str, dialect: Dialect, servers: Servers, key: str, say: Cal
         max_retries=0,  # which server is asked again, and when, is decided here
         http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
     )
-    return Connection(Server(address), client, dialect, key, servers.request_seconds, _once(say))
+    return Connection(Server(address), client, dialect, key, servers.request_seconds, say)
 
 
 def _is_this_machine(address: str) -> bool:
@@ -141,7 +143,7 @@ class OpenAiEngine:
         assert servers is not None
         self.model = options.model
         self.pixel_multiple = servers.pixel_multiple
-        key = servers.key()
+        key, say = servers.key(), _once(say)
         found = checked(options, key, say)
         self._connections = {}
         for address, dialect in found.items():

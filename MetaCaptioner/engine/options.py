@@ -25,8 +25,15 @@ class Servers:
     pixel_multiple: int | None = None
 
     def key(self) -> str:
-        """The key; empty where the environment has none."""
-        return os.environ.get(self.key_variable, "").strip()
+        """The key; empty where the environment has none.
+
+        Raises:
+            BadArguments: it is none, for it cannot be sent.
+        """
+        key = os.environ.get(self.key_variable, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise BadArguments(f"{self.key_variable}: holds signs that no key has, such as the end of a line")
+        return key
 
 
 def endpoint(text: str) -> str:
@@ -46,7 +53,8 @@ def endpoint(text: str) -> str:
             "from the environment (--key-variable)"
         )
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise BadArguments(f"--endpoint {text}: is no address as in http://HOST:8000/v1")
+        shown = "…" if "@" in text else text  # a password may stand before it
+        raise BadArguments(f"--endpoint {shown}: is no address as in http://HOST:8000/v1")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or _API}"
 
 

@@ -68,7 +68,7 @@ def fault_of(error: Exception, key: str) -> ServerFault:
     if isinstance(error, openai.APITimeoutError | TimeoutError):
         return ServerFault("slow", "gave no answer in time")
     if isinstance(error, openai.APIConnectionError):
-        return _not_connected(error)
+        return _not_connected(error, key)
     if isinstance(error, openai.APIStatusError):
         return _by_status(error, key)
     return ServerFault("failed", f"{type(error).__name__}: {told(str(error), key)}")
@@ -88,9 +88,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
-def _not_connected(error: openai.APIConnectionError) -> ServerFault:
+def _not_connected(error: openai.APIConnectionError, key: str) -> ServerFault:
     causes = [*_causes(error)]
-    reason = next((str(one) for one in causes[1:] if str(one)), type(causes[-1]).__name__)
+    reason = told(next((str(one) for one in causes[1:] if str(one)), type(causes[-1]).__name__), key)
     if any(isinstance(one, ssl.SSLCertVerificationError) for one in causes):
         return ServerFault("ends", f"its certificate cannot be verified ({reason})")
     if any(isinstance(one, ssl.SSLError) for one in causes):

@@ -225,6 +225,7 @@ def test_mistakes_of_options_are_one_line(tmp_path: Path, run: Runner) -> None:
         (("--endpoint", "http://me:secret@a:1"), "an address has no key"),
         (("--endpoint", "http://a:1/v1?key=secret"), "an address has no key"),
         (("--endpoint", "a:8000"), "is no address"),
+        (("--endpoint", "me:secret@a:1"), "is no address"),
         (("--endpoint", "http://a:99999999"), "is no address"),
         (("--engine", "openai", "--endpoint", "http://a:1", "--max-model-len", 10), "are the server's own"),
         (("--key-variable", "sk-secret"), "takes the name of a variable"),
@@ -241,6 +242,24 @@ def test_an_address_is_used_in_one_form() -> None:
     given = ["http://a:1", "http://a:1/", "http://a:1/v1/", "https://b/openai/v1"]
     arguments = ["--engine=openai", *(f"--endpoint={one}" for one in given)]
     assert read(StageOptions, arguments, "").endpoint == ["http://a:1/v1", "https://b/openai/v1"]
+
+
+def test_a_key_that_cannot_be_sent_is_told_without_it(
+    tmp_path: Path, run: Runner, server: OpenAiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in (f"{KEY}\nmore", f"{KEY}ß"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        outcome = run.caption(small_plan(tmp_path, 1), tmp_path / "out", *flags([server]))
+        assert outcome.status == 2
+        assert "OPENAI_API_KEY: holds signs that no key has" in outcome.said
+        assert KEY not in outcome.said
+
+
+def test_tokens_that_are_not_told_are_not_made_up(tmp_path: Path, run: Runner, server: OpenAiServer) -> None:
+    server.tells_usage = False
+    outcome = run.caption(small_plan(tmp_path, 3), tmp_path / "out", *flags([server]))
+    assert outcome.said.count("does not tell all tokens: they are not counted") == 1
+    assert {record["input_tokens"] for record in records(tmp_path / "out").values()} == {0}
 
 
 def test_no_gpu_is_claimed(tmp_path: Path, run: Runner, server: OpenAiServer, monkeypatch: pytest.MonkeyPatch) -> None:
