@@ -84,7 +84,7 @@ def _start_ranks(command: Command, arguments: Sequence[str]) -> NoReturn:
 
     here = create_model("Here", __base__=(stage.options, LaunchOptions))
     options = read(here, arguments, stage.about)
-    launch = options.launch(options.tensor_parallel_size, os.environ)
+    launch = options.launch(options.gpus_a_rank, os.environ)
     local.become(launch, f"MetaCaptioner.{command.module}", [*as_flags(options, stage.options), READ_NO_FILE])
 
 

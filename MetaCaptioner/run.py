@@ -315,7 +315,7 @@ def _launch(options: RunOptions) -> Launch:
     Raises:
         BadArguments: this is to be one of several processes.
     """
-    launch = options.launch(options.tensor_parallel_size, os.environ)
+    launch = options.launch(options.gpus_a_rank, os.environ)
     if launch is None or launch.nodes > 1:
         raise BadArguments("run is for the GPUs of one machine; on several, start each stage on all (caption, score)")
     return launch

@@ -190,7 +190,7 @@ class FakeEngine:
 
     def __init__(self, hook: Hook | None = None) -> None:
         self.requests: list[Request] = []
-        self.closed = False
+        self.closed = self.gave_up_waiting = False
         self._hook = hook
         self._scripted = ScriptedEngine(EngineOptions("fake"))
 
@@ -212,6 +212,9 @@ class FakeEngine:
 
     def progress(self) -> int:
         return len(self.requests)
+
+    def stop_waiting(self) -> None:
+        self.gave_up_waiting = True
 
     def close(self) -> None:
         self.closed = True

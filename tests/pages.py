@@ -17,6 +17,7 @@ TYPED = {
     "the tests": "run_tests.sh",
     "the checks": "ruff check",
     "an installation": "pip install",
+    "captions from servers": "--engine openai",
     "a folder to captions": "photos --output Output/photos --export txt --beside",
     "options in three places": "METACAPTIONER_MAX_PIXELS",
     "a real run on one node": "setup.sh",

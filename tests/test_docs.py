@@ -21,8 +21,11 @@ from MetaCaptioner.utils.options_sources import parser_of
 from tests.pages import DOCS, PAGES, README, TYPED, blocks, inline_code, section, typed
 from tests.random_model import ROOT
 
-FOREIGN = {"--kill-on-bad-exit", "--wait", "--array", "--partition", "--time", "--work"}
-"""Flags of srun, sbatch, benchmarks and scripts."""
+FOREIGN = {
+    *("--kill-on-bad-exit", "--wait", "--array", "--partition", "--time", "--work"),
+    *("--trust-request-mm-kwargs", "--enable-prompt-tokens-details"),
+}
+"""Flags of srun, sbatch, benchmarks and scripts, and of vLLM's server."""
 PATH = re.compile(r"(?:MetaCaptioner|tests|docs|script|dataprocess)/[\w./]+")
 
 

@@ -17,11 +17,12 @@ from MetaCaptioner.records.record import Record
 
 @dataclass(frozen=True)
 class Route:
-    """Where a sample goes. The confidences are shares of the probability of all domains that were asked for."""
+    """Where a sample goes. The confidences are shares of the probability of all domains that were asked for; None where
+    the engine does not tell them."""
 
     task: str
     subdomain: str
-    confidence: float
+    confidence: float | None
     runner_up: str | None
     runner_up_confidence: float | None
 
@@ -66,6 +67,8 @@ class Router:
         texts = base_texts(sample, media, None) | {"domains": self.menu(media.modality)}
         completion = await self._ask(list(codes), texts, generate)
         domain, subdomain = codes[completion.text.strip()]
+        if completion.first_token_probabilities is None:
+            return Route(domain.name, subdomain, None, None, None)
         shares = self._shares(completion.first_token_probabilities, candidates, domain)
         likeliest = max(candidates, key=lambda one: (shares[one.name], one is domain))
         if likeliest is not domain:  # its share is split over several first tokens, each less likely than another's one

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.media.loader import Media
 
 SYSTEM_MESSAGE = (
@@ -54,8 +53,8 @@ class Completion:
 
     `finish_reason` is "stop" (complete), "length" (cut at its budget) or "repetition" (ended as it went round in
     circles). `first_token_probabilities` maps the texts that the first token could have been to their probabilities; it
-    is filled for answers constrained to choices. `reasoning` is what the model said before its answer, where that is
-    to be kept.
+    is filled for answers constrained to choices, and None where the engine does not tell them. `reasoning` is what the
+    model said before its answer, where that is to be kept.
     """
 
     text: str
@@ -63,21 +62,25 @@ class Completion:
     input_tokens: int
     cached_tokens: int
     output_tokens: int
-    first_token_probabilities: Mapping[str, float] = field(default_factory=dict)
+    first_token_probabilities: Mapping[str, float] | None = field(default_factory=dict)
     reasoning: str = ""
 
 
 class Engine(Protocol):
     """What a rank needs of an inference engine."""
 
-    pixel_multiple: int
-    """Width and height of media should be multiples of this many pixels, or the model's processor resizes again."""
     cache_tokens: int | None
     """How many tokens of prompts and answers can be worked on at a time; None where there is no such limit."""
     arguments: Mapping[str, object]
     """All that it was made with, for the run to tell."""
     chosen_for_speed: tuple[str, ...]
     """What was chosen for the GPU and the model, for the user to see, in the form in which `--engine-arg` takes it."""
+
+    @property
+    def pixel_multiple(self) -> int | None:
+        """Width and height of media should be multiples of this many pixels, or the model's processor resizes again;
+        None where that is not known."""
+        ...
 
     async def generate(self, request: Request) -> Completion:
         """Answer one request.
@@ -88,19 +91,20 @@ class Engine(Protocol):
         """
         ...
 
-    def prompt_text(self, instruction: str, modality: Modality | None) -> str:
-        """The prompt as the model is sent it, before media placeholders are expanded."""
-        ...
-
     def media_tokens(self, media: Media) -> int | None:
         """How many tokens of a prompt that picture or clip is; None where that is not known, or it takes none."""
         ...
 
     def progress(self) -> int:
-        """A count of tokens: it grows with every token that has come for any request, also for one in flight.
+        """A number that grows as long as the engine is not hung: with every token that has come for any request, also
+        for one in flight; where each request ends within a time of its own, at any time.
 
         Asked about once a second, so it must cost little.
         """
+        ...
+
+    def stop_waiting(self) -> None:
+        """Give up the requests that are not worked on and will not be soon, by cancelling them: the run is to stop."""
         ...
 
     def close(self) -> None:

@@ -1,7 +1,61 @@
 """How an engine is built."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from MetaCaptioner.errors import BadArguments
+
+_API = "/v1"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Servers in place of an engine that runs here, by address, and how long they are waited for.
+
+    `key_variable` is the variable of the environment that has their key. `pixel_multiple` is that of their model, where
+    it is known.
+    """
+
+    endpoints: tuple[str, ...]
+    key_variable: str = "OPENAI_API_KEY"
+    request_seconds: float = 600.0
+    outage_seconds: float = 600.0
+    pixel_multiple: int | None = None
+
+    def key(self) -> str:
+        """The key; empty where the environment has none.
+
+        Raises:
+            BadArguments: it is none, for it cannot be sent.
+        """
+        key = os.environ.get(self.key_variable, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise BadArguments(f"{self.key_variable}: holds signs that no key has, such as the end of a line")
+        return key
+
+
+def endpoint(text: str) -> str:
+    """An address of an OpenAI API as it is used: one without a path has its in /v1.
+
+    Raises:
+        BadArguments: it is none, or has a key in it.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError as error:
+        raise BadArguments(f"--endpoint: is no address ({error})") from None
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise BadArguments(
+            f"--endpoint {parts.scheme}://{parts.hostname}…: an address has no key and no question in it: keys come "
+            "from the environment (--key-variable)"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        shown = "…" if "@" in text else text  # a password may stand before it
+        raise BadArguments(f"--endpoint {shown}: is no address as in http://HOST:8000/v1")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or _API}"
 
 
 @dataclass(frozen=True)
@@ -17,8 +71,11 @@ class EngineOptions:
     extra: Mapping[str, object] = field(default_factory=dict)
     template_arguments: Mapping[str, object] = field(default_factory=dict)
     keep_reasoning: bool = False
+    servers: Servers | None = None
+    looks: bool = True
+    """Whether anybody is shown media."""
 
     @property
     def made_by(self) -> str:
         """What records name as their model: where none runs, the engine that answers in its place."""
-        return self.model if self.kind == "vllm" else self.kind
+        return self.model if self.kind in ("vllm", "openai") else self.kind

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+DO_NOT_THINK = {"enable_thinking": False}
+"""The argument of chat templates that have a model answer at once."""
+
 
 @dataclass(frozen=True)
 class Block:

@@ -23,6 +23,10 @@ def open_engine(
         from MetaCaptioner.engine.scripted import ScriptedEngine
 
         return ScriptedEngine(options)
+    if options.kind == "openai":
+        from MetaCaptioner.engine.openai import OpenAiEngine
+
+        return OpenAiEngine(options, say)
     from MetaCaptioner.engine.vllm import VllmEngine
 
     check_model(options.model, options.extra)

@@ -115,6 +115,9 @@ class ScriptedEngine:
     def progress(self) -> int:
         return self._tokens
 
+    def stop_waiting(self) -> None:
+        """None of them waits."""
+
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()

@@ -167,6 +167,9 @@ class VllmEngine:
                 self._tokens_in_flight[state.external_req_id] = int(state.detokenizer.num_output_tokens())
         return self._finished_tokens + sum(self._tokens_in_flight.values())
 
+    def stop_waiting(self) -> None:
+        """None of them waits for long."""
+
     def close(self) -> None:
         self._engine.shutdown(timeout=0)
         del self._engine  # its finalizer fails once the interpreter is being taken down

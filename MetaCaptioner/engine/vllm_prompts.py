@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE
 from MetaCaptioner.engine.model_place import EngineLoadError
-from MetaCaptioner.engine.reasoning import BLOCKS, Block, left_open
+from MetaCaptioner.engine.reasoning import BLOCKS, DO_NOT_THINK, Block, left_open
 from MetaCaptioner.errors import BadArguments, ErrorKind, SampleError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.utils.validation import first_problem
@@ -22,7 +22,6 @@ from MetaCaptioner.utils.validation import first_problem
 _INSTRUCTION = "@@INSTRUCTION@@"
 _PRINTED_LIST = re.compile(r"""(['"])type\1\s*:\s*(['"])(text|image|video)\2""")
 """A list of contents as Python or JSON prints it."""
-_DO_NOT_THINK = {"enable_thinking": False}
 _ANY_REFUSAL = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
 _METADATA_AS_ARGUMENT = ("qwen2_5_vl", "qwen2_5_omni_thinker")
 """Families that place frames in time, and that older versions of vLLM tell where in an argument of their processor."""
@@ -175,7 +174,7 @@ class PromptWriter:
     def _asked(self, layout: "_Layout", modality: Modality | None, thinks: bool) -> str:
         from vllm.renderers.params import ChatParams
 
-        given = {**self._arguments, **({} if thinks else _DO_NOT_THINK)}
+        given = {**self._arguments, **({} if thinks else DO_NOT_THINK)}
         parameters = ChatParams(
             chat_template_content_format=cast(Any, layout.content),
             chat_template_kwargs={"add_generation_prompt": True, "tokenize": False, **given},

@@ -26,7 +26,12 @@ class Route:
     media: str | None
     task: str
     subdomain: str
-    confidence: float
+    confidence: float | None
+    """None where the engine did not tell it."""
+
+    def is_sure(self, least: float) -> bool:
+        """Whether it counts where so much confidence is asked for; one that is not known only where none is."""
+        return least <= (0.0 if self.confidence is None else self.confidence)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def apply(
         with atomic_write(output, "annotation file") as file:
             for index, row in annotation.rows(0, len(annotation)):
                 route = routes.of(name, index)
-                if route is not None and route.confidence >= min_confidence and isinstance(row, dict):
+                if route is not None and route.is_sure(min_confidence) and isinstance(row, dict):
                     routed += 1
                     row |= {"task": route.task, "subdomain": route.subdomain, "task_confidence": route.confidence}
                 else:

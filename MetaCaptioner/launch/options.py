@@ -17,7 +17,7 @@ class LaunchOptions(Options):
 
     ranks: int | None = option(
         None,
-        "ranks of this machine; or NPROC=… (default: its GPUs / --tensor-parallel-size; 1 without GPUs)",
+        "ranks of this machine; or NPROC=… (default: its GPUs / --tensor-parallel-size; 1 without, or with servers)",
         Flag("N", environment="NPROC"),
         ge=1,
     )
@@ -36,6 +36,7 @@ class LaunchOptions(Options):
 
     def launch(self, gpus_a_rank: int, environment: Mapping[str, str]) -> Launch | None:
         """The ranks to start; None where a launcher (srun, torchrun, mpirun) has made this process one of several.
+        Where a rank claims no GPU, one is enough unless more are asked for.
 
         One task of SLURM alone, such as an interactive shell of srun, makes those of its node.
 
@@ -49,7 +50,8 @@ class LaunchOptions(Options):
             if any(self.is_typed(name) for name in ("ranks", "nodes", "node")):
                 raise BadArguments(f"--ranks, --nodes and --node are of no use here: {me} was started by its launcher")
             return None
-        ranks = self.ranks or max(len(visible_gpus(environment)) // gpus_a_rank, 1)
+        by_gpus = len(visible_gpus(environment)) // gpus_a_rank if gpus_a_rank and self.ranks is None else 1
+        ranks = self.ranks or max(by_gpus, 1)
         if is_a_job or (self.nodes == 1 and not self.is_typed("node")):
             return Launch(ranks)
         if self.node is None:

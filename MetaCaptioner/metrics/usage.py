@@ -23,7 +23,7 @@ from MetaCaptioner.records.record import Record
 _KEPT_EVERY_SECONDS = 30.0
 _KEPT_EVERY_SHARE = 0.01
 _LAST_COUNT_SECONDS = 2.0  # enough for what has come since the last time
-_RATES = ("images_an_hour", "videos_an_hour", "tokens_a_second", "gpu_hours")
+_RATES = ("images_an_hour", "videos_an_hour", "tokens_a_second", "gpu_hours", "money")
 """What the lines of the run log tell of the figures that follow from the others."""
 
 
@@ -84,7 +84,7 @@ class Run(BaseModel):
     is "done", "stopped" (by a signal) or "failed". `loading_seconds` begin when the rank has its GPUs and end when the
     engine is ready; `working_seconds` begin there. `images` and `videos` ended well, `errors` are the others by kind.
     `rank` is that of the process among the `world_size` of its launch. `config` is the file beside the run log that has
-    all options; there is none before the engine is loaded.
+    all options; there is none before the engine is loaded. Prices are those of a million tokens, where they were told.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -110,10 +110,19 @@ class Run(BaseModel):
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    price_in: float | None = None
+    price_out: float | None = None
 
     @property
     def gpu_seconds(self) -> float:
         return self.gpus * (self.loading_seconds + self.working_seconds)
+
+    @property
+    def money(self) -> float | None:
+        """What its tokens cost, those from a cache like the others."""
+        if self.price_in is None or self.price_out is None:
+            return None
+        return (self.input_tokens * self.price_in + self.output_tokens * self.price_out) / 1e6
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,8 @@ class Figures:
     """What some runs did and took, together.
 
     The rates are those of one rank while it worked: GPU hours count loading as well. `gpu_hours` is None where no GPU
-    was used. `cut_off` counts the runs that were killed, or go on: their accounts stop a little early.
+    was used, `money` where no prices were told. `cut_off` counts the runs that were killed, or go on: their accounts
+    stop a little early.
     """
 
     runs: int
@@ -137,6 +147,7 @@ class Figures:
     videos_an_hour: float
     tokens_a_second: float
     gpu_hours: float | None
+    money: float | None = None
 
 
 def figures(runs: Sequence[Run]) -> Figures:
@@ -150,6 +161,7 @@ def figures(runs: Sequence[Run]) -> Figures:
     seconds = sum(run.working_seconds for run in runs) or float("inf")
     without_gpu = sum(run.gpus == 0 for run in runs)
     gpu_hours = sum(run.gpu_seconds for run in runs) / 3600
+    money = [run.money for run in runs if run.money is not None]
     return Figures(
         runs=len(runs),
         cut_off=sum(run.state in ("loading", "working") for run in runs),
@@ -162,6 +174,7 @@ def figures(runs: Sequence[Run]) -> Figures:
         videos_an_hour=round(3600 * videos / seconds, 1),
         tokens_a_second=round((tokens.input_tokens + tokens.output_tokens) / seconds, 1),
         gpu_hours=None if without_gpu == len(runs) else round(gpu_hours, 4),
+        money=round(sum(money), 6) if money else None,
     )
 
 
@@ -281,12 +294,18 @@ def cost_of(runs: Sequence[Run], kept: int) -> Record:
     stages = {
         stage: figures([run for run in runs if run.stage == stage]) for stage in dict.fromkeys(r.stage for r in runs)
     }
-    gpu_hours = figures(runs).gpu_hours
+    sums = figures(runs)
     return {
-        "gpu_hours": gpu_hours,
-        "gpu_hours_per_thousand_kept": None if gpu_hours is None or kept == 0 else round(1000 * gpu_hours / kept, 4),
+        "gpu_hours": sums.gpu_hours,
+        "gpu_hours_per_thousand_kept": _per_thousand(sums.gpu_hours, kept),
+        "money": sums.money,
+        "money_per_thousand_kept": _per_thousand(sums.money, kept),
         "stages": {name: asdict(sums) for name, sums in stages.items()},
     }
+
+
+def _per_thousand(cost: float | None, kept: int) -> float | None:
+    return None if cost is None or kept == 0 else round(1000 * cost / kept, 4)
 
 
 def describe(run: Run) -> str:
@@ -307,7 +326,7 @@ def describe(run: Run) -> str:
     parts.append(describe_rates(sums))
     cached = f" ({100 * run.cached_tokens / run.input_tokens:.0f}% cached)" if run.input_tokens else ""
     parts.append(f"{run.input_tokens:,} input tokens{cached}, {run.output_tokens:,} output tokens")
-    used = "no GPU was used"
+    used = "no GPU was used" if sums.money is None else f"{sums.money:,.2f} for tokens"
     if sums.gpu_hours is not None:
         used = f"{sums.gpu_hours:.2f} GPU hours on {run.gpus} x {run.device or 'GPU'}"
     parts.append(used)

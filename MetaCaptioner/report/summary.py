@@ -69,6 +69,12 @@ class Group:
         }
 
 
+def money(*folders: Path) -> float | None:
+    """What the tokens of the runs whose results are in `folders` cost; None if no log tells of a price."""
+    told = [run["money"] for folder in folders for run in read_runs(folder) if run.get("money") is not None]
+    return round(sum(told), 6) if told else None
+
+
 def gpu_hours(*folders: Path) -> float | None:
     """What the runs whose results are in `folders` held GPUs for, loading included; None if no log tells of a GPU."""
     runs = [run for folder in folders for run in read_runs(folder) if run.get("gpus")]
@@ -168,6 +174,7 @@ class RunSummary:
                 "output": spent[name].output,
                 "seconds": round(spent[name].seconds, 1),
                 "gpuHours": gpu_hours(*of_stage),
+                "money": money(*of_stage),
             }
             for name, of_stage in folders.items()
             if name in spent and spent[name].count

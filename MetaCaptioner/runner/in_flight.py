@@ -15,10 +15,13 @@ _SHAPES = ((1, 1), (4, 3), (3, 4), (2, 1), (1, 2))
 """Width to height. Models that cut a picture into tiles take the more of them the better some grid fits it."""
 
 
-def samples_that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget) -> int:
-    """As many samples as the engine's cache holds, by the most tokens that their media may come to."""
+def samples_that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget, places: int = 1) -> int:
+    """As many samples as the engine's cache holds, by the most tokens that their media may come to.
+
+    Of an engine that does not say so, as many as are enough for so many `places` that answer.
+    """
     if engine.cache_tokens is None:
-        return _UNLIMITED
+        return min(_UNLIMITED * places, _MOST)
     modalities = {domain.modality for domain in prompts.domains if prompts.workflows[domain.name].looks()}
     largest = {modality: _largest(engine, modality, budget) for modality in modalities}
     return min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget, largest)), 1), _MOST)

@@ -189,6 +189,7 @@ class RankLoop:
         while len(self._running) > left and self._fatal is None:
             if self._stop.received and self._deadline is None:
                 self._deadline = time.monotonic() + self._settings.grace_seconds
+                self._engine.stop_waiting()
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 return
             await asyncio.wait(self._running, timeout=_STOP_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)

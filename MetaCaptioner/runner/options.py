@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import field_validator, model_validator
 
 from MetaCaptioner.agents.prompts import PromptsOption
-from MetaCaptioner.engine.options import EngineOptions
+from MetaCaptioner.engine.options import EngineOptions, Servers, endpoint
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.media.decoding.limits import default_memory
 from MetaCaptioner.media.loader import MediaBudget
@@ -22,7 +22,45 @@ _BUDGET = MediaBudget()
 _SHARE, _SECONDS = Flag("SHARE"), Flag("S")
 
 
-class ModelOptions(Options):
+class ServerOptions(Options):
+    """The servers that `--engine openai` asks, and what they cost."""
+
+    heading: ClassVar[str] = "servers"
+
+    endpoint: list[str] = option(
+        [],
+        "with --engine openai: address of a server that speaks the OpenAI API, such as http://HOST:8000/v1; repeatable",
+        Flag("URL", is_for_named_files=True),
+    )
+    key_variable: str = option(
+        "OPENAI_API_KEY",
+        "variable of the environment that has the servers' key",
+        Flag("NAME", is_for_named_files=True),
+    )
+    request_seconds: float = option(600.0, "for a server to answer one request in", _SECONDS, gt=0)
+    outage_seconds: float = option(600.0, "end the run when no server has answered for so long", _SECONDS, gt=0)
+    pixel_multiple: int | None = option(
+        None, "width and height of media are multiples of so many pixels (default: 28, as Qwen2.5-VL has it)", ge=1
+    )
+    price_in: float | None = option(
+        None, "price of a million input tokens, of servers that are paid by them", Flag("MONEY"), ge=0
+    )
+    price_out: float | None = option(None, "the same of output tokens", Flag("MONEY"), ge=0)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _as_used(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(endpoint(one) for one in value))
+
+    @field_validator("key_variable")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if not value.isidentifier():  # the value is not repeated: it may be a key
+            raise BadArguments("--key-variable takes the name of a variable, not a key")
+        return value
+
+
+class ModelOptions(ServerOptions):
     """The model, and the engine that runs it."""
 
     heading: ClassVar[str] = "model"
@@ -32,14 +70,20 @@ class ModelOptions(Options):
         "name or folder of a vision model that vLLM can run; or MODEL=…",
         Flag("NAME_OR_FOLDER", environment="MODEL", may_be_path=True),
     )
-    engine: Literal["vllm", "scripted"] = option("vllm", "'scripted' answers without a model: a dry run")
+    engine: Literal["vllm", "openai", "scripted"] = option(
+        "vllm", "'openai': servers (--endpoint) run the model; 'scripted' answers without a model: a dry run"
+    )
     tensor_parallel_size: int = option(1, "GPUs that one rank uses; or TP=…", Flag("N", environment="TP"), ge=1)
     max_model_len: int | None = option(None, "context length (default 16384, or the model's)", Flag("TOKENS"), ge=1)
     gpu_memory_utilization: float | None = option(
         None, "of each GPU, such as 0.9 (default: vLLM's own)", _SHARE, gt=0, le=1
     )
     seed: int | None = option(None, "make every answer reproducible (a little slower)")
-    engine_arg: list[str] = option([], "any vLLM engine argument", Flag("NAME=VALUE", is_for_named_files=True))
+    engine_arg: list[str] = option(
+        [],
+        "any vLLM engine argument; of servers, a field of requests",
+        Flag("NAME=VALUE", is_for_named_files=True),
+    )
     chat_template_arg: list[str] = option(
         [],
         "an argument of the model's chat template; enable_thinking=true lets a model that can reason do so",
@@ -58,7 +102,21 @@ class ModelOptions(Options):
     @model_validator(mode="after")
     def _check_engine_arguments(self) -> Self:
         self.engine_options()
+        if self.engine != "openai":
+            if self.endpoint:
+                raise BadArguments("--endpoint goes with --engine openai")
+        elif not self.endpoint:
+            raise BadArguments("--engine openai needs --endpoint URL: where a server is that runs the model")
+        elif self.max_model_len is not None or self.gpu_memory_utilization is not None:
+            raise BadArguments("--max-model-len and --gpu-memory-utilization are the server's own with --engine openai")
+        if (self.price_in is None) != (self.price_out is None):
+            raise BadArguments("--price-in and --price-out go together: 0 where there is none")
         return self
+
+    @property
+    def gpus_a_rank(self) -> int:
+        """GPUs that one rank claims."""
+        return 0 if self.engine == "openai" else self.tensor_parallel_size
 
     def engine_options(self) -> EngineOptions:
         """How the engine is built.
@@ -76,6 +134,12 @@ class ModelOptions(Options):
             extra=dict(_argument("--engine-arg", text) for text in self.engine_arg),
             template_arguments=dict(_argument("--chat-template-arg", text) for text in self.chat_template_arg),
             keep_reasoning=self.keep_reasoning,
+            servers=self._servers() if self.endpoint else None,
+        )
+
+    def _servers(self) -> Servers:
+        return Servers(
+            tuple(self.endpoint), self.key_variable, self.request_seconds, self.outage_seconds, self.pixel_multiple
         )
 
 

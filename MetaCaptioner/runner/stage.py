@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from MetaCaptioner.agents.prompts import Part, Prompts, limit_output, load_prompts
 from MetaCaptioner.engine.base import Engine
+from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
 from MetaCaptioner.metrics.run_configuration import keep_configuration
@@ -237,7 +238,7 @@ class _RankRun(Generic[Given]):
         self, stage: Stage[Given], work: Work, pending: int, prompts: Prompts, made: Provenance
     ) -> Run:
         """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
-        begun = _begun(made, self._rank, self._claimed_gpus())
+        begun = _begun(made, self._rank, self._claimed_gpus(), self._options)
         me = (work.folder, self._rank.rank, self._rank.node)
         results = [files.results for files in work.files.values()]
         counts = CountsPublisher(
@@ -247,7 +248,7 @@ class _RankRun(Generic[Given]):
         )
         was_loaded = self._engine is not None
         with RunAccount(RunLog(*me), begun, counts) as account:
-            engine = self._loaded_engine(work.folder)
+            engine = self._loaded_engine(work.folder, _looks(stage.asks, prompts))
             config = keep_configuration(work.folder, self._options, engine.arguments)
             settings = loop_settings(engine, self._options, prompts, self._rank.ranks_on_node or 1)
             seconds = f"loaded in {account.run().loading_seconds:.0f} s"
@@ -277,16 +278,24 @@ class _RankRun(Generic[Given]):
             self._gpus = claim_gpus(self._rank, group_size, os.environ) if model_runs else []
         return self._gpus
 
-    def _loaded_engine(self, folder: Path) -> Engine:
+    def _loaded_engine(self, folder: Path, looks: bool) -> Engine:
         if self._engine is None:
             options, gpus = self._options, self._claimed_gpus()
-            what = options.model if options.engine == "vllm" else f"the {options.engine} engine"
-            self._say(f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}")
-            self._engine = _open_engine(self._options, self._rank, bool(gpus), folder, self._say)
+            self._say(_loading(options, gpus))
+            log = engine_log(folder, self._rank.rank, self._rank.node)
+            wanted = replace(options.engine_options(), looks=looks)
+            self._engine = _open_engine(wanted, self._rank, bool(gpus), log, self._say)
         return self._engine
 
 
-def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
+def _loading(options: StageOptions, gpus: Sequence[str]) -> str:
+    if options.engine == "openai":
+        return f"asking for {options.model} at {', '.join(options.endpoint)}"
+    what = options.model if options.engine == "vllm" else f"the {options.engine} engine"
+    return f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}"
+
+
+def _begun(made: Provenance, rank: Rank, gpus: Sequence[str], options: StageOptions) -> Run:
     """The account of this run before there is anything to count."""
     return Run(
         stage=made.stage,
@@ -297,15 +306,19 @@ def _begun(made: Provenance, rank: Rank, gpus: Sequence[str]) -> Run:
         prompts=made.prompts,
         gpus=len(gpus),
         device=device_name(gpus),
+        price_in=options.price_in,
+        price_out=options.price_out,
     )
 
 
 def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks_here: int = 1) -> LoopSettings:
     """The rank loop's settings. Unless the user says so, as many samples are in flight as the engine's cache holds."""
-    budget = replace(options.budget(ranks_here), pixel_multiple=engine.pixel_multiple)
+    budget = options.budget(ranks_here)
+    if engine.pixel_multiple is not None:
+        budget = replace(budget, pixel_multiple=engine.pixel_multiple)
     return LoopSettings(
         budget=budget,
-        in_flight=options.in_flight or samples_that_fit(engine, prompts, budget),
+        in_flight=options.in_flight or samples_that_fit(engine, prompts, budget, 2 * len(options.endpoint) or 1),
         decode_threads=options.decode_threads,
         grace_seconds=options.grace_seconds,
         max_error_rate=options.max_error_rate,
@@ -313,8 +326,16 @@ def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks
     )
 
 
-def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool, folder: Path, say: Callable[[str], None]) -> Engine:
-    """The engine; what it prints is kept beside the results in `folder`.
+def _looks(asks: Sequence[Part], prompts: Prompts) -> bool:
+    """Whether a stage shows media to anybody. One whose agents do not has no use for a router either."""
+    agents = [agent for workflow in prompts.workflows.values() for agent in workflow.agents]
+    asked = {"agents": agents, "router": [prompts.router], "judge": [prompts.judge]}
+    parts: Sequence[Part] = ("agents",) if "agents" in asks else asks
+    return any(agent.sees_media for part in parts for agent in asked[part])
+
+
+def _open_engine(options: EngineOptions, rank: Rank, on_gpu: bool, log: Path, say: Callable[[str], None]) -> Engine:
+    """The engine; what it prints is kept in `log`.
 
     Where an earlier worker has loaded it, that it fails now may pass, such as memory not yet given back.
 
@@ -323,7 +344,7 @@ def _open_engine(options: StageOptions, rank: Rank, on_gpu: bool, folder: Path, 
         EngineDead: it cannot be loaded now.
     """
     try:
-        return open_engine(options.engine_options(), on_gpu, engine_log(folder, rank.rank, rank.node), say)
+        return open_engine(options, on_gpu, log, say)
     except UserError as error:
         if rank.restarts and error.exit_status == UserError.exit_status:
             raise EngineDead(str(error)) from error

@@ -100,7 +100,7 @@ class Summary:
         sums = figures(runs)
         counts = {name: self.resampled[name] for name in ("captions", "rescued", "replaced")}
         tokens = {name: getattr(sums, name) for name in ("input_tokens", "cached_tokens", "output_tokens")}
-        return {**counts, **tokens, "gpu_hours": sums.gpu_hours if runs else None}
+        return {**counts, **tokens, "gpu_hours": sums.gpu_hours if runs else None, "money": sums.money}
 
 
 def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, thresholds: Thresholds) -> Record:
@@ -157,18 +157,14 @@ def describe_cost(content: Record) -> list[str]:
     costs, stages = content["cost"], content["cost"]["stages"]
     if not stages:
         return ["cost: not known, since there are no run logs beside the results"]
-    if costs["gpu_hours"] is None:
-        head = "cost: no GPU was used"
-    elif costs["gpu_hours_per_thousand_kept"] is None:
-        head = f"cost: {costs['gpu_hours']:,.2f} GPU hours, and no caption was kept"
-    else:
-        per_thousand = costs["gpu_hours_per_thousand_kept"]
-        head = f"cost: {per_thousand:,.2f} GPU hours per thousand kept captions ({costs['gpu_hours']:,.2f} in all)"
-    lines = [head]
+    spent = [(costs["gpu_hours"], costs["gpu_hours_per_thousand_kept"], "GPU hours")]
+    spent.append((costs["money"], costs["money_per_thousand_kept"], "for tokens"))
+    lines = [_cost(*one) for one in spent if one[0] is not None] or ["cost: no GPU was used"]
     for name, fields in stages.items():
         sums = Figures(**fields)
         parts = [f"{sums.runs} runs, {describe_rates(sums)} a rank"]
         parts += [f"{sums.gpu_hours:,.2f} GPU hours"] if sums.gpu_hours is not None else []
+        parts += [f"{sums.money:,.2f} for tokens"] if sums.money is not None else []
         parts += [f"{sums.without_gpu} without a GPU"] if 0 < sums.without_gpu < sums.runs else []
         parts += [f"{sums.cut_off} killed or going on"] if sums.cut_off else []
         lines.append(f"  {name}: {'; '.join(parts)}")
@@ -184,6 +180,12 @@ def describe_judged(content: Record) -> list[str]:
     return told_mixture({tuple(one["dimensions"]): one["marks"] for one in content["judged"]})
 
 
+def _cost(whole: float, per_thousand: float | None, what: str) -> str:
+    if per_thousand is None:
+        return f"cost: {whole:,.2f} {what}, and no caption was kept"
+    return f"cost: {per_thousand:,.2f} {what} per thousand kept captions ({whole:,.2f} in all)"
+
+
 def describe_resampled(content: Record) -> list[str]:
     """What came of sampling rejected captions again, in a line, from the content of summary.json."""
     told = content["resampled"]
@@ -192,6 +194,8 @@ def describe_resampled(content: Record) -> list[str]:
     cost = f"{told['input_tokens']:,} input and {told['output_tokens']:,} output tokens"
     if told["gpu_hours"] is not None:
         cost = f"{told['gpu_hours']:,.2f} GPU hours, {cost}"
+    if told["money"] is not None:
+        cost = f"{told['money']:,.2f} for tokens, {cost}"
     return [
         f"sampled again: {told['captions']} captions, of which {told['rescued']} were rescued and "
         f"{told['replaced']} replaced by a better one; {cost}"

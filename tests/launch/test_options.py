@@ -5,6 +5,7 @@ import pytest
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.launch.local import Launch
 from MetaCaptioner.launch.options import LaunchOptions
+from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.utils.options_sources import read
 
 NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
@@ -28,6 +29,12 @@ def test_one_rank_without_gpus_and_one_for_each_group_of_gpus(said: pytest.Monke
     options = read(LaunchOptions, [], "")
     assert options.launch(2, {"CUDA_VISIBLE_DEVICES": "0,1,2,3,4"}) == Launch(2)
     assert options.launch(8, {"CUDA_VISIBLE_DEVICES": "0,1"}) == Launch(1)
+
+
+def test_one_rank_where_servers_run_the_model_whatever_gpus_there_are(said: pytest.MonkeyPatch) -> None:
+    asked = read(StageOptions, ["--engine=openai", "--endpoint=http://a:1", "--tensor-parallel-size=2"], "")
+    assert read(LaunchOptions, [], "").launch(asked.gpus_a_rank, {"CUDA_VISIBLE_DEVICES": "0,1,2,3"}) == Launch(1)
+    assert read(LaunchOptions, ["--ranks=3"], "").launch(asked.gpus_a_rank, {}) == Launch(3)
 
 
 def test_the_environment_counts_where_nothing_is_typed(said: pytest.MonkeyPatch) -> None:

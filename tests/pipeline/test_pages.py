@@ -11,7 +11,9 @@ import datasets
 import pytest
 import yaml
 
+from MetaCaptioner.runner.options import DEFAULT_MODEL
 from tests.helpers import pack, picture_rows
+from tests.openai_server import serving
 from tests.pages import DOCS, PAGES, blocks, inline_code, section, typed
 from tests.pipeline.commands import module, records, run, sample_ids, succeed, write_json
 from tests.random_model import ROOT
@@ -56,6 +58,18 @@ def test_a_folder_to_captions_beside_its_pictures(checkout: Path) -> None:
     log = type_in(checkout, command, {})
     assert "captions: 3 in Output/photos/Caption; 0 failed" in log
     assert len(list((checkout / "photos").glob("*.txt"))) == 3
+
+
+def test_captions_from_servers(checkout: Path) -> None:
+    picture_rows(checkout / "photos", 3)
+    command = typed("captions from servers")
+    with serving(model=DEFAULT_MODEL) as one, serving(model=DEFAULT_MODEL) as other:
+        for host, server in (("gpu1:8000", one), ("gpu2:8000", other)):
+            command = command.replace(host, f"127.0.0.1:{server.port}")
+        log = type_in(checkout, command, {})
+        assert one.answered + other.answered > 6
+    assert "captions: 3 in Output/photos/Caption; 0 failed" in log
+    assert "no GPU was used" in log
 
 
 def test_options_in_three_places(checkout: Path) -> None:

@@ -77,6 +77,7 @@ function writeStages() {
     ["Tokens written", (stage) => compact(stage.output), (stage) => stage.output],
     ["Seconds in flight", (stage) => fixed(stage.seconds / stage.records, 1), (stage) => stage.seconds],
     ["GPU hours", (stage) => fixed(stage.gpuHours), (stage) => stage.gpuHours],
+    ["Paid for tokens", (stage) => fixed(stage.money), (stage) => stage.money],
   ].filter(([, , there]) => stages.some(([, stage]) => there(stage)));
   const rows = stages.map(([name, stage]) => [
     names[name],

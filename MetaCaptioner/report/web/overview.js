@@ -8,6 +8,7 @@ const hasTokens = data.runs.some((one) => Object.values(one.stages).some((stage)
 const STEP = 1 / Math.min(10, Math.max(1, data.dimensions.length)); // overall marks are means of whole ones
 const ofDimension = Object.entries(data.thresholds.ofDimension); // which no slider changes
 
+const moneyOf = (one) => sum(Object.values(one.stages).map((stage) => stage.money ?? 0));
 const gpuHoursOf = (one) => sum(Object.values(one.stages).map((stage) => stage.gpuHours ?? 0));
 
 const overview = {};
@@ -67,6 +68,10 @@ function writeCost(sums) {
   const gpuHours = gpuHoursOf(run());
   if (gpuHours > 0 && everything) {
     rows.push(["GPU hours for 1,000 kept captions", sums.kept ? fixed((1000 * gpuHours) / sums.kept) : "–", ""]);
+  }
+  const money = moneyOf(run());
+  if (money > 0 && everything) {
+    rows.push(["Paid for the tokens of 1,000 kept captions", sums.kept ? fixed((1000 * money) / sums.kept) : "–", ""]);
   }
   factTable(byId("cost-of-kept"), rows);
   const marks = [state.lowest, ...ofDimension.map(([name, mark]) => `${name}=${mark}`)];

@@ -1,0 +1,175 @@
+"""What it costs to ask a server rather than an engine in process: the same pictures, model and machine, in turns.
+
+    python -m benchmarks.server_overhead --work scratch [--pictures 200] [--rounds 3] [--model FOLDER]
+
+Captions the pictures by vLLM in process and by vLLM's API server on loopback, each a rank of the caption stage with its
+engine loaded; a round is one turn of each. Time is the rank's from its first sample to its last record. CPU time is of
+all its processes and of the server's. Says whether both have made the same captions.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import psutil
+from PIL import Image
+from tqdm import tqdm
+
+from benchmarks.served_model import served
+from MetaCaptioner import captionpipeline
+from MetaCaptioner.agents.prompts import load_prompts
+from MetaCaptioner.engine.base import Engine
+from MetaCaptioner.engine.registry import open_engine
+from MetaCaptioner.records.reader import read_records, result_files
+from MetaCaptioner.runner.loop import RankLoop
+from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.runner.stage import loop_settings, open_plan_work
+from MetaCaptioner.runtime.heartbeat import Heartbeat
+from MetaCaptioner.runtime.rank import Rank
+from MetaCaptioner.runtime.signals import StopSignal
+from MetaCaptioner.utils.cli import run_main, say
+from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
+
+DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
+ALLOWED = 0.10
+"""So much longer may a run on a server take."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one run over all pictures took, in seconds."""
+
+    engine: str
+    seconds: float
+    cpu_seconds: float
+    tokens: int
+
+
+def make_pictures(folder: Path, count: int) -> Path:
+    """A plan for `count` pictures: drawings of the demo, in each of which a few pixels are others."""
+    media = folder / "media"
+    media.mkdir(parents=True, exist_ok=True)
+    rows = json.loads((DEMO / "natural_scenes.json").read_text())
+    drawn = [Image.open(DEMO / "natural_scenes" / row["image"]).convert("RGB") for row in rows]
+    made = []
+    for number, image in zip(range(count), itertools.cycle(drawn), strict=False):
+        pixels = np.array(image)
+        pixels[:2, :8] = np.random.default_rng(number).integers(0, 256, (2, 8, 3))
+        Image.fromarray(pixels).save(media / f"{number}.png")
+        made.append({"id": number, "image": f"{number}.png", "width": image.width, "height": image.height})
+    annotation, plan = folder / "set.json", folder / "plan.jsonl"
+    annotation.write_text(json.dumps(made))
+    row: dict[str, object] = {
+        "data_name": "set",
+        "json_url": str(annotation),
+        "root": str(media),
+        "task": "Natural",
+        "modality": "image",
+    }
+    row |= {"total": count, "processed": 0, "remain": count, "shard_index": 0, "num_shards": 1, "start_idx": 0}
+    plan.write_text(json.dumps(row | {"end_idx": count, "anno_file_key": annotation.name, "assign_rank": 0}) + "\n")
+    return plan
+
+
+def cpu_seconds() -> float:
+    """Of this process and all that it has started, the server among them."""
+    total, this = 0.0, psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+        total += times.children_user + times.children_system
+    return total
+
+
+async def turn(engine: Engine, options: StageOptions, plan: Path, output: Path) -> Turn:
+    """Caption all pictures once."""
+    prompts = load_prompts(options.prompts_dir)
+    shutil.rmtree(output, ignore_errors=True)
+    settings = loop_settings(engine, options, prompts)
+    with ExitStack() as stack:
+        expected = captionpipeline.STAGE.expects(options, prompts)
+        work = open_plan_work(expected, plan, output, options, Rank(), prompts, stack)
+        bar = tqdm(total=work.total(), disable=True)
+        run_sample = captionpipeline.STAGE.run_sample(prompts)
+        loop = RankLoop(run_sample, engine, settings, StopSignal(), expected.made.fields(), bar, Heartbeat())
+        begin, used = time.monotonic(), cpu_seconds()
+        statistics = await loop.run(work.items())
+        seconds, used = time.monotonic() - begin, cpu_seconds() - used
+    if statistics.failed:
+        raise RuntimeError(f"{statistics.failed} pictures failed: {dict(statistics.errors)}")
+    return Turn(options.engine, seconds, used, statistics.output_tokens)
+
+
+def captions(folder: Path) -> dict[str, str]:
+    """By sample."""
+    return {record["sample_id"]: record["caption"] for path, _ in result_files(folder) for record in read_records(path)}
+
+
+async def measure(given: argparse.Namespace, address: str) -> list[Turn]:
+    """All turns; each begins with empty result folders and whatever its engine has cached of other pictures."""
+    common = ["--in-flight=64", f"--prompts-dir={given.prompts}", READ_NO_FILE, *given.flags]
+    own = read(StageOptions, [f"--model={given.model}", *common], "")
+    other = read(StageOptions, ["--engine=openai", "--model=served", f"--endpoint={address}", *common], "")
+    engines = [(one, open_engine(one.engine_options(), False, given.work / "engine.log")) for one in (own, other)]
+    turns = []
+    try:
+        for number in range(given.rounds + 1):  # the first is to warm up
+            plan = make_pictures(given.work / f"pictures{number}", given.pictures if number else 8)
+            for options, engine in engines if number % 2 else engines[::-1]:
+                output = given.work / options.engine
+                turns.append(await turn(engine, options, plan, output))
+                say(f"  {turns[-1].engine:>6}: {turns[-1].seconds:6.2f} s, CPU {turns[-1].cpu_seconds:6.2f} s")
+            if captions(given.work / "vllm") != captions(given.work / "openai"):
+                raise RuntimeError("the captions are not the same")
+    finally:
+        for _, engine in engines:
+            engine.close()
+    return turns[2:]
+
+
+def report(turns: Sequence[Turn], pictures: int) -> float:
+    """Say the table; the overhead as a share of the time in process."""
+    say("| engine | time, s | CPU time, s | pictures an hour |")
+    say("| --- | ---: | ---: | ---: |")
+    for name in ("vllm", "openai"):
+        mine = [one for one in turns if one.engine == name]
+        seconds, used = median(one.seconds for one in mine), median(one.cpu_seconds for one in mine)
+        say(f"| {name} | {seconds:.2f} | {used:.2f} | {3600 * pictures / seconds:,.0f} |")
+    pairs = list(zip(turns[::2], turns[1::2], strict=True))
+    ordered = [pair if pair[0].engine == "vllm" else pair[::-1] for pair in pairs]
+    overhead = median(other.seconds / own.seconds - 1 for own, other in ordered)
+    by_cpu = median(other.cpu_seconds / own.cpu_seconds - 1 for own, other in ordered)
+    say(f"overhead of the server: {overhead:+.1%} of the time, {by_cpu:+.1%} of the CPU time; same captions")
+    return overhead
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and say; status 1 if the overhead is more than is allowed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
+    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path, default=DEMO / "model")
+    parser.add_argument("--prompts", type=Path, default=DEMO / "prompts")
+    given, more = parser.parse_known_args(arguments)
+    given.flags = more
+    given.work.mkdir(parents=True, exist_ok=True)
+    with served(given.model.absolute(), "served", given.work / "server.log", "--trust-request-mm-kwargs") as address:
+        overhead = report(asyncio.run(measure(given, address)), given.pictures)
+    return 1 if overhead > ALLOWED else 0
+
+
+if __name__ == "__main__":
+    run_main(main)
