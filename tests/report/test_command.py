@@ -161,12 +161,12 @@ def test_tokens_come_from_the_record_or_its_agents_and_hours_from_the_run_log(
     ]
     write_lines(tmp_path / "Rank0_node0_photos.jsonl", captions)
     write_lines(tmp_path / "score/Rank0_node0_photos.jsonl", [score_record(0) | {"output_tokens": 7}])
-    line = {"run": "a", "gpus": 2, "loading_seconds": 600, "working_seconds": 3000}
+    line = {"run": "a", "gpus": 2, "loading_seconds": 600, "working_seconds": 3000, "money": 1.5}
     write_lines(tmp_path / "runs/Rank0_node0.jsonl", [{**line, "working_seconds": 9}, line, {"run": "b", "gpus": 0}])
     data = report(tmp_path)
     stages = data["runs"][0]["stages"]
     assert stages["caption"] == {
-        "records": 2, "input": 1020, "cached": 508, "output": 306, "seconds": 2.5, "gpuHours": 2.0
+        "records": 2, "input": 1020, "cached": 508, "output": 306, "seconds": 2.5, "gpuHours": 2.0, "money": 1.5
     }  # fmt: skip
     assert (stages["score"]["output"], stages["score"]["gpuHours"]) == (7, None)
     assert sum(cell["output"] for cell in cells(data["runs"][0])) == 313
