@@ -7,6 +7,7 @@ from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.engine_output import EngineOutput, LoadingReport
 from MetaCaptioner.engine.model_place import EngineLoadError, check_model
 from MetaCaptioner.engine.options import EngineOptions
+from MetaCaptioner.utils.cli import note
 
 
 def open_engine(
@@ -26,7 +27,7 @@ def open_engine(
     if options.kind == "openai":
         from MetaCaptioner.engine.openai import OpenAiEngine
 
-        return OpenAiEngine(options, say)
+        return OpenAiEngine(options, note)
     from MetaCaptioner.engine.vllm import VllmEngine
 
     check_model(options.model, options.extra)

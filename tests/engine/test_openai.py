@@ -209,7 +209,7 @@ def test_the_key_is_nowhere(tmp_path: Path, run: Runner, monkeypatch: pytest.Mon
         assert [*error_kinds(tmp_path / "out").values()] == ["engine_error"]
         monkeypatch.setenv("MY_KEY", f"{KEY}-wrong")
         wrong = run.caption(plan, tmp_path / "other", *more)
-    assert wrong.errors == [f"rank 0: error: endpoint {server.address}: wants another key than MY_KEY has (401)"]
+    assert wrong.errors == [f"error: rank 0: endpoint {server.address}: wants another key than MY_KEY has (401)"]
     assert KEY not in outcome.said + wrong.said
     texts = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert any(b"MY_KEY" in text for text in texts)

@@ -51,7 +51,7 @@ def test_one_that_is_down(tmp_path: Path, run: Runner) -> None:
     with serving() as server:
         address = server.address
     assert refused(run, tmp_path, "--endpoint", address).startswith(
-        f"rank 0: error: endpoint {address}: cannot be reached ("
+        f"error: rank 0: endpoint {address}: cannot be reached ("
     )
 
 
