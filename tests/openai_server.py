@@ -54,6 +54,7 @@ class OpenAiServer:
         self.refuses: set[str] = set()
         self.always: Status | None = None
         self.takes_pictures = True
+        self.forgets_pictures = False
         self.tells_logprobs = True
         self.tells_usage = True
         self.most_at_a_time = 10**6
@@ -132,6 +133,9 @@ class OpenAiServer:
             return Status(400, f"Unsupported parameter: '{name}' is not supported with this model.", param=name)
         if not self.takes_pictures and isinstance(body["messages"][1]["content"], list):
             return Status(400, "At most 0 image(s) may be provided in one prompt.")
+        content = body["messages"][1]["content"]
+        if self.forgets_pictures and isinstance(content, list) and content[0].get("image_url", "") is None:
+            return Status(400, "Cache miss for image at index 0 but data is not provided.")
         return None
 
     def _refusal(self, request: web.Request, status: Status) -> web.Response:

@@ -120,6 +120,21 @@ def test_all_requests_of_a_sample_go_to_one_server(tmp_path: Path, run: Runner) 
     assert not seen[0] & seen[1]
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_picture_that_the_server_has_goes_by_its_name_and_again_if_it_has_forgotten_it(
+    tmp_path: Path, run: Runner, server: OpenAiServer, forgets: bool
+) -> None:
+    server.forgets_pictures = forgets
+    assert run.caption(small_plan(tmp_path, 3), tmp_path / "out", *flags([server])).status == 0
+    assert not error_kinds(tmp_path / "out")
+    pictures = [body["messages"][1]["content"][0] for body in server.bodies[1:]]
+    named = [part for part in pictures if part["image_url"] is None]
+    assert named
+    assert {part["uuid"] for part in named} <= {part["uuid"] for part in pictures if part["image_url"]}
+    agents = sum(len(record["agents"]) for record in records(tmp_path / "out").values())
+    assert len(pictures) == agents + len(named) * forgets
+
+
 def test_a_server_is_given_what_it_bears(tmp_path: Path, run: Runner, server: OpenAiServer) -> None:
     """One that has four places is asked little more than that on average, and loses nothing."""
     server.most_at_a_time, server.delay = 4, 0.02
