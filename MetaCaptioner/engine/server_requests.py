@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -12,9 +12,12 @@ from MetaCaptioner.engine.base import SYSTEM_MESSAGE, Completion, Constraint, Re
 from MetaCaptioner.engine.reasoning import DO_NOT_THINK, split
 from MetaCaptioner.engine.server_faults import ServerFault, told
 from MetaCaptioner.engine.server_media import Shown
+from MetaCaptioner.engine.vllm_answers import LOOPS
 from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.utils.json_text import from_json
 
+_Reason = Literal["stop", "length", "repetition"]
+_WHOLE = get_args(_Reason)
 _LOGPROBS = 20  # the most that vLLM and OpenAI give
 _ANSWER = "answer"
 _SPECIAL = re.compile(
@@ -158,9 +161,11 @@ def _for_vllm(request: Request) -> dict[str, Any]:
     """What only vLLM takes. What is not said there is what the model's `generation_config.json` says."""
     extra: dict[str, Any] = {"repetition_penalty": request.sampling.repetition_penalty, "top_k": -1, "min_p": 0.0}
     constraint = request.constraint
-    if constraint is not None and constraint.choices:
+    if constraint is None:
+        extra["repetition_detection"] = LOOPS
+    elif constraint.choices:
         extra["structured_outputs"] = {"choice": list(constraint.choices)}
-    elif constraint is not None and constraint.json_schema:
+    elif constraint.json_schema:
         extra["structured_outputs"] = {"json": dict(constraint.json_schema), "disable_any_whitespace": True}
     return extra
 
@@ -186,18 +191,17 @@ def completion_of(content: bytes, request: Request, dialect: Dialect, key: str) 
         shown = told(content[:200].decode(errors="replace"), key)
         raise ServerFault("failed", f"answers what is no completion ({problem}): {shown}") from error
     choice, usage = answer.choices[0], answer.usage
-    if choice.finish_reason not in ("stop", "length", None):
+    if choice.finish_reason not in (*_WHOLE, None):
         raise SampleError(
             ErrorKind.ENGINE_ERROR, f"{request.request_id}: the server ended it early ({choice.finish_reason})"
         )
-    reason: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
     text, probabilities = _answer(choice, request.constraint, dialect)
     reasoning, text = split(text)
     dialect.tells_usage = dialect.tells_usage and usage is not None
     details = usage.prompt_tokens_details if usage else None
     return Completion(
         text=text,
-        finish_reason=reason,
+        finish_reason=cast(_Reason, choice.finish_reason or "stop"),
         input_tokens=usage.prompt_tokens if usage else 0,
         cached_tokens=(details.cached_tokens if details else None) or 0,
         output_tokens=usage.completion_tokens if usage else 0,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FIRST_TOKENS = 64
 """So many of the texts that an answer may begin with are told: some tokenizers have several tokens for one letter."""
-_PATTERN_TOKENS, _REPEATS = 16, 48
+LOOPS = {"max_pattern_size": 16, "min_count": 48}
 """So many tokens at most that come so often in a row are a loop; a table's row of zeros or a rule of dashes is not."""
 
 
@@ -29,7 +29,7 @@ def sampling_parameters(request: Request, room: int, most_logprobs: int) -> "Sam
     sampling, constraint = request.sampling, request.constraint
     structured = loops = logprobs = None
     if constraint is None:
-        loops = RepetitionDetectionParams(max_pattern_size=_PATTERN_TOKENS, min_count=_REPEATS)
+        loops = RepetitionDetectionParams(**LOOPS)
     elif constraint.choices:
         structured = StructuredOutputsParams(choice=list(constraint.choices))
         logprobs = FIRST_TOKENS if most_logprobs < 0 else min(FIRST_TOKENS, most_logprobs)
