@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner import __version__
-from MetaCaptioner.__main__ import COMMANDS, GROUPS
+from MetaCaptioner.__main__ import COMMANDS, GROUPS, main
+from MetaCaptioner.launch import local
+from MetaCaptioner.utils.options_sources import READ_NO_FILE
 from tests.helpers import picture_rows, write_annotation, write_metafile
 from tests.pipeline.commands import environment, module, records, run, script, succeed
 from tests.random_model import ROOT
@@ -26,6 +28,20 @@ def metafile(tmp_path: Path) -> Path:
     """Four pictures of which the plan knows the domain."""
     write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 4))
     return write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural"})
+
+
+def test_ranks_are_told_all_that_was_said_and_read_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(local, "keep_signals", lambda: None)
+    monkeypatch.setattr(local, "become", lambda launch, module, flags: sys.exit(told.extend(flags)))
+    monkeypatch.delenv("METACAPTIONER_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METACAPTIONER_OTHERS", "keep")
+    (tmp_path / "metacaptioner.yaml").write_text("seed: -3\nranks: 2\n")
+    with pytest.raises(SystemExit):
+        main(["caption", "--plan=-p\udcff", "--output-dir=a b", "--engine-arg", "a= x", "--engine-arg=b=-1"])
+    flags = ["--plan=-p\udcff", "--output-dir=a b", "--seed=-3", "--engine-arg=a= x", "--engine-arg=b=-1", "--keep"]
+    assert told == [*flags, READ_NO_FILE]
 
 
 def test_help_names_every_command_in_its_group_and_the_version_is_the_packages() -> None:

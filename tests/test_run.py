@@ -15,7 +15,10 @@ from PIL import Image
 from skimage import data
 
 from MetaCaptioner import run as run_command
+from MetaCaptioner.launch.local import Launch
 from MetaCaptioner.metrics.usage import runs_of
+from MetaCaptioner.stages.run_folder import Origin
+from MetaCaptioner.utils.options_sources import READ_NO_FILE
 from tests.helpers import Runner, make_clip, pack, picture_rows, records, write_annotation, write_metafile
 from tests.pipeline.commands import environment, module, script, succeed
 from tests.pipeline.commands import run as run_process
@@ -183,6 +186,12 @@ def test_the_file_of_a_run_makes_it_again_from_any_folder_though_the_input_has_g
     ended = run_process(again, ONE_GPU)
     assert ended.returncode == 0, ended.stdout
     assert len(records(tmp_path / "out" / "Caption")) == 3
+
+
+def test_the_steps_of_a_run_read_no_file() -> None:
+    options = run_command.RunOptions(input="photos", output=Path("out"), seed=-3, one_line=False)
+    asked = run_command.Run(options, Origin("photos", "folder"), Launch(1), -1, run_command.Stops())
+    assert asked.flags(run_command.StageOptions) == ["--seed=-3", READ_NO_FILE]
 
 
 def test_other_inputs_are_told_apart_and_brought_up_to_date(photos: Path, tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ import pytest
 
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.utils import parallel as module
+from MetaCaptioner.utils.cli import note, say
+from MetaCaptioner.utils.log_lines import NOTE, speak
 from MetaCaptioner.utils.parallel import parallel_map
+from tests.helpers import plain
 
 
 def work(task: str) -> tuple[str, int]:
@@ -33,6 +36,22 @@ def test_results_come_in_the_order_of_the_tasks(
     found = list(parallel_map(work, ["a", "b", "c"], files))
     assert [text for text, _ in found] == ["A", "B", "C"]
     assert (os.getpid() in {process for _, process in found}) == (from_bytes > 0)
+
+
+def tell(task: str) -> None:
+    say(f"{task}: how it goes")
+    note(f"{task}: look at it")
+
+
+def test_helpers_say_as_much_as_this_process(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "_FROM_BYTES", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    speak(NOTE)
+    list(parallel_map(tell, ["a", "b", "c"], files))
+    said = capfd.readouterr().err
+    assert sorted(plain(said).splitlines()) == [f"note: {task}: look at it" for task in "abc"]
 
 
 def test_no_tasks_are_no_results() -> None:

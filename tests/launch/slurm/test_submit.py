@@ -128,6 +128,7 @@ def test_jobs_are_told_of_the_chain_and_nothing_of_other_runs(slurm: Slurm, chai
     env = dict(line.split("=", 1) for line in (slurm.folder / "calls.env").read_text().splitlines() if "=" in line)
     told = {"METACAPTIONER": str(ROOT), "OUTPUT": f"{chain['RUN']}/Caption", "PLAN": f"{chain['RUN']}/split_plan.jsonl"}
     told |= {"NUM_RANKS": "8", "NPROC": "4", "NNODES": "2", "TP": "2", "REPLAN": "no", "OUTSIDE": "", "RESAMPLE": "1"}
+    told["_METACAPTIONER_IS_PART"] = "1"
     assert {name: env.get(name) for name in told} == told
     assert not {"INPUT", "RESULTS", "_METACAPTIONER_RESTARTS", "SQUEUE_FORMAT", "SLURM_JOB_ID", "ROUTED"} & set(env)
     assert env["_METACAPTIONER_AGAIN"].startswith("cd ")
