@@ -34,7 +34,7 @@ from MetaCaptioner.export.command import TextOptions
 from MetaCaptioner.export.filtered import read_summary
 from MetaCaptioner.export.registry import FORMATS as EXPORTS
 from MetaCaptioner.launch.local import Launch, started
-from MetaCaptioner.launch.options import LaunchOptions
+from MetaCaptioner.launch.options import RanksOption
 from MetaCaptioner.metrics.run_configuration import configuration
 from MetaCaptioner.planning.plan_of_folder import stated_plan
 from MetaCaptioner.records.gone_rows import note_gone_rows
@@ -92,7 +92,7 @@ class Stops:
         self.ranks.send_signal(number)
 
 
-class RunOptions(DatasetOptions, ThresholdOptions, TextOptions, LaunchOptions, StageOptions):
+class RunOptions(DatasetOptions, ThresholdOptions, TextOptions, RanksOption, StageOptions):
     """What is captioned, and what comes of it."""
 
     command: ClassVar[str] = "run"
@@ -315,10 +315,10 @@ def _launch(options: RunOptions) -> Launch:
     Raises:
         BadArguments: this is to be one of several processes.
     """
-    launch = options.launch(options.gpus_a_rank, os.environ)
-    if launch is None or launch.nodes > 1:
+    ranks = options.here(options.gpus_a_rank, os.environ)
+    if ranks is None or os.environ.get("NNODES", "") not in ("", "1"):
         raise BadArguments("run is for the GPUs of one machine; on several, start each stage on all (caption, score)")
-    return launch
+    return Launch(ranks)
 
 
 def _origin(options: RunOptions) -> Origin:

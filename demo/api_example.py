@@ -17,7 +17,7 @@ captioner = Captioner(
     demo / "model",
     prompts_dir=demo / "prompts",
     score=True,
-    options=StageOptions(max_model_len=2048),
+    options=StageOptions(max_model_len=2048, in_flight=2),  # it takes no more inputs ahead than keep it busy
 )
 
 # %% Files: a picture, a clip, and one that is not there, which costs one record and nothing else

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from MetaCaptioner.errors import ErrorKind
+from MetaCaptioner.launch.options import LaunchOptions
 from MetaCaptioner.utils.commands import COMMANDS, options_of
 from MetaCaptioner.utils.options import Option, all_of
 from MetaCaptioner.utils.options_sources import help_of
@@ -26,8 +27,9 @@ def errors() -> str:
 def options() -> str:
     """One row for each option: those of groups first, with the commands that have them, then those of one command."""
     owners: dict[tuple[bool, str, str], tuple[Option, list[str]]] = {}
-    for command in COMMANDS:
-        for one in all_of(options_of(command)).values():
+    for command, at in COMMANDS.items():
+        launched = all_of(LaunchOptions).values() if at.on_ranks else ()
+        for one in (*all_of(options_of(command)).values(), *launched):
             key = (one.is_own, command if one.is_own else one.home.heading, one.typed)
             owners.setdefault(key, (one, []))[1].append(command)
     rows = sorted(owners.items(), key=lambda row: row[0][0])
@@ -36,7 +38,8 @@ def options() -> str:
 
 
 def _told(option: Option) -> Collection[tuple[str, str]]:
-    return (option.flag.words or {"": (option.typed, help_of(option))}).values()
+    values = f"; one of {', '.join(option.choices)}" if option.choices and not option.flag.words else ""
+    return (option.flag.words or {"": (option.typed, help_of(option) + values)}).values()
 
 
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {

@@ -459,6 +459,11 @@ def test_what_cannot_be_loaded_is_one_line(temporary: Path, how: dict[str, Any],
     assert threading.enumerate() == before
 
 
+def test_options_of_another_form_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"options are a StageOptions of MetaCaptioner\.runner\.options, not dict"):
+        Captioner(options={"engine": "scripted"})  # type: ignore[arg-type]
+
+
 def test_prompts_of_a_second_pass_are_refused(tmp_path: Path) -> None:
     agents = [{"name": "short", "role": "summary", "prompt": "Shorten: {caption}"}]
     prompts = write_prompts(tmp_path / "prompts", short={"domain": "*", "agents": agents})

@@ -51,7 +51,7 @@ LIST = {
     ),
     "engine argument": Mistake((*RUN, "--engine-arg", "eager"), "--engine-arg 'eager' is not NAME=VALUE"),
     "ranks": Mistake((*RUN, "--ranks", "none"), "--ranks must be a whole number, not 'none'"),
-    "machines": Mistake((*RUN, "--nodes", "2", "--node", "0"), "run is for the GPUs of one machine"),
+    "machines": Mistake(RUN, "run is for the GPUs of one machine", 2, {"NNODES": "2"}),
     "variable": Mistake(
         RUN,
         "METACAPTIONER_MAXPIXELS: there is no such option; did you mean max_pixels?",

@@ -346,7 +346,6 @@ def test_a_mistake_is_told_in_a_line_before_anything_is_started(
         (["--min-overall", "7"], "--min-overall must be from 1 to 5"),
         (["--in-flight", "0"], "--in-flight must be at least 1"),
         (["--ranks", "0"], "--ranks must be at least 1"),
-        (["--nodes", "2", "--node", "0"], "run is for the GPUs of one machine"),
         (["--task", "cooking"], "--task: "),
     ],
 )

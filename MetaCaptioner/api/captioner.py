@@ -94,7 +94,9 @@ def _chosen(
     Raises:
         BadArguments: one says nothing here.
     """
-    given = options or StageOptions()
+    given = StageOptions() if options is None else options
+    if not isinstance(given, StageOptions):
+        raise TypeError(f"options are a StageOptions of MetaCaptioner.runner.options, not {type(given).__name__}")
     if nothing := sorted(given.model_fields_set & _OF_RESULT_FILES):
         raise BadArguments(f"option {nothing[0]} is of runs that write result files, and says nothing to a Captioner")
     said = {name: getattr(given, name) for name in given.model_fields_set & set(all_of(StageOptions))}

@@ -32,7 +32,7 @@ from MetaCaptioner.utils.options_sources import read
 class TextOptions(Options):
     """How captions become texts."""
 
-    heading: ClassVar[str] = "--format txt"
+    heading: ClassVar[str] = "captions as texts"
 
     beside: bool = option(False, "write each caption beside its picture or clip")
     one_line: bool = option(False, "join the lines of a caption")

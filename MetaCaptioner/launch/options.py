@@ -10,8 +10,8 @@ from MetaCaptioner.runtime.rank import who_am_i
 from MetaCaptioner.utils.options import Flag, Options, option
 
 
-class LaunchOptions(Options):
-    """The ranks of this machine, and of how many machines it is one."""
+class RanksOption(Options):
+    """The ranks of this machine."""
 
     heading: ClassVar[str] = "ranks of this machine"
 
@@ -21,6 +21,29 @@ class LaunchOptions(Options):
         Flag("N", environment="NPROC"),
         ge=1,
     )
+
+    def here(self, gpus_a_rank: int, environment: Mapping[str, str]) -> int | None:
+        """How many ranks to start; None where a launcher (srun, torchrun, mpirun) has made this process one of several.
+
+        Where a rank claims no GPU, one is enough unless more are asked for. One task of SLURM alone, such as an
+        interactive shell of srun, makes those of its node.
+
+        Raises:
+            BadArguments: a launcher has, and it was said how many are to be started.
+            UserError: the GPUs of this machine cannot be told, or a launcher's variables cannot be understood.
+        """
+        me = who_am_i(dict(environment))
+        if me.launcher != "alone" and not (me.launcher == "slurm" and me.world_size == 1):
+            if any(self.is_typed(name) for name in ("ranks", "nodes", "node")):
+                raise BadArguments(f"--ranks, --nodes and --node are of no use here: {me} was started by its launcher")
+            return None
+        by_gpus = len(visible_gpus(environment)) // gpus_a_rank if gpus_a_rank and self.ranks is None else 1
+        return self.ranks or max(by_gpus, 1)
+
+
+class LaunchOptions(RanksOption):
+    """The ranks of this machine, and of how many machines it is one."""
+
     nodes: int = option(
         1,
         "machines on which this is started, each by itself; or NNODES=… (default: 1)",
@@ -35,23 +58,16 @@ class LaunchOptions(Options):
     )
 
     def launch(self, gpus_a_rank: int, environment: Mapping[str, str]) -> Launch | None:
-        """The ranks to start; None where a launcher (srun, torchrun, mpirun) has made this process one of several.
-        Where a rank claims no GPU, one is enough unless more are asked for.
-
-        One task of SLURM alone, such as an interactive shell of srun, makes those of its node.
+        """The ranks to start, as `here`.
 
         Raises:
             BadArguments: it was not said which machine this is, or which cannot be.
-            UserError: the GPUs of this machine cannot be told, or a launcher's variables cannot be understood.
+            UserError: as `here`.
         """
-        me = who_am_i(dict(environment))
-        is_a_job = me.launcher == "slurm"
-        if me.launcher != "alone" and not (is_a_job and me.world_size == 1):
-            if any(self.is_typed(name) for name in ("ranks", "nodes", "node")):
-                raise BadArguments(f"--ranks, --nodes and --node are of no use here: {me} was started by its launcher")
+        ranks = self.here(gpus_a_rank, environment)
+        if ranks is None:
             return None
-        by_gpus = len(visible_gpus(environment)) // gpus_a_rank if gpus_a_rank and self.ranks is None else 1
-        ranks = self.ranks or max(by_gpus, 1)
+        is_a_job = who_am_i(dict(environment)).launcher == "slurm"
         if is_a_job or (self.nodes == 1 and not self.is_typed("node")):
             return Launch(ranks)
         if self.node is None:
