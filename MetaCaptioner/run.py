@@ -56,7 +56,7 @@ from MetaCaptioner.stages.run_folder import (
     stated_origin,
 )
 from MetaCaptioner.utils.atomic_io import atomic_write
-from MetaCaptioner.utils.cli import as_typed, complain, note, run_main, say
+from MetaCaptioner.utils.cli import as_typed, note, run_main, say
 from MetaCaptioner.utils.common_options import OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.next_command import goes_on_by_itself
 from MetaCaptioner.utils.options import Flag, Options, as_flags, option
@@ -244,7 +244,7 @@ def caption(run: Run) -> int:
     if run.stops.received or status == StoppedEarly.exit_status:
         raise KeyboardInterrupt
     if status:
-        complain(
+        note(
             f"not all of it could be captioned: what was is in {run.captions}; mend what is told above, run this again"
         )
     return status if status >= 0 else UserError.exit_status

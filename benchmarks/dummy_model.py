@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.architecture import MERGE, PATCH, Shape, make_config, save_processor, train_tokenizer
-from demo.random_model import PROMPTS, SHAPE
+from demo.random_model import SHAPE, prompt_texts
 
 LARGE = Shape(
     hidden=8192,
@@ -65,7 +65,7 @@ def make_dummy_model(folder: Path, name: str, fp8: str | None = None) -> Path:
     """
     shape, vocabulary = SHAPES[name]
     folder.mkdir(parents=True, exist_ok=True)
-    train_tokenizer([path.read_text(encoding="utf-8") for path in sorted(PROMPTS.glob("*.yaml"))], folder, _WORDS)
+    train_tokenizer(prompt_texts(), folder, _WORDS)
     _fill_vocabulary(folder / "tokenizer.json", vocabulary)
     config: dict[str, Any] = make_config(shape, vocabulary)
     config |= {

@@ -26,13 +26,18 @@ SHAPE = Shape(
 VOCABULARY = 4096
 
 
+def prompt_texts() -> list[str]:
+    """The shipped prompts, for tokenizers to be trained on; phrases that are looked for in answers are none."""
+    files = sorted(path for path in PROMPTS.glob("*.yaml") if path.name != "refusals.yaml")
+    return [path.read_text(encoding="utf-8") for path in files]
+
+
 def make_random_model(folder: Path, seed: int = 0) -> None:
     """Write the model to `folder`. Its words come from the prompt files, so that noise reads like words."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
-    texts = [path.read_text(encoding="utf-8") for path in sorted(PROMPTS.glob("*.yaml"))]
-    tokenizer = train_tokenizer(texts, folder, VOCABULARY)
+    tokenizer = train_tokenizer(prompt_texts(), folder, VOCABULARY)
     model = new_model(SHAPE, len(tokenizer), seed)
     with torch.no_grad():
         model.lm_head.weight.mul_(0.02)  # near-uniform noise: larger logits would fall into loops at low temperature

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from MetaCaptioner.utils.options import Options
 
 
+PREFIX = "METACAPTIONER_"
+"""Of the variables that say an option: METACAPTIONER_MAX_PIXELS=…"""
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+"""Names the file where no flag does."""
+
+
 @dataclass(frozen=True)
 class Command:
     """What the user types, the module that does it, a line about it; `on_ranks` where that is a stage."""

@@ -22,20 +22,16 @@ from typing import NoReturn
 
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.utils.cli import note, program, say
-from MetaCaptioner.utils.commands import COMMANDS, options_of
+from MetaCaptioner.utils.commands import COMMANDS, CONFIG_VARIABLE, PREFIX, options_of
 from MetaCaptioner.utils.log_lines import INFO, NOTE, speak
 from MetaCaptioner.utils.options import Option, Options, Read, Said, all_of, validated
 from MetaCaptioner.utils.safe_open import read_file
 from MetaCaptioner.utils.yaml_text import from_yaml
 
-PREFIX = "METACAPTIONER_"
-"""Of the variables that say an option: METACAPTIONER_MAX_PIXELS=…"""
 FILE_HERE = "metacaptioner.yaml"
 MADE_WITH = "made_with"
 """A key of files that runs write, which says nothing to them."""
 _CONFIG = "config"
-CONFIG_VARIABLE = f"{PREFIX}CONFIG"
-"""Names the file where no flag does."""
 READ_NO_FILE = f"--{_CONFIG}="
 """What tells a program that all options are typed which a file, too, may have said."""
 _ABOUT_CONFIG = f"YAML file of options; '' for none (default: ./{FILE_HERE}, or ~/.config/metacaptioner/config.yaml)"

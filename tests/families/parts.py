@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-PROMPTS = Path(__file__).resolve().parents[2] / "MetaCaptioner" / "prompts"
+from demo.random_model import prompt_texts
+
 VOCABULARY = 1024
 HIDDEN, HEADS, HEAD_DIM = 128, 2, 64
 """The smallest head that vLLM's attention on a CPU takes."""
@@ -25,7 +26,7 @@ FLAT = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
 @cache
 def _texts() -> tuple[str, ...]:
-    return tuple(path.read_text(encoding="utf-8") for path in sorted(PROMPTS.glob("*.yaml")))
+    return tuple(prompt_texts())
 
 
 def byte_level(special: Sequence[str], added: Sequence[str] = ()) -> Any:

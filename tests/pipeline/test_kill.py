@@ -160,9 +160,7 @@ def test_a_signal_stops_with_status_3_and_the_same_command_goes_on(
     os.kill(process.pid, number)
     assert process.wait(timeout=60) == 3
     log = (tmp_path / "log").read_text()
-    assert (
-        f"\nrank 0: {number.name}: what is in flight is finished, for up to 20 s; Ctrl-C then ends it at once\n" in log
-    )
+    assert f"rank 0: {number.name}: what is in flight is finished, for up to 20 s; Ctrl-C then ends it at once\n" in log
     assert f"stopped by {number.name}; run the same command again to go on" in log
     assert "Traceback" not in log
     stopped_at = len(records(output))

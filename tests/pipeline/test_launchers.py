@@ -100,10 +100,10 @@ def test_the_ranks_of_the_jobs_of_an_array_share_the_plan(tmp_path: Path, plan: 
 @pytest.mark.parametrize(
     ("variables", "reason", "status"),
     [
-        ({"NPROC": "0"}, "NPROC must be a whole number from 1, not '0'", 2),
-        ({"TP": "two"}, "TP must be a whole number from 1, not 'two'", 2),
-        ({"NNODES": "2"}, "NODE_RANK must be a whole number from 0, not ''", 2),
-        ({"NNODES": "2", "NODE_RANK": "2"}, "NODE_RANK=2: the nodes are numbered from 0 to 1", 2),
+        ({"NPROC": "0"}, "NPROC must be at least 1", 2),
+        ({"TP": "two"}, "TP must be a whole number, not 'two'", 2),
+        ({"NNODES": "2"}, "--nodes goes with --node (or NODE_RANK=…)", 2),
+        ({"NNODES": "2", "NODE_RANK": "2"}, "--node 2: the nodes are numbered from 0 to 1", 2),
         ({"CUDA_VISIBLE_DEVICES": "gpu0"}, "CUDA_VISIBLE_DEVICES=gpu0: 'gpu0' is no GPU", 1),
         ({"PMIX_RANK": "1"}, "this process was started by PMIx (PMIX_RANK=1), which does not say of how many", 1),
     ],

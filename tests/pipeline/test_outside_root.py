@@ -110,8 +110,8 @@ def test_a_dataset_that_is_links_alone_is_refused_before_the_model(tmp_path: Pat
     assert outcome.status == 1
     place = tmp_path / "media" / "0.png"
     assert (
-        f"error: dataset 'set': all of 3 files looked at lie outside the root {tmp_path / 'media'}, behind links (such "
-        f"as {place}, which is {tmp_path / 'blobs' / '0.png'}): name a root that it is below, or say {FLAG}"
+        f"error: rank 0: dataset 'set': all of 3 files looked at lie outside the root {tmp_path / 'media'}, behind "
+        f"links (such as {place}, which is {tmp_path / 'blobs' / '0.png'}): name a root that it is below, or say {FLAG}"
     ) in outcome.said
     assert run.caption(plan, tmp_path / "out", FLAG).status == 0
 

@@ -17,7 +17,7 @@ heartbeat = inherited_heartbeat(os.environ)
 print("deaths", heartbeat.deaths)
 heartbeat.records += 3
 heartbeat.stall_seconds = 1.5
-print("left", is_worker(os.environ), [name for name in os.environ if name.startswith("METACAPTIONER")])
+print("left", is_worker(os.environ), [name for name in os.environ if name.startswith("_METACAPTIONER")])
 os.kill(os.getpid(), 9)
 """
 

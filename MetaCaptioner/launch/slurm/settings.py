@@ -11,7 +11,7 @@ from MetaCaptioner.launch.slurm import REPOSITORY
 from MetaCaptioner.launch.slurm.scheduler import patience_seconds
 from MetaCaptioner.runtime.settings import whole_number, yes_or_no
 from MetaCaptioner.utils.cli import as_typed
-from MetaCaptioner.utils.options_sources import CONFIG_VARIABLE, PREFIX
+from MetaCaptioner.utils.commands import CONFIG_VARIABLE, PREFIX
 
 _VARIABLES = (
     *("MODEL", "METAFILE", "RUN", "NNODES", "TP", "GPUS_PER_NODE", "NPROC", "CPUS", "ARRAY", "ROUTE", "PLAN", "REPLAN"),
