@@ -12,6 +12,7 @@ from skimage import data
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.decoding.process import ForkServer
 from MetaCaptioner.records import rank_lock
+from MetaCaptioner.utils.cli import PROGRAM
 from MetaCaptioner.utils.log_lines import LOGGER, speak
 from tests import helpers
 from tests.data.inputs.building import Build, builder
@@ -41,6 +42,7 @@ def as_a_program() -> Iterator[None]:
     level, propagate, handlers = LOGGER.level, LOGGER.propagate, [*LOGGER.handlers]
     speak()
     yield
+    os.environ.pop(PROGRAM, None)  # which the command `metacaptioner` sets for good
     LOGGER.setLevel(level)
     LOGGER.propagate, LOGGER.handlers = propagate, handlers
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from MetaCaptioner import __main__
-from MetaCaptioner.utils.cli import PROGRAM
 from tests.helpers import Runner, picture_rows
 
 RUN = ("run", "photos", "--output", "out", "--engine", "scripted")
@@ -88,7 +87,6 @@ def test_a_mistake_is_one_line(name: str, tmp_path: Path, run: Runner, monkeypat
     (tmp_path / "notes" / "a.docx").touch()
     (tmp_path / "run.yaml").write_text(mistake.file)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(PROGRAM, "metacaptioner run")  # which the command would set for good
     for variable, value in mistake.variables.items():
         monkeypatch.setenv(variable, value)
     outcome = run.main(__main__.main, *mistake.typed)
