@@ -23,6 +23,8 @@ from tests.shown_clips import odd_clip, plain_clip  # noqa: F401
 
 _SLOW = {"engine", "slurm", "browser"}
 os.environ["METACAPTIONER_CONFIG"] = ""  # the user's own options are none of the tests'
+INHERITED = dict(os.environ)
+"""The environment before any test has loaded an engine in this process."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

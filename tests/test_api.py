@@ -31,12 +31,12 @@ from MetaCaptioner.api.inputs import asked
 from MetaCaptioner.api.messages import Ask, Begun, Done, Failed, Line, Ready, Setup
 from MetaCaptioner.api.service import Service
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.engine import vllm_arguments
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import MediaBudget, load_media
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.utils.processes import members
+from tests.conftest import INHERITED
 from tests.helpers import (
     FakeEngine,
     Hook,
@@ -724,8 +724,8 @@ def test_captions_of_a_model_are_those_of_the_command_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A model of random weights, whose answers depend on every pixel and on the seed, which goes by the sample's id."""
-    for name in ("VLLM_LOGGING_LEVEL", *vllm_arguments.environment(on_gpu=False)):
-        monkeypatch.delenv(name, raising=False)  # an engine that other tests have loaded in this process
+    for name in os.environ.keys() - INHERITED.keys() - {"PYTEST_CURRENT_TEST"}:
+        monkeypatch.delenv(name)  # what an engine has set that other tests have loaded in this process
     media = tmp_path / "media"
     rows = picture_rows(media, 2)
     small.save(media / "small.png")
