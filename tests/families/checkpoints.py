@@ -34,6 +34,8 @@ class Family:
     make: Callable[[Path], None]
     takes_clips: bool = True
     begins: str = ""
+    fails_on_cpu: str = ""
+    """Why vLLM's CPU build cannot look at its pictures, if it cannot."""
     engine: Mapping[str, Any] = field(default_factory=dict)
     """Options of its engine."""
 
