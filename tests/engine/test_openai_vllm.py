@@ -9,7 +9,6 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
 
 from benchmarks.served_model import served
 from MetaCaptioner.engine.base import Completion, Request, Sampling
@@ -105,6 +104,8 @@ def test_tokens_that_the_server_had_are_counted(address: str) -> None:
 
 def test_frames_that_go_as_pictures_stand_in_the_prompt_each_after_its_time(address: str) -> None:
     """As a server is sent them that takes no times of frames."""
+    from transformers import AutoTokenizer
+
     frames = np.zeros((2, 56, 56, 3), np.uint8)
     clip = Media("video", frames, "v", "v", 56, 56, 3.0, 10.0, 30, (0, 25), (0.0, 2.5))
     dialect = Dialect("demo", {"return_token_ids": True}, is_vllm=True, left_out={"media_io_kwargs"})
