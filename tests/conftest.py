@@ -2,12 +2,14 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
+from xdist.scheduler import LoadFileScheduling
 
 from MetaCaptioner.media.decoding import pool
 from MetaCaptioner.media.decoding.process import ForkServer
@@ -22,6 +24,9 @@ from tests.made_records import WriteLines
 from tests.shown_clips import odd_clip, plain_clip  # noqa: F401
 
 _SLOW = {"engine", "slurm", "browser"}
+_TOGETHER = {
+    "the demo's model": ("test_meaning.py", "test_odd_pictures.py", "test_odd_clips.py", "test_passes.py"),
+}
 os.environ["METACAPTIONER_CONFIG"] = ""  # the user's own options are none of the tests'
 INHERITED = dict(os.environ)
 """The environment before any test has loaded an engine in this process."""
@@ -36,6 +41,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "long" in {mark.name for mark in item.iter_markers()}:
                 item.add_marker(pytest.mark.skip("takes minutes: LONG=1 asks for it"))
+
+
+class ByFile(LoadFileScheduling):
+    """Files are shared out among workers; those that share a model that has to be loaded, together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return next((name for name, files in _TOGETHER.items() if file.endswith(files)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

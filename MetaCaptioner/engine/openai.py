@@ -93,7 +93,8 @@ def _without(address: str, name: str) -> str:
     if name == "media_io_kwargs":
         return (
             f"endpoint {address}: vLLM has not been started with --trust-request-mm-kwargs, so that it takes no "
-            "times of frames: clips are shown as single pictures, each after its time"
+            "times of frames: clips are shown as single pictures, each after its time; where it refuses so many in a "
+            "prompt, they end as unsupported_media (--limit-mm-per-prompt)"
         )
     return f"endpoint {address} does not take '{name}': left out from now on"
 

@@ -8,7 +8,7 @@ DO_NOT_THINK = {"enable_thinking": False}
 
 @dataclass(frozen=True)
 class Block:
-    """The marks between which a model reasons."""
+    """The marks between which a model reasons, or answers."""
 
     begin: str
     end: str
@@ -30,6 +30,9 @@ BLOCKS = (
     Block("◁think▷", "◁/think▷"),
 )
 """Those of published vision models."""
+_ANSWER = Block("<answer>", "</answer>")
+_BOX = Block("<|begin_of_box|>", "<|end_of_box|>")
+"""Between which models of the GLM family answer, and what is asked for in it."""
 
 
 def left_open(text: str) -> Block | None:
@@ -48,5 +51,13 @@ def split(text: str, opened: Block | None = None) -> tuple[str, str]:
     for block in BLOCKS:
         if begun.startswith(block.begin) or (block == opened and block.end in text):
             reasoning, _, answer = begun.removeprefix(block.begin).partition(block.end)
-            return reasoning.strip(), answer.lstrip()
-    return (text.strip(), "") if opened else ("", text)
+            return reasoning.strip(), unwrapped(answer.lstrip())
+    return (text.strip(), "") if opened else ("", unwrapped(text))
+
+
+def unwrapped(answer: str) -> str:
+    """An answer without the marks that some models put around it, and around what matters in it."""
+    answer = answer.replace(_BOX.begin, "").replace(_BOX.end, "")
+    if not answer.lstrip().startswith(_ANSWER.begin):
+        return answer
+    return answer.lstrip().removeprefix(_ANSWER.begin).rstrip().removesuffix(_ANSWER.end).strip()

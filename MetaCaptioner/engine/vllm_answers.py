@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from MetaCaptioner.engine.base import Completion, Constraint, Request
-from MetaCaptioner.engine.reasoning import BLOCKS, Block, split
+from MetaCaptioner.engine.reasoning import BLOCKS, Block, split, unwrapped
 from MetaCaptioner.errors import ErrorKind, SampleError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class AnswerReader:
             if is_begun or (block == opened and end in tokens):
                 ends = tokens.index(end) if end in tokens else len(tokens)
                 said = tokens[tokens.index(begin) + 1 : ends] if is_begun else tokens[:ends]
-                return self._text(said).strip(), self._text(tokens[ends + 1 :]).lstrip()
+                return self._text(said).strip(), unwrapped(self._text(tokens[ends + 1 :]).lstrip())
         return split(text, opened)
 
     def _text(self, tokens: Sequence[int]) -> str:

@@ -17,11 +17,15 @@ from MetaCaptioner.engine.model_place import EngineLoadError
 from MetaCaptioner.engine.reasoning import BLOCKS, DO_NOT_THINK, Block, left_open
 from MetaCaptioner.errors import BadArguments, ErrorKind, SampleError
 from MetaCaptioner.media.loader import Media
+from MetaCaptioner.utils.json_text import to_json
 from MetaCaptioner.utils.validation import first_problem
 
 _INSTRUCTION = "@@INSTRUCTION@@"
 _PRINTED_LIST = re.compile(r"""(['"])type\1\s*:\s*(['"])(text|image|video)\2""")
 """A list of contents as Python or JSON prints it."""
+_SYSTEM_CONTENT = [{"type": "text", "text": SYSTEM_MESSAGE}]
+_PRINTED_SYSTEM = (str(_SYSTEM_CONTENT), to_json(_SYSTEM_CONTENT).decode())
+"""The system message as templates print it that take it for a text: what they would write of a text stands there."""
 _ANY_REFUSAL = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, RuntimeError)
 _METADATA_AS_ARGUMENT = ("qwen2_5_vl", "qwen2_5_omni_thinker")
 """Families that place frames in time, and that older versions of vLLM tell where in an argument of their processor."""
@@ -144,8 +148,12 @@ class PromptWriter:
         opened = left_open(suffix)
         if opened and not thinks:
             suffix, opened = f"{suffix.rstrip()}{opened.empty_end}", None
-        begins = getattr(self._tokenizer, "bos_token", None)
-        return Template(prefix, suffix, opened, not (begins and prefix.startswith(begins)))
+        begin, end = _put_around(self._tokenizer)
+        names = [name for name in (begin, getattr(self._tokenizer, "bos_token", None)) if name]
+        is_begun = prefix.startswith(tuple(names))
+        if end and not is_begun:  # what ends a text must not stand behind the prompt
+            prefix, is_begun = f"{begin}{prefix}", True
+        return Template(prefix, suffix, opened, adds_special_tokens=not is_begun)
 
     def _written(self, modality: Modality | None, thinks: bool) -> str:
         """The whole prompt in the first layout in which the template writes all that it is given.
@@ -183,6 +191,8 @@ class PromptWriter:
         text = cast(Mapping[str, object], prompt).get("prompt")
         if not isinstance(text, str):
             raise TypeError("it gives tokens, no text")
+        for printed in _PRINTED_SYSTEM:
+            text = text.replace(printed, SYSTEM_MESSAGE)
         return text
 
     def _media(self, media: Media | None) -> dict[str, Any]:
@@ -234,6 +244,17 @@ _LAYOUTS = tuple(_Layout(content, has_system) for has_system in (True, False) fo
 
 def _is_sound(text: str) -> bool:
     return text.count(_INSTRUCTION) == 1 and SYSTEM_MESSAGE in text and not _PRINTED_LIST.search(text)
+
+
+def _put_around(tokenizer: Any) -> tuple[str, str]:
+    """What the tokenizer itself puts before any text, and behind it: none, one or several special tokens."""
+    bare, whole = tokenizer.encode("a", add_special_tokens=False), tokenizer.encode("a", add_special_tokens=True)
+    for begin in range(len(whole) - len(bare) + 1):
+        if whole[begin : begin + len(bare)] == bare:
+            around = whole[:begin], whole[begin + len(bare) :]
+            before, behind = ("".join(tokenizer.convert_ids_to_tokens(list(part))) for part in around)
+            return before, behind
+    return "", ""
 
 
 def _timeline(media: Media) -> dict[str, Any]:

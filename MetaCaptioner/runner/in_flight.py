@@ -1,5 +1,7 @@
 """How many samples a rank has in the engine at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
@@ -13,6 +15,8 @@ from MetaCaptioner.planning import cost
 _UNLIMITED, _MOST = 64, 448
 _SHAPES = ((1, 1), (4, 3), (3, 4), (2, 1), (1, 2))
 """Width to height. Models that cut a picture into tiles take the more of them the better some grid fits it."""
+_UNLIKE = 2.0
+"""A model that takes so many times the tokens that the planner counts, or so many times fewer, is told of."""
 
 
 def samples_that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget, places: int = 1) -> int:
@@ -25,6 +29,18 @@ def samples_that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget, plac
     modalities = {domain.modality for domain in prompts.domains if prompts.workflows[domain.name].looks()}
     largest = {modality: _largest(engine, modality, budget) for modality in modalities}
     return min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget, largest)), 1), _MOST)
+
+
+def unlike_planned(engine: Engine, budget: MediaBudget) -> str:
+    """What to say of a model that takes far more or fewer tokens for a picture than the planner counts; else empty."""
+    taken = engine.media_tokens(_full("image", _SHAPES[0], budget))
+    counted = cost.media_tokens(replace(budget, pixel_multiple=MediaBudget.pixel_multiple), "image")
+    if not taken or 1 / _UNLIKE <= taken / counted <= _UNLIKE:
+        return ""
+    return (
+        f"this model takes {taken:,} tokens for a large picture, the plan counts {counted:,.0f} for any model: it is "
+        "rough, and ranks may be less even than planned"
+    )
 
 
 def _largest(engine: Engine, modality: Modality, budget: MediaBudget) -> float:

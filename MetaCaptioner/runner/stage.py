@@ -27,7 +27,7 @@ from MetaCaptioner.planning.provenance import Expected, Provenance
 from MetaCaptioner.planning.row_media import Annotations, PlannedMedia
 from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.reader import result_files
-from MetaCaptioner.runner.in_flight import samples_that_fit
+from MetaCaptioner.runner.in_flight import samples_that_fit, unlike_planned
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop, RunSample
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime import rank as rank_variables
@@ -234,6 +234,11 @@ class _RankRun(Generic[Given]):
     def _say(self, message: str) -> None:
         say(f"rank {self._rank.rank}: {message}")
 
+    def _tell_if_unlike_planned(self, engine: Engine, settings: LoopSettings) -> None:
+        is_first_of_many = self._rank.rank == 0 and self._rank.world_size > 1
+        if is_first_of_many and (rough := unlike_planned(engine, settings.budget)):
+            note(rough)
+
     async def _work_through(
         self, stage: Stage[Given], work: Work, pending: int, prompts: Prompts, made: Provenance
     ) -> Run:
@@ -256,6 +261,8 @@ class _RankRun(Generic[Given]):
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
+            if not was_loaded:
+                self._tell_if_unlike_planned(engine, settings)
             self._stop.answer = (
                 f"rank {self._rank.rank}: {{signal}}: what is in flight is finished, for up to "
                 f"{settings.grace_seconds:g} s; Ctrl-C then ends it at once"

@@ -2,16 +2,22 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
+import numpy as np
 import pytest
 
 from benchmarks.served_model import served
 from MetaCaptioner.engine.base import Completion, Request, Sampling
 from MetaCaptioner.engine.openai import OpenAiEngine
 from MetaCaptioner.engine.options import EngineOptions, Servers
+from MetaCaptioner.engine.server_media import encoded
+from MetaCaptioner.engine.server_requests import Dialect, body_of
 from MetaCaptioner.errors import SampleError
+from MetaCaptioner.media.loader import Media
 from tests.helpers import some_media
 from tests.pipeline.commands import module, records, succeed
 from tests.random_model import ROOT
@@ -25,7 +31,9 @@ CONTEXT = 4096
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("server") / "log"
-    with served(DEMO / "model", "demo", log, "--trust-request-mm-kwargs", f"--max-model-len={CONTEXT}") as address:
+    limits = ("--limit-mm-per-prompt", '{"image": 8, "video": 1}')
+    flags = ("--trust-request-mm-kwargs", f"--max-model-len={CONTEXT}", *limits)
+    with served(DEMO / "model", "demo", log, *flags) as address:
         yield address
 
 
@@ -92,3 +100,18 @@ def test_tokens_that_the_server_had_are_counted(address: str) -> None:
     [again] = ask(address, request)
     assert isinstance(again, Completion)
     assert 0 < again.cached_tokens < again.input_tokens
+
+
+def test_frames_that_go_as_pictures_stand_in_the_prompt_each_after_its_time(address: str) -> None:
+    """As a server is sent them that takes no times of frames."""
+    from transformers import AutoTokenizer
+
+    frames = np.zeros((2, 56, 56, 3), np.uint8)
+    clip = Media("video", frames, "v", "v", 56, 56, 3.0, 10.0, 30, (0, 25), (0.0, 2.5))
+    dialect = Dialect("demo", {"return_token_ids": True}, is_vllm=True, left_out={"media_io_kwargs"})
+    body = body_of(Request("frames", "Look.", clip, Sampling(max_tokens=1)), encoded(clip), dialect)
+    answer = httpx2.post(f"{address}/chat/completions", json=body, timeout=60).json()
+    text = AutoTokenizer.from_pretrained(DEMO / "model").decode(answer["prompt_token_ids"])
+    frame = "<|vision_start|><|image_pad|>*4<|vision_end|>"
+    shown = re.sub(r"(<.image_pad.>)+", lambda found: f"<|image_pad|>*{len(found[0]) // len(found[1])}", text)
+    assert f"user\nAt 0.0 s:{frame}At 2.5 s:{frame}Look.<|im_end|>" in shown

@@ -33,6 +33,14 @@ def test_an_answer_without_reasoning_stays_as_it_is() -> None:
     assert left_open("assistant\n") is None
 
 
+def test_marks_around_an_answer_are_no_part_of_it() -> None:
+    """As models of the GLM family write them, unless their tokenizer leaves them out."""
+    assert split("<think>A cat?</think>\n<answer>A cat.</answer>") == ("A cat?", "A cat.")
+    assert split("<answer>\nA <|begin_of_box|>cat<|end_of_box|> of") == ("", "A cat of")
+    for answer in ("A page reads <answer>5</answer>", "5</answer>"):
+        assert split(answer) == ("", answer)
+
+
 def answered(tokenizer: Any, text: str, **more: Any) -> Any:
     tokens = tokenizer.encode(text, add_special_tokens=False)
     shown = tokenizer.decode(tokens, skip_special_tokens=True)
@@ -55,6 +63,8 @@ def test_reasoning_is_taken_out_by_tokens_also_where_a_text_does_not_show_its_ma
     assert completion.text == "It is a cat."
     assert completion.reasoning == ("Is it a cat? Yes." if keeps else "")
     assert completion.output_tokens == len(output.outputs[0].token_ids)
+    output = answered(tokenizer, "[THINK]A cat?[/THINK]<answer>It is a cat.</answer>")
+    assert reader.completion(output, None, None).text == "It is a cat."
     endless = answered(tokenizer, "[THINK]Is it a cat? Or", finish_reason="length")
     assert reader.completion(endless, None, None).text == ""
 

@@ -28,8 +28,8 @@ from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.engine.vllm import VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.media.loader import Media, MediaBudget, load_media
-from tests.engine.conftest import CONTEXT, RunningEngine
 from tests.random_model import ROOT
+from tests.running_engine import CONTEXT, RunningEngine
 
 pytestmark = pytest.mark.engine
 
@@ -432,3 +432,24 @@ def test_a_model_whose_configuration_says_nothing_is_told_in_one_line(tmp_path: 
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(EngineLoadError, match="cannot be loaded"):
         open_engine(EngineOptions(str(tmp_path)), on_gpu=False)
+
+
+def test_progress_is_told_token_by_token_before_anything_is_answered(running: RunningEngine) -> None:
+    """What real vLLM tells of it while nothing is streamed."""
+    engine = running.engine
+    before = engine.progress()
+
+    async def watch() -> tuple[list[Completion], list[int]]:
+        long = Sampling(max_tokens=96, temperature=1.0, seed=3)
+        requests = [Request(f"watched/{number}", "Tell a long story.", None, long) for number in range(3)]
+        tasks = [asyncio.create_task(engine.generate(request)) for request in requests]
+        seen = []
+        while not any(task.done() for task in tasks):
+            seen.append(engine.progress())
+            await asyncio.sleep(0.01)
+        return await asyncio.gather(*tasks), seen
+
+    answers, seen = running.run(watch())
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 10
+    assert engine.progress() - before == sum(answer.output_tokens for answer in answers)

@@ -1,6 +1,7 @@
 """Prompts of models of other families, as vLLM makes them, without any weights."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.media.loader import Media
 from tests.families import templates
 from tests.families.checkpoints import FAMILIES, retold
+from tests.families.others import OTHERS
+from tests.families.parts import begin_with
 from tests.families.writers import renderer_of, writer_of
 
 pytestmark = pytest.mark.engine
@@ -100,6 +103,40 @@ def test_a_prompt_whose_template_leaves_its_beginning_to_the_tokenizer_has_one(g
     assert tokens(writer_of(retold(gemma, tmp_path / "bare", bare)), "Look.").count(2) == 1
 
 
+def test_a_prompt_begins_once_also_with_tokens_that_have_no_name(qwen: Path, tmp_path: Path) -> None:
+    """As with GLM, whose tokenizer begins every text with two, and which has no token that is said to begin one."""
+    for name, begins in (("with", True), ("bare", False)):
+        template = "<|endoftext|><|vision_pad|>" * begins + templates.QWEN
+        model = retokenized(qwen, tmp_path / name, template, "<|endoftext|>", "<|vision_pad|>")
+        writer = writer_of(model)
+        assert getattr(writer._tokenizer, "bos_token", None) is None
+        for media in (None, PICTURE):
+            text = writer._tokenizer.decode(tokens(writer, "Look.", media))
+            assert text.startswith("<|endoftext|><|vision_pad|><|im_start|>system")
+            assert text.count("<|endoftext|>") == 1
+
+
+def test_what_ends_texts_does_not_end_a_prompt(gemma: Path, tmp_path: Path) -> None:
+    for name, template in (("with", templates.GEMMA), ("bare", templates.GEMMA.replace("{{ bos_token }}", ""))):
+        model = retokenized(gemma, tmp_path / name, template, "<bos>", end=["<eos>"])
+        writer = writer_of(model)
+        text = writer._tokenizer.decode(tokens(writer, "Look."))
+        assert text.startswith("<bos><start_of_turn>user")
+        assert text.endswith("<start_of_turn>model\n")
+        assert text.count("<bos>") == 1
+
+
+def retokenized(model: Path, folder: Path, template: str, *begin: str, end: Sequence[str] = ()) -> Path:
+    """The same checkpoint with another chat template, whose tokenizer puts these tokens around every text."""
+    from tokenizers import Tokenizer
+
+    retold(model, folder, template)
+    tokenizer = begin_with(Tokenizer.from_file(str(model / "tokenizer.json")), *begin, end=end)
+    (folder / "tokenizer.json").unlink()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 def test_a_template_that_would_print_a_list_is_given_text(qwen: Path, tmp_path: Path) -> None:
     writer = writer_of(retold(qwen, tmp_path / "model", templates.PRINTS_ITS_LIST))
     for modality in (None, "image", "video"):
@@ -108,6 +145,18 @@ def test_a_template_that_would_print_a_list_is_given_text(qwen: Path, tmp_path: 
         assert "'type'" not in text
         assert text.count("<|vision_start|>") == (modality is not None)
     assert len(tokens(writer, "Look.")) > len(tokens(writer, "Look.", None)) + 20
+
+
+def test_what_a_template_prints_of_the_system_message_alone_costs_no_picture_its_place(tmp_path: Path) -> None:
+    """As with Gemma 4: for a template that is given texts, vLLM puts a mark there which its tokenizer does not know."""
+    OTHERS["gemma4"].make(tmp_path)
+    writer = writer_of(tmp_path)
+    for media, mark in ((PICTURE, "<|image|>"), (CLIP, "<|video|>")):
+        text = writer.text("Look.", media.modality)
+        assert f"<|turn>system\n{SYSTEM_MESSAGE}<turn|>" in text
+        assert f"<|turn>user\n\n\n{mark}\n\nLook." in text
+        shown = writer._tokenizer.decode(tokens(writer, "Look.", media))
+        assert shown.count(mark) > 10
 
 
 def test_a_template_that_leaves_a_picture_out_is_given_its_place_as_text(qwen: Path, tmp_path: Path) -> None:

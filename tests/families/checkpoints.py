@@ -29,11 +29,13 @@ _THINK = ("<think>", "</think>")
 
 @dataclass(frozen=True)
 class Family:
-    """How a checkpoint of it is made, whether it takes clips, and how many tokens begin its prompts."""
+    """How a checkpoint of it is made, whether it takes clips, and what begins its prompts, once."""
 
     make: Callable[[Path], None]
     takes_clips: bool = True
-    begins: int = 0
+    begins: str = ""
+    fails_on_cpu: str = ""
+    """Why vLLM's CPU build cannot look at its pictures, if it cannot."""
     engine: Mapping[str, Any] = field(default_factory=dict)
     """Options of its engine."""
 
@@ -297,12 +299,12 @@ FAMILIES: Mapping[str, Family] = {
     "qwen3_vl_thinking": Family(lambda folder: make_qwen3_vl(folder, templates.THINKING)),
     "qwen3_5": Family(make_qwen3_5),
     "internvl": Family(make_internvl),
-    "gemma3": Family(make_gemma3, takes_clips=False, begins=1),
-    "mistral3": Family(make_mistral3, takes_clips=False, begins=1),
+    "gemma3": Family(make_gemma3, takes_clips=False, begins="<bos>"),
+    "mistral3": Family(make_mistral3, takes_clips=False, begins="<s>"),
     "mistrals_own": Family(
         make_mistrals_own,
         takes_clips=False,
-        begins=1,
+        begins="<s>",
         engine={"max_model_len": 16384, "extra": {"load_format": "dummy"}},  # a prompt has a token for every byte
     ),
 }

@@ -70,12 +70,14 @@ def byte_fallback(special: Sequence[str], added: Sequence[str] = ()) -> Any:
     return tokenizer
 
 
-def begin_with(tokenizer: Any, token: str) -> Any:
-    """Let the tokenizer begin every text with `token`."""
+def begin_with(tokenizer: Any, *tokens: str, end: Sequence[str] = ()) -> Any:
+    """Let the tokenizer begin every text with `tokens`, and end it with those of `end`."""
     from tokenizers import processors
 
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{token} $A", pair=f"{token} $A $B", special_tokens=[(token, tokenizer.token_to_id(token))]
+        single=[*tokens, "$A", *end],
+        pair=[*tokens, "$A", "$B", *end],
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (*tokens, *end)],
     )
     return tokenizer
 

@@ -60,3 +60,45 @@ MISTRAL = _with_media(
     "{%- endfor -%}",
     "[IMG]",
 )
+
+GEMMA4 = _with_media(
+    "{{ bos_token }}{%- if messages[0].role == 'system' -%}"
+    "{{ '<|turn>system\\n' }}{%- if enable_thinking is defined and enable_thinking -%}{{ '<|think|>' }}{%- endif -%}"
+    "{{ messages[0].content | trim }}{{ '<turn|>\\n' }}{%- set messages = messages[1:] -%}{%- endif -%}"
+    "{%- for message in messages -%}"
+    "{{ '<|turn>' + message.role + '\\n' + parts(message.content) + '<turn|>\\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|turn>model\\n' }}"
+    "{%- if not enable_thinking | default(false) -%}{{ '<|channel>thought\\n<channel|>' }}{%- endif -%}{%- endif -%}",
+    "{{ '\\n\\n<|image|>\\n\\n' }}",
+    "{{ '\\n\\n<|video|>\\n\\n' }}",
+)
+"""It prints the system message as it comes, and a block of reasoning that is empty."""
+LLAMA4 = _with_media(
+    "{{ bos_token }}{%- for message in messages -%}"
+    "{{ '<|header_start|>' + message.role + '<|header_end|>\\n\\n' + parts(message.content) + '<|eot|>' }}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}"
+    "{{ '<|header_start|>assistant<|header_end|>\\n\\n' }}{%- endif -%}",
+    "<|image|>",
+)
+GLM = _with_media(
+    "[gMASK]<sop>{{ '\\n' }}{%- for message in messages -%}"
+    "{{ '<|' + message.role + '|>\\n' + parts(message.content) }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|assistant|>\\n' }}{%- endif -%}",
+    "<|begin_of_image|><|image|><|end_of_image|>",
+    "<|begin_of_video|><|video|><|end_of_video|>",
+)
+LLAVA = _with_media(
+    "{%- for message in messages -%}{%- if message.role == 'system' -%}{{ parts(message.content) + ' ' }}"
+    "{%- else -%}{{ message.role.upper() + ': ' + parts(message.content) + ' ' }}{%- endif -%}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ 'ASSISTANT:' }}{%- endif -%}",
+    "{{ '<image>\\n' }}",
+)
+ONEVISION = _with_media(_TURNS + "{%- endif -%}", "{{ '<image>\\n' }}", "{{ '<video>\\n' }}")
+SMOLVLM = _with_media(
+    "{{ bos_token }}{%- for message in messages -%}"
+    "{{ message.role | capitalize }}{{ ': ' + parts(message.content) + '<end_of_utterance>\\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ 'Assistant:' }}{%- endif -%}",
+    "<image>",
+)
+HYBRID_BARE = HYBRID.replace("<|vision_start|>", "").replace("<|vision_end|>", "")
+"""With nothing around media, which the processor adds."""

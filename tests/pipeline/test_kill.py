@@ -1,6 +1,7 @@
 """Killed at any moment and started again: every sample ends with exactly one record, and none is paid for twice."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -19,22 +20,28 @@ from tests.records.test_published_counts import counted, with_published
 SAMPLES = 40
 
 
-@pytest.fixture
-def plan(tmp_path: Path) -> Path:
-    """A plan of 40 crops of a photograph, for one rank."""
-    media = tmp_path / "media"
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("planned")
+    media = folder / "media"
     media.mkdir()
     photograph = Image.fromarray(data.astronaut())
     rows = []
     for number in range(SAMPLES):
         photograph.crop((number, number, number + 224, number + 224)).save(media / f"{number}.png")
         rows.append({"id": number, "image": f"{number}.png"})
-    write_json(tmp_path / "crops.json", rows)
+    write_json(folder / "crops.json", rows)
     metafile = write_json(
-        tmp_path / "Metafile.json", {"crops": {"root": "media", "annotation": "crops.json", "task": "Natural"}}
+        folder / "Metafile.json", {"crops": {"root": "media", "annotation": "crops.json", "task": "Natural"}}
     )
-    succeed(module("plan", "--metafile", metafile, "--num-ranks", "1", "--output", tmp_path / "plan.jsonl"))
-    return tmp_path / "plan.jsonl"
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "1", "--output", folder / "plan.jsonl"))
+    return folder / "plan.jsonl"
+
+
+@pytest.fixture
+def plan(tmp_path: Path, planned: Path) -> Path:
+    """A plan of 40 crops of a photograph, for one rank."""
+    return Path(shutil.copy(planned, tmp_path))
 
 
 def lines(folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,13 +18,18 @@ from tests.random_model import ROOT
 SCRIPTED = ("--engine", "scripted")
 
 
-@pytest.fixture
-def plan(tmp_path: Path) -> Path:
-    """The demo's 36 samples on two ranks."""
-    path = tmp_path / "plan.jsonl"
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("planned") / "plan.jsonl"
     metafile = ROOT / "data" / "demo" / "Metafile.json"
     succeed(module("plan", "--metafile", metafile, "--num-ranks", "2", "--output", path))
     return path
+
+
+@pytest.fixture
+def plan(tmp_path: Path, planned: Path) -> Path:
+    """The demo's 36 samples on two ranks."""
+    return Path(shutil.copy(planned, tmp_path))
 
 
 def caption(plan: Path, output: Path, *arguments: str) -> list[str | Path]:

@@ -1,4 +1,4 @@
-"""Meaning survives the pipeline: the demo's trained model on real vLLM, through the commands that users run.
+"""Meaning survives the pipeline: the demo's trained model on real vLLM, through the commands of all stages.
 
 Every answer is held against what was drawn. Several drawings of each kind are under way at a time, so that it shows if
 a picture or a text reaches another sample than its own, however alike the two are.
@@ -24,6 +24,7 @@ from demo.scene import Fact, Statement, caption, notes, read_caption
 from MetaCaptioner.records.record import Record
 from tests.pipeline.commands import module, script, succeed
 from tests.random_model import ROOT
+from tests.running_engine import LoadedStages
 
 pytestmark = pytest.mark.engine
 
@@ -60,20 +61,20 @@ class Scored:
 
 
 @pytest.fixture(scope="module")
-def captioned(tmp_path_factory: pytest.TempPathFactory) -> Captioned:
+def captioned(tmp_path_factory: pytest.TempPathFactory, demo_model: LoadedStages) -> Captioned:
     folder = tmp_path_factory.mktemp("meaning")
     count = OF_A_KIND * max(len(kinds_of(domain)) for domain in AGENTS)
     made = write_datasets(folder / "data", routed_datasets(count), "test", SEED)
     plan = folder / "plan.jsonl"
     succeed(module("plan", "--metafile", folder / "data" / "Metafile.json", "--num-ranks", "1", "--output", plan))
     model = ("--model", MODEL, "--prompts-dir", PROMPTS)
-    succeed(module("captionpipeline", "--plan", plan, "--output-dir", folder / "Caption", *model), timeout=500)
+    demo_model.caption("--plan", plan, "--output-dir", folder / "Caption", *model)
     items = {f"{item.dataset}/{item.index}": item for dataset in made.values() for item in dataset}
     return Captioned(items, read_folder(folder / "Caption"), folder)
 
 
 @pytest.fixture(scope="module")
-def scored(captioned: Captioned) -> Scored:
+def scored(captioned: Captioned, demo_model: LoadedStages) -> Scored:
     """Of every drawing the true caption and a damaged one, judged and filtered."""
     planted, drawings = captioned.folder / "Planted", [*captioned.items.values()]
     items: dict[str, Item] = {}
@@ -89,7 +90,7 @@ def scored(captioned: Captioned) -> Scored:
             rows.append(json.dumps({**captioned.records[original], **changed}) + "\n")
     planted.mkdir()
     (planted / "Rank0_node0_planted.jsonl").write_text("".join(rows))
-    succeed(module("inferscore", "--data-folder", planted, "--model", MODEL, "--prompts-dir", PROMPTS), timeout=500)
+    demo_model.score("--data-folder", planted, "--model", MODEL, "--prompts-dir", PROMPTS)
     succeed(script("filterd_by_score", "--data-folder", planted, "--min-overall", "3", "--min-dim-score", "3"))
     kept = [json.loads(line)["sample_id"] for line in (planted / "filtered" / "kept.jsonl").read_text().splitlines()]
     scores = read_folder(planted / "score")

@@ -15,6 +15,7 @@ from benchmarks.demo_quality import MODEL, PROMPTS
 from tests.odd_clips import FORMS
 from tests.pipeline.commands import module, records, succeed, write_json
 from tests.random_model import ROOT
+from tests.running_engine import LoadedStages
 from tests.shown_clips import needs_ffmpeg
 
 pytestmark = [pytest.mark.engine, needs_ffmpeg]
@@ -26,7 +27,7 @@ SHOWING_ALL = {name: form for name, form in FORMS.items() if form.is_whole and n
 
 
 @pytest.fixture(scope="module")
-def captions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+def captions(tmp_path_factory: pytest.TempPathFactory, demo_model: LoadedStages) -> dict[str, dict[str, str]]:
     """By form, and of the plain clips, what is said of each clip that was made so; an error stands for itself."""
     folder = tmp_path_factory.mktemp("odd")
     rows = []
@@ -42,7 +43,7 @@ def captions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     metafile, plan = write_json(folder / "Metafile.json", {"clips": dataset}), folder / "plan.jsonl"
     succeed(module("plan", "--metafile", metafile, "--num-ranks", "1", "--output", plan))
     model = ("--model", MODEL, "--prompts-dir", PROMPTS)
-    succeed(module("captionpipeline", "--plan", plan, "--output-dir", folder / "Caption", *model), timeout=570)
+    demo_model.caption("--plan", plan, "--output-dir", folder / "Caption", *model)
     said: dict[str, dict[str, str]] = defaultdict(dict)
     for record in records(folder / "Caption"):
         form, _, clip_name = record["id"].rpartition("/")

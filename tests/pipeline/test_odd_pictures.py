@@ -12,6 +12,7 @@ from PIL import Image, PngImagePlugin
 from tests.pictures import ORIENTATION, SIDEWAYS, encoded, png_chunk, tiff, with_chunks
 from tests.pipeline.commands import module, records, succeed, write_json
 from tests.random_model import ROOT
+from tests.running_engine import LoadedStages
 
 pytestmark = pytest.mark.engine
 
@@ -106,7 +107,7 @@ def write_forms(folder: Path, source: Path) -> list[dict[str, object]]:
     return [{"id": name, "image": name} for name in (*COLOURED, *GREY)]
 
 
-def test_pictures_in_odd_forms_have_the_caption_of_their_plain_form(tmp_path: Path) -> None:
+def test_pictures_in_odd_forms_have_the_caption_of_their_plain_form(tmp_path: Path, demo_model: LoadedStages) -> None:
     metafile = {}
     for name, task in PICTURES.items():
         folder = tmp_path / Path(name).stem
@@ -118,7 +119,7 @@ def test_pictures_in_odd_forms_have_the_caption_of_their_plain_form(tmp_path: Pa
     write_json(tmp_path / "Metafile.json", metafile)
     succeed(module("plan", "--metafile", tmp_path / "Metafile.json", "--num-ranks", "1", "--output", plan))
     model = ("--model", DEMO / "model", "--prompts-dir", DEMO / "prompts", "--seed", "0")
-    succeed(module("captionpipeline", "--plan", plan, "--output-dir", output, *model), timeout=500)
+    demo_model.caption("--plan", plan, "--output-dir", output, *model)
     found = {(record["data_name"], record["id"]): record for record in records(output)}
     assert len(found) == len(PICTURES) * (len(COLOURED) + len(GREY))
     assert {key: record.get("error") for key, record in found.items() if record["status"] != "ok"} == {}

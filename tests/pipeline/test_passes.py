@@ -1,4 +1,4 @@
-"""Second passes and sampling again, in processes of their own: with the demo's model, and killed on the way."""
+"""Second passes and sampling again, with the demo's model; and in a process that is killed on the way."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from tests.helpers import names, small_plan, write_lines, write_prompts
 from tests.pipeline.commands import Record, module, records, sample_ids, script, succeed
 from tests.pipeline.test_kill import children, start, wait_for_lines, wait_until_gone
 from tests.random_model import ROOT
+from tests.running_engine import LoadedStages
 
 DEMO = ROOT / "data" / "demo"
-MODEL = ("--model", DEMO / "model", "--max-model-len", "2048")
+MODEL = ("--model", DEMO / "model")
 PROMPTS = ("--prompts-dir", DEMO / "prompts")
-NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def by_sample(folder: Path) -> dict[str, Record]:
@@ -28,7 +28,7 @@ def by_sample(folder: Path) -> dict[str, Record]:
 
 
 @pytest.fixture(scope="module")
-def captioned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def captioned(tmp_path_factory: pytest.TempPathFactory, demo_model: LoadedStages) -> tuple[Path, Path]:
     """(plan, captions): the demo's landscapes, people and animals as its model captions them."""
     folder = tmp_path_factory.mktemp("demo")
     metafile = json.loads((DEMO / "Metafile.json").read_text())
@@ -37,20 +37,22 @@ def captioned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (folder / "Metafile.json").write_text(json.dumps({"natural_scenes": scenes}))
     plan, out = folder / "plan.jsonl", folder / "Caption"
     succeed(module("plan", "--metafile", folder / "Metafile.json", "--num-ranks", "1", "--output", plan, *PROMPTS))
-    succeed(module("captionpipeline", "--plan", plan, "--output-dir", out, *MODEL, *PROMPTS), NO_GPU)
+    demo_model.caption("--plan", plan, "--output-dir", out, *MODEL, *PROMPTS)
     return plan, out
 
 
 @pytest.mark.engine
-def test_captions_of_the_demo_are_shortened_by_a_second_pass(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+def test_captions_of_the_demo_are_shortened_by_a_second_pass(
+    tmp_path: Path, captioned: tuple[Path, Path], demo_model: LoadedStages
+) -> None:
     """The demo's model can put notes into sentences, and nothing else: it does so again, and is cut short."""
     plan, first = captioned
     prompt = "Notes: {agents.setting}; {agents.things}; {agents.relations}\nWrite the caption of this scene."
     short = {"name": "short", "role": "summary", "sees_media": False, "temperature": 0.0, "prompt": prompt}
     prompts = write_prompts(tmp_path / "prompts", short={"domain": "*", "agents": [{**short, "max_tokens": 24}]})
     out = tmp_path / "Short"
-    command = module("captionpipeline", "--input", first, "--output-dir", out, *MODEL, "--prompts-dir", prompts)
-    succeed(command, NO_GPU)
+    second = ("--input", first, "--output-dir", out, *MODEL, "--prompts-dir", prompts)
+    assert "loading" in demo_model.caption(*second)
     long, shortened = by_sample(first), by_sample(out)
     assert set(shortened) == set(long)
     for name, record in shortened.items():
@@ -60,7 +62,7 @@ def test_captions_of_the_demo_are_shortened_by_a_second_pass(tmp_path: Path, cap
         assert record["source"]["prompts"] == long[name]["prompts"] != record["prompts"]
         assert 20 < len(record["caption"]) < len(long[name]["caption"])
         assert long[name]["caption"].startswith(record["caption"])  # so the notes of the first pass were in the prompt
-    assert "loading" not in succeed(command, NO_GPU)
+    assert "loading" not in demo_model.caption(*second)
     succeed(module("inferscore", "--data-folder", out, "--model", "x", "--engine", "scripted"))
     check_folder(plan, out, len(long))
 
@@ -80,12 +82,14 @@ def check_folder(plan: Path, out: Path, count: int) -> None:
 
 
 @pytest.mark.engine
-def test_rejected_captions_of_the_demo_are_sampled_again(tmp_path: Path, captioned: tuple[Path, Path]) -> None:
+def test_rejected_captions_of_the_demo_are_sampled_again(
+    tmp_path: Path, captioned: tuple[Path, Path], demo_model: LoadedStages
+) -> None:
     """Two pictures have each other's caption, which the judge rejects; the other two are not touched."""
     first = swapped(captioned[1], tmp_path / "Caption", "natural_scenes/0", "natural_scenes/2")
     scores, again = first / "score", first / "score" / "resample" / "3"
-    score = module("inferscore", "--data-folder", first, "--resample", "3", "--seed", "1", *MODEL, *PROMPTS)
-    said = succeed(score, NO_GPU)
+    score = ("--data-folder", first, "--resample", "3", "--seed", "1", *MODEL, *PROMPTS)
+    said = demo_model.score(*score)
     assert said.count("rank 0: loading ") == 1
     marks, made = by_sample(scores), by_sample(again)
     assert set(made) == {"natural_scenes/0", "natural_scenes/2"}
@@ -93,7 +97,7 @@ def test_rejected_captions_of_the_demo_are_sampled_again(tmp_path: Path, caption
         assert record["status"] == "ok", record
         assert record["overall"] == max(told["overall"] for told in record["rounds"]) > marks[name]["overall"]
         assert record["source"]["overall"] == marks[name]["overall"]
-    assert "loading" not in succeed(score, NO_GPU)
+    assert "loading" not in demo_model.score(*score)
     said = succeed(script("filterd_by_score", "--data-folder", first))
     told = json.loads((first / "filtered" / "summary.json").read_text())["resampled"]
     assert told["captions"] == told["replaced"] == 2 >= told["rescued"]

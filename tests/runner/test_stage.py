@@ -435,6 +435,21 @@ def test_what_media_take_is_what_the_engine_says_of_the_largest(monkeypatch: pyt
     assert clip.data.shape == (32, clip.height, clip.width, 3)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "rank", "is_told"),
+    [(256, (0, 2), True), (3699, (0, 2), True), (2000, (0, 2), False), (256, (1, 2), False), (256, (0, 1), False)],
+)
+def test_a_model_for_which_the_plan_is_rough_is_told_of_once(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, tokens: int, rank: tuple[int, int], is_told: bool
+) -> None:
+    engine = FakeEngine()
+    monkeypatch.setattr(engine, "media_tokens", lambda media: tokens if media.modality == "image" else None)
+    outcome = run.caption(small_plan(tmp_path, 2), tmp_path / "out", engine=engine, rank=rank)
+    told = f"note: this model takes {tokens:,} tokens for a large picture, the plan counts 1,280 for any model"
+    assert outcome.status == 0
+    assert outcome.said.count(told) == is_told
+
+
 def test_what_was_chosen_for_speed_is_told(tmp_path: Path, run: Runner) -> None:
     engine = FakeEngine()
     plan = small_plan(tmp_path, 2)

@@ -1,6 +1,7 @@
 """The sbatch files on a real SLURM of two nodes: stopped, preempted, requeued and killed in mid run."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -81,12 +82,19 @@ class Captioning:
         assert again == set(ALL) - set(done)
 
 
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("planned")
+    rows = picture_rows(folder / "media", SAMPLES)
+    write_annotation(folder / "set.json", rows)
+    metafile = write_metafile(folder, set={"root": "media", "annotation": "set.json", "task": "Natural"})
+    succeed(module("plan", "--metafile", metafile, "--num-ranks", "2", "--output", folder / "plan.jsonl"))
+    return folder / "plan.jsonl"
+
+
 @pytest.fixture
-def captioning(tmp_path: Path, cluster: Cluster) -> Captioning:
-    rows = picture_rows(tmp_path / "media", SAMPLES)
-    write_annotation(tmp_path / "set.json", rows)
-    metafile = write_metafile(tmp_path, set={"root": "media", "annotation": "set.json", "task": "Natural"})
-    succeed(module("plan", "--metafile", metafile, "--num-ranks", "2", "--output", tmp_path / "plan.jsonl"))
+def captioning(tmp_path: Path, cluster: Cluster, planned: Path) -> Captioning:
+    shutil.copy(planned, tmp_path)
     return Captioning(cluster, tmp_path)
 
 
