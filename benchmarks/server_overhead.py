@@ -1,10 +1,11 @@
 """What it costs to ask a server rather than an engine in process: the same pictures, model and machine, in turns.
 
-    python -m benchmarks.server_overhead --work scratch [--pictures 200] [--rounds 3] [--model FOLDER]
+    python -m benchmarks.server_overhead --work scratch [--pictures 200] [--rounds 3] [--model demo --model 170m]
 
 Captions the pictures by vLLM in process and by vLLM's API server on loopback, each a rank of the caption stage with its
 engine loaded; a round is one turn of each. Time is the rank's from its first sample to its last record. CPU time is of
-all its processes and of the server's. Says whether both have made the same captions.
+all its processes and of the server's. A model is a folder, "demo", or a shape of `benchmarks.dummy_model`, which has no
+weights, so that its words are noise. Of others both must have made the same captions.
 """
 
 import argparse
@@ -18,12 +19,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import psutil
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.dummy_model import SHAPES, make_dummy_model
 from benchmarks.served_model import served
 from MetaCaptioner import captionpipeline
 from MetaCaptioner.agents.prompts import load_prompts
@@ -52,6 +55,20 @@ class Turn:
     seconds: float
     cpu_seconds: float
     tokens: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is served. One without weights has no words of its own: the least difference of a sum makes them others."""
+
+    name: str
+    folder: Path
+    has_weights: bool = True
+
+    @property
+    def flags(self) -> list[str]:
+        return [] if self.has_weights else ["--load-format=dummy"]
 
 
 def make_pictures(folder: Path, count: int) -> Path:
@@ -109,18 +126,35 @@ async def turn(engine: Engine, options: StageOptions, plan: Path, output: Path) 
         seconds, used = time.monotonic() - begin, cpu_seconds() - used
     if statistics.failed:
         raise RuntimeError(f"{statistics.failed} pictures failed: {dict(statistics.errors)}")
-    return Turn(options.engine, seconds, used, statistics.output_tokens)
+    requests = sum(len(record["agents"]) for record in _records(output).values())
+    return Turn(options.engine, seconds, used, statistics.output_tokens, requests)
 
 
-def captions(folder: Path) -> dict[str, str]:
+def _records(folder: Path) -> dict[str, dict[str, Any]]:
     """By sample."""
-    return {record["sample_id"]: record["caption"] for path, _ in result_files(folder) for record in read_records(path)}
+    return {record["sample_id"]: record for path, _ in result_files(folder) for record in read_records(path)}
 
 
-async def measure(given: argparse.Namespace, address: str) -> list[Turn]:
+def same_captions(work: Path) -> int:
+    """How many both engines have made the same."""
+    own, others = _records(work / "vllm"), _records(work / "openai")
+    if own.keys() != others.keys():
+        raise RuntimeError("not the same pictures have captions")
+    return sum(record["caption"] == others[sample]["caption"] for sample, record in own.items())
+
+
+def model_of(text: str, work: Path) -> Model:
+    """The model that a command line names; one without weights is written to `work`."""
+    if text in SHAPES:
+        return Model(text, make_dummy_model(work / text, text), has_weights=False)
+    return Model(text, DEMO / "model" if text == "demo" else Path(text).absolute())
+
+
+async def measure(given: argparse.Namespace, model: Model, address: str) -> list[Turn]:
     """All turns; each begins with empty result folders and whatever its engine has cached of other pictures."""
     common = ["--in-flight=64", f"--prompts-dir={given.prompts}", READ_NO_FILE, *given.flags]
-    own = read(StageOptions, [f"--model={given.model}", *common], "")
+    filled = [] if model.has_weights else ["--engine-arg", "load_format=dummy"]
+    own = read(StageOptions, [f"--model={model.folder}", *filled, *common], "")
     other = read(StageOptions, ["--engine=openai", "--model=served", f"--endpoint={address}", *common], "")
     engines = [(one, open_engine(one.engine_options(), False, given.work / "engine.log")) for one in (own, other)]
     turns = []
@@ -131,7 +165,9 @@ async def measure(given: argparse.Namespace, address: str) -> list[Turn]:
                 output = given.work / options.engine
                 turns.append(await turn(engine, options, plan, output))
                 say(f"  {turns[-1].engine:>6}: {turns[-1].seconds:6.2f} s, CPU {turns[-1].cpu_seconds:6.2f} s")
-            if captions(given.work / "vllm") != captions(given.work / "openai"):
+            same = same_captions(given.work)
+            say(f"  {same} captions are the same")
+            if model.has_weights and number and same < given.pictures:
                 raise RuntimeError("the captions are not the same")
     finally:
         for _, engine in engines:
@@ -139,19 +175,25 @@ async def measure(given: argparse.Namespace, address: str) -> list[Turn]:
     return turns[2:]
 
 
-def report(turns: Sequence[Turn], pictures: int) -> float:
+def report(name: str, turns: Sequence[Turn], pictures: int) -> float:
     """Say the table; the overhead as a share of the time in process."""
-    say("| engine | time, s | CPU time, s | pictures an hour |")
-    say("| --- | ---: | ---: | ---: |")
-    for name in ("vllm", "openai"):
-        mine = [one for one in turns if one.engine == name]
+    say("| model | engine | time, s | CPU time, s | CPU time a request, ms | tokens written | pictures an hour |")
+    say("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    for engine in ("vllm", "openai"):
+        mine = [one for one in turns if one.engine == engine]
         seconds, used = median(one.seconds for one in mine), median(one.cpu_seconds for one in mine)
-        say(f"| {name} | {seconds:.2f} | {used:.2f} | {3600 * pictures / seconds:,.0f} |")
+        each, tokens = 1e3 * used / mine[0].requests, median(one.tokens for one in mine)
+        rate = 3600 * pictures / seconds
+        say(f"| {name} | {engine} | {seconds:.2f} | {used:.2f} | {each:.1f} | {tokens:,.0f} | {rate:,.0f} |")
     pairs = list(zip(turns[::2], turns[1::2], strict=True))
     ordered = [pair if pair[0].engine == "vllm" else pair[::-1] for pair in pairs]
     overhead = median(other.seconds / own.seconds - 1 for own, other in ordered)
     by_cpu = median(other.cpu_seconds / own.cpu_seconds - 1 for own, other in ordered)
-    say(f"overhead of the server: {overhead:+.1%} of the time, {by_cpu:+.1%} of the CPU time; same captions")
+    more = median(1e3 * (other.cpu_seconds - own.cpu_seconds) / own.requests for own, other in ordered)
+    say(
+        f"{name}: overhead of the server: {overhead:+.1%} of the time, {by_cpu:+.1%} of the CPU time, {more:.1f} ms of "
+        f"a processor a request: within {ALLOWED:.0%} where a request costs {more / ALLOWED:.0f} ms"
+    )
     return overhead
 
 
@@ -161,14 +203,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", type=Path, default=DEMO / "model")
+    parser.add_argument("--model", action="append", help="may be given several times; the demo's if none is")
     parser.add_argument("--prompts", type=Path, default=DEMO / "prompts")
     given, more = parser.parse_known_args(arguments)
     given.flags = more
     given.work.mkdir(parents=True, exist_ok=True)
-    with served(given.model.absolute(), "served", given.work / "server.log", "--trust-request-mm-kwargs") as address:
-        overhead = report(asyncio.run(measure(given, address)), given.pictures)
-    return 1 if overhead > ALLOWED else 0
+    overheads = []
+    for text in given.model or ["demo"]:
+        model = model_of(text, given.work)
+        with served(model.folder, "served", given.work / "server.log", *model.flags) as address:
+            overheads.append(report(text, asyncio.run(measure(given, model, address)), given.pictures))
+    return 1 if max(overheads) > ALLOWED else 0
 
 
 if __name__ == "__main__":

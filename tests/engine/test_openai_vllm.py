@@ -25,7 +25,7 @@ CONTEXT = 4096
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("server") / "log"
-    with served(DEMO / "model", "demo", log, "--trust-request-mm-kwargs", f"--max-model-len={CONTEXT}") as address:
+    with served(DEMO / "model", "demo", log, f"--max-model-len={CONTEXT}") as address:
         yield address
 
 
