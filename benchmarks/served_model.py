@@ -14,7 +14,7 @@ from pathlib import Path
 
 from MetaCaptioner.engine.vllm_arguments import CPU_EXECUTOR, SERVER_ARGUMENTS, environment
 
-_START_SECONDS = 300.0
+_START_SECONDS = 900.0
 
 
 def free_port() -> int:
@@ -33,8 +33,8 @@ def served(model: Path, name: str, log: Path, *more: str, port: int | None = Non
         RuntimeError: it has ended, or does not answer for minutes.
     """
     port = port or free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(model), f"--served-model-name={name}"]
-    command += ["--host=127.0.0.1", f"--port={port}", *SERVER_ARGUMENTS]
+    command = [sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry", f"--model={model}"]
+    command += [f"--served-model-name={name}", "--host=127.0.0.1", f"--port={port}", *SERVER_ARGUMENTS]
     command += ["--limit-mm-per-prompt", '{"image": 1, "video": 1}']
     command += ["--enforce-eager", f"--distributed-executor-backend={CPU_EXECUTOR}", *more]
     variables = {**environment(on_gpu=False), **os.environ, "VLLM_LOGGING_LEVEL": "INFO"}

@@ -14,7 +14,7 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,17 +45,23 @@ from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo"
 ALLOWED = 0.10
 """So much longer may a run on a server take."""
+PARTS = ("rank", "server", "engine")
+"""The rank with its decoders, vLLM's API server, and vLLM's engine, whoever has started it."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What one run over all pictures took, in seconds."""
+    """What one run over all pictures took, in seconds; of a processor by `PARTS`."""
 
     engine: str
     seconds: float
-    cpu_seconds: float
+    used: Mapping[str, float]
     tokens: int
     requests: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self.used.values())
 
 
 @dataclass(frozen=True)
@@ -97,16 +103,16 @@ def make_pictures(folder: Path, count: int) -> Path:
     return plan
 
 
-def cpu_seconds() -> float:
-    """Of this process and all that it has started, the server among them."""
-    total, this = 0.0, psutil.Process()
+def cpu_seconds() -> dict[str, float]:
+    """What this process and all that it has started have taken, by `PARTS`."""
+    total, this = dict.fromkeys(PARTS, 0.0), psutil.Process()
     for process in (this, *this.children(recursive=True)):
         try:
-            times = process.cpu_times()
+            times, command = process.cpu_times(), " ".join(process.cmdline())
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system
-        total += times.children_user + times.children_system
+        part = "engine" if "EngineCore" in command else "server" if "api_server" in command else "rank"
+        total[part] += times.user + times.system + times.children_user + times.children_system
     return total
 
 
@@ -121,12 +127,13 @@ async def turn(engine: Engine, options: StageOptions, plan: Path, output: Path) 
         bar = tqdm(total=work.total(), disable=True)
         run_sample = captionpipeline.STAGE.run_sample(prompts)
         loop = RankLoop(run_sample, engine, settings, StopSignal(), expected.made.fields(), bar, Heartbeat())
-        begin, used = time.monotonic(), cpu_seconds()
+        begin, before = time.monotonic(), cpu_seconds()
         statistics = await loop.run(work.items())
-        seconds, used = time.monotonic() - begin, cpu_seconds() - used
+        seconds, after = time.monotonic() - begin, cpu_seconds()
     if statistics.failed:
         raise RuntimeError(f"{statistics.failed} pictures failed: {dict(statistics.errors)}")
     requests = sum(len(record["agents"]) for record in _records(output).values())
+    used = {part: after[part] - before[part] for part in PARTS}
     return Turn(options.engine, seconds, used, statistics.output_tokens, requests)
 
 
@@ -164,7 +171,8 @@ async def measure(given: argparse.Namespace, model: Model, address: str) -> list
             for options, engine in engines if number % 2 else engines[::-1]:
                 output = given.work / options.engine
                 turns.append(await turn(engine, options, plan, output))
-                say(f"  {turns[-1].engine:>6}: {turns[-1].seconds:6.2f} s, CPU {turns[-1].cpu_seconds:6.2f} s")
+                parts = ", ".join(f"{part} {seconds:.2f}" for part, seconds in turns[-1].used.items())
+                say(f"  {options.engine:>6}: {turns[-1].seconds:6.2f} s, CPU {turns[-1].cpu_seconds:6.2f} s ({parts})")
             same = same_captions(given.work)
             say(f"  {same} captions are the same")
             if model.has_weights and number and same < given.pictures:
@@ -175,16 +183,18 @@ async def measure(given: argparse.Namespace, model: Model, address: str) -> list
     return turns[2:]
 
 
-def report(name: str, turns: Sequence[Turn], pictures: int) -> float:
+def report(name: str, turns: Sequence[Turn]) -> float:
     """Say the table; the overhead as a share of the time in process."""
-    say("| model | engine | time, s | CPU time, s | CPU time a request, ms | tokens written | pictures an hour |")
-    say("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    each = "".join(f" {part} |" for part in PARTS)
+    say(f"| model | engine | tokens written | time, s | CPU time, s | CPU time a request, ms: all |{each}")
+    say(f"| --- | --- |{' ---: |' * (4 + len(PARTS))}")
     for engine in ("vllm", "openai"):
         mine = [one for one in turns if one.engine == engine]
         seconds, used = median(one.seconds for one in mine), median(one.cpu_seconds for one in mine)
-        each, tokens = 1e3 * used / mine[0].requests, median(one.tokens for one in mine)
-        rate = 3600 * pictures / seconds
-        say(f"| {name} | {engine} | {seconds:.2f} | {used:.2f} | {each:.1f} | {tokens:,.0f} | {rate:,.0f} |")
+        tokens, requests = median(one.tokens for one in mine), mine[0].requests
+        shares = [used, *(median(one.used[part] for one in mine) for part in PARTS)]
+        told = "".join(f" {1e3 * share / requests:.1f} |" for share in shares)
+        say(f"| {name} | {engine} | {tokens:,.0f} | {seconds:.2f} | {used:.2f} |{told}")
     pairs = list(zip(turns[::2], turns[1::2], strict=True))
     ordered = [pair if pair[0].engine == "vllm" else pair[::-1] for pair in pairs]
     overhead = median(other.seconds / own.seconds - 1 for own, other in ordered)
@@ -212,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for text in given.model or ["demo"]:
         model = model_of(text, given.work)
         with served(model.folder, "served", given.work / "server.log", *model.flags) as address:
-            overheads.append(report(text, asyncio.run(measure(given, model, address)), given.pictures))
+            overheads.append(report(text, asyncio.run(measure(given, model, address))))
     return 1 if max(overheads) > ALLOWED else 0
 
 
