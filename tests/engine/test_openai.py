@@ -33,7 +33,8 @@ def test_twenty_faults_of_a_kind_lose_no_request_and_cost_no_attempt(
     monkeypatch.setattr(server_pool, "_LONGEST_PAUSE_SECONDS", 1.0)
     plan = small_plan(tmp_path, 40)
     with serving(*[fault] * 20) as server:
-        outcome = run.caption(plan, tmp_path / "out", *flags([server]), "--request-seconds", 3)
+        seconds = 3 if fault == "hang" else 60  # on a busy machine three may pass without a fault
+        outcome = run.caption(plan, tmp_path / "out", *flags([server]), "--request-seconds", seconds)
         assert outcome.status == 0, outcome.said
         assert server.failed == 20
     found = records(tmp_path / "out")
@@ -41,7 +42,8 @@ def test_twenty_faults_of_a_kind_lose_no_request_and_cost_no_attempt(
     assert {record["status"] for record in found.values()} == {"ok"}
     assert {record["attempts"] for record in found.values()} == {1}
     agents = sum(len(record["agents"]) for record in found.values())
-    assert server.answered == agents + 1  # and the check before work begins
+    late = server.answered - (agents + 1)  # and the check before work begins
+    assert late >= 0 if fault == "hang" else late == 0
     assert {record["input_tokens"] for record in found.values()} == {100 * agents // 40}
     assert {record["cached_tokens"] for record in found.values()} == {60 * agents // 40}
 
