@@ -41,7 +41,7 @@ SMALL = replace(
     head_dim=64,
     vision_head_dim=64,
 )
-SHAPES = {"72b": (LARGE, 152064), "7b": (MEDIUM, 152064), "170m": (SMALL, 32000), "tiny": (SHAPE, 8192)}
+SHAPES = {"72b": (LARGE, 152064), "7b": (MEDIUM, 152064), "130m": (SMALL, 4096), "tiny": (SHAPE, 8192)}
 """Shape and vocabulary by name; those of Qwen2.5-VL-72B and 7B are from the published configurations."""
 
 FP8_SCHEMES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {

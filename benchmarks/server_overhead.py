@@ -1,11 +1,11 @@
 """What it costs to ask a server rather than an engine in process: the same pictures, model and machine, in turns.
 
-    python -m benchmarks.server_overhead --work scratch [--pictures 200] [--rounds 3] [--model demo --model 170m]
+    python -m benchmarks.server_overhead --work scratch [--pictures 200] [--rounds 3] [--model demo --model 130m]
 
 Captions the pictures by vLLM in process and by vLLM's API server on loopback, each a rank of the caption stage with its
 engine loaded; a round is one turn of each. Time is the rank's from its first sample to its last record. CPU time is of
-all its processes and of the server's. A model is a folder, "demo", or a shape of `benchmarks.dummy_model`, which has no
-weights, so that its words are noise. Of others both must have made the same captions.
+all its processes and of the server's. A model is a folder, "demo", or a shape of `benchmarks.dummy_model`, which gets
+random weights: its words are noise, drawn at a temperature. Of others both must have made the same captions.
 """
 
 import argparse
@@ -26,8 +26,9 @@ import psutil
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.dummy_model import SHAPES, make_dummy_model
+from benchmarks.dummy_model import SHAPES
 from benchmarks.served_model import served
+from demo.random_model import make_random_model
 from MetaCaptioner import captionpipeline
 from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.engine.base import Engine
@@ -66,15 +67,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Model:
-    """What is served. One without weights has no words of its own: the least difference of a sum makes them others."""
+    """What is served, and the prompts that it is asked with. One that `is_noise` has no words of its own."""
 
     name: str
     folder: Path
-    has_weights: bool = True
-
-    @property
-    def flags(self) -> list[str]:
-        return [] if self.has_weights else ["--load-format=dummy"]
+    prompts: Path
+    is_noise: bool = False
 
 
 def make_pictures(folder: Path, count: int) -> Path:
@@ -142,26 +140,31 @@ def _records(folder: Path) -> dict[str, dict[str, Any]]:
     return {record["sample_id"]: record for path, _ in result_files(folder) for record in read_records(path)}
 
 
-def same_captions(work: Path) -> int:
-    """How many both engines have made the same."""
-    own, others = _records(work / "vllm"), _records(work / "openai")
-    if own.keys() != others.keys():
-        raise RuntimeError("not the same pictures have captions")
-    return sum(record["caption"] == others[sample]["caption"] for sample, record in own.items())
+def same_captions(work: Path) -> bool:
+    """Whether both engines have made the same."""
+    own, other = (
+        {sample: record["caption"] for sample, record in _records(work / engine).items()}
+        for engine in ("vllm", "openai")
+    )
+    return own == other
 
 
-def model_of(text: str, work: Path) -> Model:
-    """The model that a command line names; one without weights is written to `work`."""
-    if text in SHAPES:
-        return Model(text, make_dummy_model(work / text, text), has_weights=False)
-    return Model(text, DEMO / "model" if text == "demo" else Path(text).absolute())
+def model_of(text: str, prompts: Path, work: Path) -> Model:
+    """The model that a command line names; one of random weights is written to `work`."""
+    if text not in SHAPES:
+        return Model(text, DEMO / "model" if text == "demo" else Path(text).absolute(), prompts)
+    folder, noisy = work / text, work / "prompts"
+    make_random_model(folder, shape=SHAPES[text][0])
+    shutil.copytree(prompts, noisy, dirs_exist_ok=True)
+    for path in noisy.glob("*.yaml"):  # the likeliest words of noise are always the same
+        path.write_text(path.read_text().replace("temperature: 0.0", "temperature: 1.0"))
+    return Model(text, folder, noisy, is_noise=True)
 
 
 async def measure(given: argparse.Namespace, model: Model, address: str) -> list[Turn]:
     """All turns; each begins with empty result folders and whatever its engine has cached of other pictures."""
-    common = ["--in-flight=64", f"--prompts-dir={given.prompts}", READ_NO_FILE, *given.flags]
-    filled = [] if model.has_weights else ["--engine-arg", "load_format=dummy"]
-    own = read(StageOptions, [f"--model={model.folder}", *filled, *common], "")
+    common = ["--in-flight=64", f"--prompts-dir={model.prompts}", READ_NO_FILE, *given.flags]
+    own = read(StageOptions, [f"--model={model.folder}", *common], "")
     other = read(StageOptions, ["--engine=openai", "--model=served", f"--endpoint={address}", *common], "")
     engines = [(one, open_engine(one.engine_options(), False, given.work / "engine.log")) for one in (own, other)]
     turns = []
@@ -173,9 +176,7 @@ async def measure(given: argparse.Namespace, model: Model, address: str) -> list
                 turns.append(await turn(engine, options, plan, output))
                 parts = ", ".join(f"{part} {seconds:.2f}" for part, seconds in turns[-1].used.items())
                 say(f"  {options.engine:>6}: {turns[-1].seconds:6.2f} s, CPU {turns[-1].cpu_seconds:6.2f} s ({parts})")
-            same = same_captions(given.work)
-            say(f"  {same} captions are the same")
-            if model.has_weights and number and same < given.pictures:
+            if not (model.is_noise or same_captions(given.work)):
                 raise RuntimeError("the captions are not the same")
     finally:
         for _, engine in engines:
@@ -220,8 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     overheads = []
     for text in given.model or ["demo"]:
-        model = model_of(text, given.work)
-        with served(model.folder, "served", given.work / "server.log", *model.flags) as address:
+        model = model_of(text, given.prompts, given.work)
+        with served(model.folder, "served", given.work / "server.log") as address:
             overheads.append(report(text, asyncio.run(measure(given, model, address))))
     return 1 if max(overheads) > ALLOWED else 0
 
