@@ -28,7 +28,20 @@ LARGE = Shape(
     vision_head_dim=80,
 )
 MEDIUM = replace(LARGE, hidden=3584, intermediate=18944, layers=28, key_value_heads=4, vision_intermediate=3420)
-SHAPES = {"72b": (LARGE, 152064), "7b": (MEDIUM, 152064), "tiny": (SHAPE, 8192)}
+SMALL = replace(
+    LARGE,
+    hidden=768,
+    intermediate=2048,
+    layers=12,
+    key_value_heads=2,
+    vision_hidden=512,
+    vision_intermediate=1536,
+    vision_depth=12,
+    full_attention=(2, 5, 8, 11),
+    head_dim=64,
+    vision_head_dim=64,
+)
+SHAPES = {"72b": (LARGE, 152064), "7b": (MEDIUM, 152064), "130m": (SMALL, 4096), "tiny": (SHAPE, 8192)}
 """Shape and vocabulary by name; those of Qwen2.5-VL-72B and 7B are from the published configurations."""
 
 FP8_SCHEMES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from MetaCaptioner.engine.vllm_arguments import environment
+from MetaCaptioner.engine.vllm_arguments import CPU_EXECUTOR, SERVER_ARGUMENTS, environment
 
-_START_SECONDS = 300.0
-_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+_START_SECONDS = 900.0
 
 
 def free_port() -> int:
@@ -34,17 +33,14 @@ def served(model: Path, name: str, log: Path, *more: str, port: int | None = Non
         RuntimeError: it has ended, or does not answer for minutes.
     """
     port = port or free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", f"--model={model}", "--host=127.0.0.1"]
-    command += [f"--served-model-name={name}", f"--port={port}", "--enforce-eager", "--enable-prompt-tokens-details"]
-    command += [
-        f"--distributed-executor-backend={_EXECUTOR}",
-        "--limit-mm-per-prompt",
-        '{"image": 1, "video": 1}',
-    ]
+    command = [sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry", f"--model={model}"]
+    command += [f"--served-model-name={name}", "--host=127.0.0.1", f"--port={port}", *SERVER_ARGUMENTS]
+    command += ["--limit-mm-per-prompt", '{"image": 1, "video": 1}']
+    command += ["--enforce-eager", f"--distributed-executor-backend={CPU_EXECUTOR}", *more]
     variables = {**environment(on_gpu=False), **os.environ, "VLLM_LOGGING_LEVEL": "INFO"}
     with log.open("ab") as printed:
         server = subprocess.Popen(
-            [*command, *more], env=variables, stdout=printed, stderr=printed, stdin=subprocess.DEVNULL, process_group=0
+            command, env=variables, stdout=printed, stderr=printed, stdin=subprocess.DEVNULL, process_group=0
         )
     address = f"http://127.0.0.1:{port}"
     try:

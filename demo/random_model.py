@@ -32,13 +32,13 @@ def prompt_texts() -> list[str]:
     return [path.read_text(encoding="utf-8") for path in files]
 
 
-def make_random_model(folder: Path, seed: int = 0) -> None:
+def make_random_model(folder: Path, seed: int = 0, shape: Shape = SHAPE) -> None:
     """Write the model to `folder`. Its words come from the prompt files, so that noise reads like words."""
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer(prompt_texts(), folder, VOCABULARY)
-    model = new_model(SHAPE, len(tokenizer), seed)
+    model = new_model(shape, len(tokenizer), seed)
     with torch.no_grad():
         model.lm_head.weight.mul_(0.02)  # near-uniform noise: larger logits would fall into loops at low temperature
     save_model(model, folder)

@@ -59,6 +59,7 @@ class OpenAiServer:
         self.tells_usage = True
         self.most_at_a_time = 10**6
         self.bodies: list[dict[str, Any]] = []
+        self.connections: set[object] = set()
         self.answered = self.failed = self.at_a_time = self.most_seen = 0
         self.address = ""
         self.port = 0
@@ -108,6 +109,7 @@ class OpenAiServer:
             return self._refusal(request, Status(401))
         body = await request.json()
         self.bodies.append(body)
+        self.connections.add(request.transport and request.transport.get_extra_info("peername"))
         self.at_a_time += 1
         self.most_seen = max(self.most_seen, self.at_a_time)
         try:

@@ -18,6 +18,7 @@ TYPED = {
     "the checks": "ruff check",
     "an installation": "pip install",
     "captions from servers": "--engine openai",
+    "a server of one's own": "vllm serve",
     "a folder to captions": "photos --output Output/photos --export txt --beside",
     "options in three places": "METACAPTIONER_MAX_PIXELS",
     "a real run on one node": "setup.sh",

@@ -7,14 +7,16 @@ of a sample go to one server, so that it encodes the media once.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from httpx2 import Response
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
+from httpx2 import AsyncClient, Limits, Response, create_ssl_context
+from openai import AsyncOpenAI, OpenAIError, Timeout
 
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.engine.options import EngineOptions, Servers
@@ -26,10 +28,38 @@ from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 
 _CONNECT_SECONDS = 10.0
+_IDLE_SECONDS = 4.0
+"""So long a connection may lie idle and be used again. Servers end theirs, those of vLLM after 5 s: a request that is
+sent in that moment is lost."""
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
 _BOUNDS = {"max_tokens", "max_completion_tokens"}
 _MOST_FAULTS = {"failed": 8, "slow": 3}
 """So often a request is sent until these are its own fault; that a server is busy or down never is."""
+
+
+class Clients:
+    """The clients of one server, as many as it has been asked by at a time, each with one connection.
+
+    A client with many looks through all of them twice a request, and asks the system about each that is idle. Who was
+    last used is used first, so that few connections are kept up where few are needed.
+    """
+
+    def __init__(self, make: Callable[[], AsyncOpenAI]) -> None:
+        self._make = make
+        self._free: list[AsyncOpenAI] = []
+
+    @contextmanager
+    def one(self) -> Iterator[AsyncOpenAI]:
+        """A client that nobody else has meanwhile."""
+        client = self._free.pop() if self._free else self._make()
+        try:
+            yield client
+        finally:
+            self._free.append(client)
+
+    async def close(self) -> None:
+        for client in self._free:
+            await client.close()
 
 
 @dataclass(frozen=True)
@@ -37,7 +67,7 @@ class Connection:
     """A server, and how it is spoken to. The `key` is told to nobody else."""
 
     server: Server
-    client: AsyncOpenAI
+    clients: Clients
     dialect: Dialect
     key: str
     seconds: float
@@ -81,8 +111,9 @@ class Connection:
         # than files have, which takes an eighth of the time. Prompts hold no halves of characters.
         content = msgspec.json.encode(body)  # noqa: TID251
         try:
-            async with asyncio.timeout(self.seconds):
-                answer = await self.client.post("/chat/completions", cast_to=Response, content=content, options=_JSON)
+            with self.clients.one() as client:
+                async with asyncio.timeout(self.seconds):
+                    answer = await client.post("/chat/completions", cast_to=Response, content=content, options=_JSON)
         except (OpenAIError, TimeoutError, ValueError) as error:
             raise fault_of(error, self.key) from error
         return completion_of(answer.content, request, self.dialect, self.key)
@@ -102,14 +133,20 @@ def _without(address: str, name: str) -> str:
 def connect(address: str, dialect: Dialect, servers: Servers, key: str, say: Callable[[str], None]) -> Connection:
     """A connection to one endpoint; nothing is sent yet."""
     timeout = Timeout(servers.request_seconds, connect=min(_CONNECT_SECONDS, servers.request_seconds))
-    client = AsyncOpenAI(
-        base_url=address,
-        api_key=key or "none",
+    certificates = create_ssl_context()  # for all clients: it takes longer to make than all else of one
+    http = partial(
+        AsyncClient,
+        verify=certificates,
         timeout=timeout,
-        max_retries=0,  # which server is asked again, and when, is decided here
-        http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
+        limits=Limits(max_connections=1, keepalive_expiry=_IDLE_SECONDS),
+        follow_redirects=False,
     )
-    return Connection(Server(address), client, dialect, key, servers.request_seconds, say)
+
+    def client() -> AsyncOpenAI:
+        # which server is asked again, and when, is decided here
+        return AsyncOpenAI(base_url=address, api_key=key or "none", timeout=timeout, max_retries=0, http_client=http())
+
+    return Connection(Server(address), Clients(client), dialect, key, servers.request_seconds, say)
 
 
 def _is_this_machine(address: str) -> bool:

@@ -101,7 +101,7 @@ async def _check(address: str, options: EngineOptions, key: str, say: Callable[[
                 ) from fault
             raise _error(fault, address, options, key) from fault
     finally:
-        await connection.client.close()
+        await connection.clients.close()
     return dialect
 
 
@@ -113,8 +113,9 @@ async def _is_vllm(connection: Connection, address: str) -> bool:
         EngineLoadError: the model is not on its list.
     """
     try:
-        async with asyncio.timeout(connection.seconds):
-            answer = await connection.client.models.with_raw_response.list()
+        with connection.clients.one() as client:
+            async with asyncio.timeout(connection.seconds):
+                answer = await client.models.with_raw_response.list()
     except (OpenAIError, TimeoutError, ValueError) as error:
         fault = fault_of(error, connection.key)
         if fault.status in (404, 405, 501):

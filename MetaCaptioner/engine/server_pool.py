@@ -21,6 +21,9 @@ _FIRST_LIMIT = 16
 _MOST = 1024
 _SICK_AFTER = 2
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+_LONGEST_REST_AFTER_FAILURE = 2.0
+"""Of a server that is there and fails, in seconds: the requests themselves may be to blame, of which each is sent
+several times. With longer rests a few bad samples would look like an outage, and end the run."""
 
 
 class Server:
@@ -70,7 +73,8 @@ class Server:
         self.limit = max(1.0, self.limit / 2)
         free = 0 if fault.kind in ("busy", "down") else 1
         if fault.retry_after is None and self._setbacks > free:
-            self.opens_at = max(self.opens_at, now + pause_seconds(self._setbacks - free))
+            longest = _LONGEST_REST_AFTER_FAILURE if fault.kind == "failed" else math.inf
+            self.opens_at = max(self.opens_at, now + min(longest, pause_seconds(self._setbacks - free)))
 
 
 def pause_seconds(number: int) -> float:

@@ -33,9 +33,21 @@ _CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else all ranks of a host bind to the same first cores
     "TORCHDYNAMO_DISABLE": "1",  # the grammar mask is else compiled at its first use, for 20 s
 }
+SERVER_ARGUMENTS = (
+    "--enable-prompt-tokens-details",  # tells the tokens that were cached
+    "--trust-request-mm-kwargs",  # takes the times of a clip's frames
+    # These spare time of a request: benchmarks/server_overhead.md.
+    "--disable-log-stats",
+    "--disable-uvicorn-access-log",
+    "--uvicorn-log-level=warning",
+    "--disable-fastapi-docs",
+)
+"""Of vLLM's API server, for every one of ours: with them it answers as the engine in process does, at the least cost a
+request. It has no metrics of its own then."""
+
 # In the engine's own process, as on one GPU. vLLM's choice for a CPU is a further process: 10 s of imports at each
 # start and a core that is busy waiting for it.
-_CPU_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+CPU_EXECUTOR = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 _MOST_SEQUENCES = 1024
 _HOPPER = 90
 _TOWERS_TO_COMPILE = ("qwen2_5_vl",)
@@ -134,7 +146,7 @@ def necessary(config: Any, options: EngineOptions, on_gpu: bool) -> dict[str, An
         "use_tqdm_on_load": False,
     }
     if not on_gpu and options.tensor_parallel_size == 1:
-        arguments["distributed_executor_backend"] = _CPU_EXECUTOR
+        arguments["distributed_executor_backend"] = CPU_EXECUTOR
     if options.seed is not None:
         arguments["seed"] = options.seed
         if not on_gpu:  # vLLM takes back what a sequence has drawn while its prompt is read; torch's for CPUs cannot

@@ -14,12 +14,17 @@ from tests.helpers import plain
 def test_the_overhead_is_the_median_of_the_rounds(capsys: pytest.CaptureFixture[str]) -> None:
     """Whichever of the two came first in a round."""
     times = [("vllm", 10.0), ("openai", 11.0), ("openai", 12.0), ("vllm", 10.0), ("vllm", 20.0), ("openai", 26.0)]
-    turns = [Turn(engine, seconds, 2 * seconds, 100) for engine, seconds in times]
-    assert report(turns, 200) == pytest.approx(0.2)
+    turns = [
+        Turn(engine, seconds, {"rank": seconds / 2, "server": 0.0, "engine": 1.5 * seconds}, 100, requests=800)
+        for engine, seconds in times
+    ]
+    assert report("demo", turns) == pytest.approx(0.2)
     said = plain(capsys.readouterr().err).splitlines()
-    assert "| vllm | 10.00 | 20.00 | 72,000 |" in said
-    assert "| openai | 12.00 | 24.00 | 60,000 |" in said
-    assert said[-1].startswith("overhead of the server: +20.0% of the time, +20.0% of the CPU time")
+    assert "| demo | vllm | 100 | 10.00 | 20.00 | 25.0 | 6.2 | 0.0 | 18.8 |" in said
+    assert "| demo | openai | 100 | 12.00 | 24.00 | 30.0 | 7.5 | 0.0 | 22.5 |" in said
+    shares = "+20.0% of the time, +20.0% of the CPU time"
+    costs = "5.0 ms of a processor a request: within 10% where a request costs 50 ms"
+    assert said[-1] == f"demo: overhead of the server: {shares}, {costs}"
 
 
 def test_the_pictures_are_all_different(tmp_path: Path) -> None:

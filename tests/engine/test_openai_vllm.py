@@ -32,8 +32,7 @@ CONTEXT = 4096
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("server") / "log"
     limits = ("--limit-mm-per-prompt", '{"image": 8, "video": 1}')
-    flags = ("--trust-request-mm-kwargs", f"--max-model-len={CONTEXT}", *limits)
-    with served(DEMO / "model", "demo", log, *flags) as address:
+    with served(DEMO / "model", "demo", log, f"--max-model-len={CONTEXT}", *limits) as address:
         yield address
 
 

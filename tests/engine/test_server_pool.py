@@ -64,6 +64,17 @@ def test_one_that_fails_twice_is_tried_with_one_request() -> None:
     assert server.room > 1
 
 
+@pytest.mark.parametrize(("kind", "least", "most"), [("failed", 10, 40), ("down", 150, 420)])
+def test_one_that_is_there_and_fails_is_soon_tried_again(kind: str, least: float, most: float) -> None:
+    """Twenty bad requests, one after another: not an outage of minutes."""
+    server, now = Server("a"), 0.0
+    for _ in range(20):
+        began = max(now, server.opens_at)
+        now = began + 0.01
+        server.failed(ServerFault(kind, "no"), began + 0.005, now)
+    assert least < server.opens_at < most
+
+
 def test_older_samples_go_first_and_the_least_busy_server_is_taken() -> None:
     async def ask() -> None:
         one, other = Server("a"), Server("b")

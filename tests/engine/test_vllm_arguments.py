@@ -15,6 +15,7 @@ from benchmarks.dummy_model import FP8_SCHEMES, make_dummy_model
 from MetaCaptioner.engine import vllm_arguments
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.vllm_arguments import (
+    SERVER_ARGUMENTS,
     as_flags,
     environment,
     gpu_capability,
@@ -24,6 +25,7 @@ from MetaCaptioner.engine.vllm_arguments import (
 )
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.utils.options_sources import read
+from tests.pages import typed
 
 AMPERE, ADA, HOPPER, BLACKWELL = 80, 89, 90, 100
 STATIC = {"quant_method": "fp8", "activation_scheme": "static", "ignored_layers": ["visual.blocks.0.attn.qkv"]}
@@ -214,3 +216,11 @@ def test_what_is_printed_can_be_pasted() -> None:
     chosen = {**chosen_for_speed(config(STATIC), {}, HOPPER), "enforce_eager": True}
     typed = shlex.split(" ".join(f"--model m --engine-arg {flag}" for flag in as_flags(chosen)))
     assert read(StageOptions, typed, "").engine_options().extra == chosen
+
+
+def test_users_are_told_what_our_own_servers_are_started_with() -> None:
+    """That they start so and answer is in test_openai_vllm."""
+    told = shlex.split(typed("a server of one's own").replace("\\\n", " "))
+    own = [part for argument in SERVER_ARGUMENTS for part in argument.split("=", 1)]
+    assert sorted(own) == sorted(told[5:])
+    assert told[3:5] == ["--limit-mm-per-prompt", '{"image": 1, "video": 1}']
