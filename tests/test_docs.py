@@ -24,6 +24,7 @@ from tests.random_model import ROOT
 FOREIGN = {
     *("--kill-on-bad-exit", "--wait", "--array", "--partition", "--time", "--work"),
     *("--trust-request-mm-kwargs", "--enable-prompt-tokens-details", "--disable-log-stats"),
+    "--limit-mm-per-prompt",
 }
 """Flags of srun, sbatch, benchmarks and scripts, and of vLLM's server."""
 PATH = re.compile(r"(?:MetaCaptioner|tests|docs|script|dataprocess)/[\w./]+")
