@@ -320,7 +320,7 @@ def _launch(options: RunOptions) -> Launch:
     routing = [inferdomain.STAGE] if options.routes else []
     stages: list[Stage[Any]] = [*routing, captionpipeline.STAGE, inferscore.STAGE]
 
-    def launch_of(gpus_a_rank: int) -> Launch:
+    def launch_of(gpus_a_rank: int, serves: bool) -> Launch:
         ranks = options.here(gpus_a_rank, os.environ)
         if ranks is None or os.environ.get("NNODES", "") not in ("", "1"):
             raise BadArguments(

@@ -24,7 +24,7 @@ from MetaCaptioner.engine.vllm_arguments import (
 )
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.runtime import signals
-from MetaCaptioner.utils.json_text import read_as
+from MetaCaptioner.utils.json_text import read_as, to_json
 
 # The engine's processes are spawned, and so import this module before they do anything else.
 signals.begin_helper()
@@ -50,9 +50,12 @@ def server_arguments(options: ServerOptions) -> Any:
     given = {**necessary(config, engine, on_gpu), **tokenizer_arguments(engine), **chosen, **options.extra}
     where = ["--host=127.0.0.1", f"--port={options.port}", f"--served-model-name={options.model}"]
     more = ["--enable-prompt-tokens-details", "--trust-request-mm-kwargs", "--disable-uvicorn-access-log"]
-    arguments = make_arg_parser(FlexibleArgumentParser()).parse_args([*where, *more])
-    for name, value in given.items():
-        setattr(arguments, name, value)
+    # Of JSON the parser makes the configurations that the server wants; all else is as an engine in process has it.
+    typed = {name: value for name, value in given.items() if isinstance(value, dict)}
+    words = [f"--{name.replace('_', '-')}={to_json(value).decode()}" for name, value in typed.items()]
+    arguments = make_arg_parser(FlexibleArgumentParser()).parse_args([*where, *more, *words])
+    for name in given.keys() - typed.keys():
+        setattr(arguments, name, given[name])
     return arguments
 
 

@@ -35,6 +35,11 @@ class AskedModel:
         return serve.gpus if serve else None
 
     @property
+    def opened_as(self) -> int:
+        """In which order: what fails at once goes first, and what is waited for last."""
+        return 2 if self.serve_gpus is not None else int(self.options.runs_in_process)
+
+    @property
     def made_by(self) -> str:
         """What records name as their model."""
         return self.options.engine_options().made_by
@@ -152,12 +157,12 @@ def engine_of(
     if not models.are_several:
         return engine or opened(models.by_name[DEFAULT])
     several = engine if isinstance(engine, EngineByModel) else EngineByModel()
+    names = dict.fromkeys(agent.model for agent in agents if agent.model not in several.names)
     try:
-        for agent in agents:
-            if agent.model not in several.names:
-                model = models.by_name[agent.model]
-                part = next((part for part in several.parts if part.name == model.name), None)
-                several.add(agent.model, part or Part(model.name, opened(model), model.made_by, model.looks))
+        for name in sorted(names, key=lambda name: models.by_name[name].opened_as):
+            model = models.by_name[name]
+            part = next((part for part in several.parts if part.name == model.name), None)
+            several.add(name, part or Part(model.name, opened(model), model.made_by, model.looks))
     except BaseException:
         if several is not engine:
             several.close()

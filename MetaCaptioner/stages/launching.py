@@ -22,12 +22,12 @@ def launched(
     stages: Sequence[Stage[Any]],
     options: StageOptions,
     folder: Callable[[], Path],
-    launch_of: Callable[[int], Launch | None],
+    launch_of: Callable[[int, bool], Launch | None],
 ) -> Launch | None:
     """The ranks to start for stages, and the models that are served to them; `folder` tells where the results are.
 
-    `launch_of` is told how many GPUs a rank claims, and makes the ranks; it makes none where this process is a rank
-    already. From now on this process sees no GPU of a model that is served.
+    `launch_of` is told how many GPUs a rank claims and whether models are served, and makes the ranks; it makes none
+    where this process is a rank already. From now on this process sees no GPU of a model that is served.
 
     Raises:
         BadArguments: the models cannot be had together, or nobody is there to serve one.
@@ -35,17 +35,17 @@ def launched(
     """
     models = _asked(stages, options)
     if models is None:
-        return launch_of(options.gpus_a_rank)
+        return launch_of(options.gpus_a_rank, False)
     wanted = _wanted(models, options, folder()) if models.served else []
-    if wanted and launch_of(0) is None:
+    if wanted and launch_of(0, True) is None:
         raise BadArguments(
             f"models: {wanted[0].name}: serve: nobody is there to start the server, as a launcher (torchrun, srun, "
-            "mpirun) makes the ranks: start metacaptioner once on the machine, without it; or start a server yourself, "
-            "and say 'engine: openai' and 'endpoint'"
+            "mpirun) makes the ranks: start metacaptioner once on each machine (of SLURM --ntasks-per-node=1, and no "
+            "array); or start a server yourself, and say 'engine: openai' and 'endpoint'"
         )
     served, seen = placed(wanted, models.gpus_a_rank, os.environ)
     os.environ.update(seen)
-    launch = launch_of(models.gpus_a_rank)
+    launch = launch_of(models.gpus_a_rank, bool(wanted))
     return launch and replace(launch, served=tuple(served))
 
 

@@ -107,9 +107,8 @@ def keeper(tmp_path: Path) -> Iterator[Keeper]:
 
 
 def test_it_tells_what_it_waits_for_and_when_the_model_is_served(keeper: Keeper) -> None:
-    told = f"model 'look' ({keeper.folder}): "
     keeper.wait_for(lambda: "fetching and reading its weights (" in keeper.said)
-    assert f"{told}its server is loading on the CPU: importing vLLM (0 s)" in keeper.said
+    assert f"model 'look' ({keeper.folder}): its server is loading on the CPU: " in keeper.said
     (keeper.folder / "load").touch()
     keeper.wait_until_ready(1)
     assert "Starting to load model" in (keeper.folder / "runs" / "served.log").read_text()
