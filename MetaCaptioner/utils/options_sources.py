@@ -259,7 +259,8 @@ def as_file(options: Options) -> dict[str, object]:
     own: dict[str, object] = {}
     for name, one in all_of(type(options)).items():
         value = getattr(options, name)
-        if value is not None and one.home is not Options:  # how much is said makes no other results
+        is_said = value is not None and (bool(value) or one.parts is None)
+        if is_said and one.home is not Options:  # how much is said makes no other results
             at_top = not one.is_own and one.key not in COMMANDS  # where such a key would be a command's part
             (top if at_top else own)[one.key] = _from_any_folder(one, value)
     return {**top, options.command: own} if own else top

@@ -11,6 +11,7 @@ from MetaCaptioner.agents.prompts import load_prompts
 from MetaCaptioner.agents.roles import with_models
 from MetaCaptioner.agents.workflow import Agent
 from MetaCaptioner.captionpipeline import STAGE
+from MetaCaptioner.engine.by_model import EngineByModel, Part
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.runner.models import AskedModels
 from MetaCaptioner.runner.options import StageOptions
@@ -18,7 +19,7 @@ from MetaCaptioner.runner.stage import loop_settings
 from MetaCaptioner.runtime.served import KEY_VARIABLE, Served, tell_ranks
 from MetaCaptioner.utils.options import as_flags, said_in
 from MetaCaptioner.utils.options_sources import READ_NO_FILE, as_file, read
-from tests.helpers import FakeEngine
+from tests.helpers import FakeEngine, write_prompts
 
 THERE = {"model": "A", "engine": "openai", "endpoint": ["http://h:8000"]}
 MODELS = {
@@ -26,6 +27,19 @@ MODELS = {
     "write": {"model": "B", "engine_arg": {"dtype": "float16"}},
     "judge": {"model": "C", "serve": {}},
 }
+
+
+AGENTS = [
+    {"name": "objects", "prompt": "List them.", "model": "look"},
+    {
+        "name": "summary",
+        "role": "summary",
+        "prompt": "Write it up: {objects}",
+        "requires": ["objects"],
+        "sees_media": False,
+        "model": "write",
+    },
+]
 
 
 def options_of(folder: Path, **models: object) -> StageOptions:
@@ -148,6 +162,26 @@ def test_a_model_has_the_runs_seed_unless_it_has_its_own(tmp_path: Path) -> None
     prompts = with_models(load_prompts(), ["write", "look"])
     settings = loop_settings(FakeEngine(), options, prompts)
     assert (settings.seed, settings.seeds) == (None, {"look": 5})
+
+
+def test_as_many_samples_are_in_flight_as_every_engine_takes_of_those_that_ask_it(tmp_path: Path) -> None:
+    options = options_of(tmp_path, look={"model": "A"}, write={"model": "B", "serve": {}}, judge={"model": "C"})
+    folder = write_prompts(tmp_path / "prompts", every={"domain": "*", "agents": AGENTS})
+    prompts = with_models(load_prompts(folder), options.models)
+
+    def in_flight(**caches: int | None) -> int:
+        several = EngineByModel()
+        for name, tokens in caches.items():
+            engine = FakeEngine()
+            engine.cache_tokens = tokens
+            several.add(name, Part(name, engine, name, looks=name == "look"))
+        return loop_settings(several, options, prompts).in_flight
+
+    looks, writes = in_flight(look=20_000, write=10**9), in_flight(look=10**9, write=20_000)
+    assert looks < writes, "who is shown nothing has no media in its cache"
+    assert in_flight(look=20_000, write=20_000) == looks
+    assert in_flight(look=10**9, write=None) == 128, "of a server as of one endpoint"
+    assert 1 < in_flight(judge=20_000) < looks, "a judge has no more of a sample than all of its agents"
 
 
 def test_a_served_model_is_asked_where_the_launch_has_told_and_nowhere_else(
