@@ -1,11 +1,11 @@
 """Two models in one run: one looks, and another one, on a server that the launch starts, writes from its notes.
 
-    python -m benchmarks.two_models --work scratch [--shape 7b] [--items 256] [--side 1008] [--alone]
+    python -m benchmarks.two_models --work scratch [--shape 7b] [--items 256] [--side 1008] [--runs two alone]
 
 The one that looks is Qwen2.5-VL, the one that writes a Qwen2.5 of text alone, both of a published shape and without
 weights, so what they write is noise; every answer is as long as it may be: 256 tokens of each of three observers, 512
-of the writer. Where there are GPUs, each has one. `--alone` captions the same pictures by the first alone, in process,
-as well. `two_models.md` has the figures.
+of the writer. Where there are GPUs, each has one. The run `alone` is of the first, for all agents. `two_models.md` has
+the figures.
 """
 
 import argparse
@@ -135,17 +135,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shape", choices=[*SHAPES], default="7b")
     parser.add_argument("--items", type=int, default=256)
     parser.add_argument("--side", type=int, default=1008)
-    parser.add_argument("--alone", action="store_true", help="also one model alone, in process")
+    parser.add_argument("--runs", nargs="+", choices=["two", "alone"], default=["two"])
     given = parser.parse_args(arguments)
     work = given.work.absolute()
     looks, writes = make_models(work / "models", given.shape)
     plan = Workload(items=given.items, side=given.side).write(work / "media")
     config = work / "run.yaml"
     config.write_text(yaml.safe_dump(configuration(looks, writes, bool(visible_gpus(os.environ)))))
-    both = ("--prompts-dir", make_prompts(work / "prompts"))
-    measured = [measure("two", work, plan, ("--config", config, *both))]
-    if given.alone:
-        measured.append(measure("alone", work, plan, ("--config", config, "--models", "{}", *both)))
+    flags = ("--config", config, "--prompts-dir", make_prompts(work / "prompts"))
+    of_run: dict[str, tuple[str, ...]] = {"two": (), "alone": ("--models", "{}")}
+    measured = [measure(name, work, plan, (*flags, *of_run[name])) for name in given.runs]
     print(table(measured))
     return 0
 
