@@ -20,6 +20,7 @@ pytestmark = pytest.mark.engine
 
 LOOKS = str(ROOT / "data" / "demo" / "model")
 SAMPLES = 16
+PATIENCE_SECONDS = 300.0
 SERVER = b"engine.vllm_server\0"
 AGENTS = [
     {"name": "things", "model": "look", "max_tokens": 24, "prompt": "Note every group: its side, count and colour."},
@@ -67,7 +68,7 @@ class Launch:
 
     def wait_for_records(self, count: int) -> None:
         """Wait until so many are there, and note which processes there are by then."""
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while sum(path.read_bytes().count(b"\n") for path in (self.folder / "out").glob("Rank*.jsonl")) < count:
             assert self.process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
@@ -92,7 +93,7 @@ def test_the_served_one_comes_back_when_it_is_killed_and_nothing_is_lost(tmp_pat
         os.kill(server, signal.SIGKILL)
         wait_until_gone([server, *helpers])
         launch.wait_for_records(SAMPLES)
-        assert launch.process.wait(60) == 0
+        assert launch.process.wait(PATIENCE_SECONDS) == 0
     said = launch.said
     assert said.count(f"model 'look' ({LOOKS}): served on the CPU after ") == 2
     assert "its server was killed by SIGKILL; another one is started" in said
