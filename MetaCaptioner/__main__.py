@@ -89,7 +89,8 @@ def _start_ranks(command: Command, arguments: Sequence[str]) -> NoReturn:
     stages = (*stage.before(options), stage, *stage.then(options))
 
     def launch_of(gpus_a_rank: int, serves: bool) -> Launch | None:
-        return options.launch(gpus_a_rank, os.environ, serves)
+        ranks: Launch | None = options.launch(gpus_a_rank, os.environ, serves)
+        return ranks
 
     launch = launched(stages, options, lambda: stage.leads_to(options)[0], launch_of)
     local.become(launch, f"MetaCaptioner.{command.module}", [*as_flags(options, stage.options), READ_NO_FILE])

@@ -185,6 +185,7 @@ async def work(line: Line, setup: Setup, parent: int, kill_all: Callable[[], Non
     stages: list[Stage[Any]] = [captionpipeline.STAGE, *([inferscore.STAGE] if setup.score else [])]
     agents = [agent for stage in stages for agent in stage.asked(options, prompts)]
     models = AskedModels(options, agents)
+    models.check_served()
     here = models.in_process
     gpus = claim_gpus(rank, here.options.tensor_parallel_size, os.environ) if here else []
 

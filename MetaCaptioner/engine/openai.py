@@ -5,6 +5,7 @@ of a sample go to one server, so that it encodes the media once.
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 
 _CONNECT_SECONDS = 10.0
+_PAUSE_OF_OURS_SECONDS = 1.0
+"""The longest before a server is looked at again that somebody is starting for this very run."""
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
 _BOUNDS = {"max_tokens", "max_completion_tokens"}
 _MOST_FAULTS = {"failed": 8, "slow": 3}
@@ -108,7 +111,8 @@ def connect(address: str, dialect: Dialect, servers: Servers, key: str, say: Cal
         max_retries=0,  # which server is asked again, and when, is decided here
         http_client=DefaultAsyncHttpxClient(timeout=timeout, follow_redirects=False),
     )
-    return Connection(Server(address), client, dialect, key, servers.request_seconds, say)
+    pause = _PAUSE_OF_OURS_SECONDS if servers.waits_to_begin else math.inf
+    return Connection(Server(address, pause), client, dialect, key, servers.request_seconds, say)
 
 
 def _is_this_machine(address: str) -> bool:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -73,17 +74,26 @@ class Servers:
         self._key = secrets.token_urlsafe(32)
         self._addresses: dict[str, Served] = {}
         self.keepers: dict[int, subprocess.Popen[bytes]] = {}
-        for model in models:
-            model = msgspec.structs.replace(model, server=msgspec.structs.replace(model.server, port=_free_port()))
-            self._addresses[model.name] = Served(f"http://{HOST}:{model.server.port}/v1", len(model.gpus))
-            keeper = subprocess.Popen(
-                [sys.executable, "-m", "MetaCaptioner.launch.server_keeper", model.as_told()],
-                env={**os.environ, **show_gpus(model.gpus, os.environ), KEY_OF_VLLM: self._key},
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-                preexec_fn=begin,
-            )
+        for model, port in zip(models, free_ports(len(models)), strict=True):
+            self._addresses[model.name] = Served(f"http://{HOST}:{port}/v1", len(model.gpus))
+            placed = msgspec.structs.replace(model, server=msgspec.structs.replace(model.server, port=port))
+            try:
+                keeper = self._started(placed, begin)
+            except OSError as error:
+                self.end()
+                raise UserError(
+                    f"model '{model.name}': what keeps its server cannot be started: {error.strerror}"
+                ) from error
             self.keepers[keeper.pid] = keeper
+
+    def _started(self, model: ServedModel, begin: Callable[[], Any]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "MetaCaptioner.launch.server_keeper", model.as_told()],
+            env={**os.environ, **show_gpus(model.gpus, os.environ), KEY_OF_VLLM: self._key},
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            preexec_fn=begin,
+        )
 
     def variables(self) -> dict[str, str]:
         """What ranks are told; nothing where no model is served."""
@@ -100,8 +110,10 @@ class Servers:
             keeper.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """So many ports of this machine that nobody listens on, each another."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in listeners:
+            listener.bind((HOST, 0))
+        return [listener.getsockname()[1] for listener in listeners]

@@ -134,6 +134,15 @@ class AskedModels:
         told = [model.options.gpus_a_rank for model in self.all if model.serve_gpus is None]
         return max(told, default=0)
 
+    def check_served(self) -> None:
+        """Find out whether all that are to be served are.
+
+        Raises:
+            BadArguments: nobody has started a server for one.
+        """
+        for model in self.served:
+            model.engine_options(None)
+
     @property
     def served(self) -> list[AskedModel]:
         """Those for which the launch starts servers."""

@@ -201,6 +201,7 @@ class _RankRun(Generic[Given]):
         self._stop = StopSignal()
         self._gpus: list[str] | None = None
         self._engine: Engine | None = None
+        self._opened = 0
 
     async def run(self, stages: Sequence[Stage[Given]]) -> int:
         """Returns the exit status.
@@ -213,6 +214,7 @@ class _RankRun(Generic[Given]):
         if self._options.max_output_tokens is not None:
             prompts = limit_output(prompts, self._options.max_output_tokens)
         self._models = models_of(stages, self._options, prompts)
+        self._models.check_served()
         try:
             problems = [await self._run_stage(stage, number, prompts) for number, stage in enumerate(stages)]
         finally:
@@ -262,13 +264,13 @@ class _RankRun(Generic[Given]):
             lambda: chain.from_iterable(one.files() for one in results),
             lambda: chain.from_iterable(one.written() for one in results),
         )
-        was_loaded = self._engine is not None
+        opened = self._opened
         with RunAccount(RunLog(*me), begun, counts) as account:
             engine = self._loaded_engine(work.folder, stage.asked(self._options, prompts))
             config = keep_configuration(work.folder, self._options, engine.arguments)
             settings = loop_settings(engine, self._options, prompts, self._rank.ranks_on_node or 1)
             seconds = f"loaded in {account.run().loading_seconds:.0f} s"
-            loaded = "goes on with what is loaded" if was_loaded else seconds
+            loaded = "goes on with what is loaded" if self._opened == opened else seconds
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
@@ -298,6 +300,7 @@ class _RankRun(Generic[Given]):
 
         def opened(model: AskedModel) -> Engine:
             gpus, wanted = self._claimed_gpus(), model.engine_options(self._options.seed)
+            self._opened += 1
             self._say(loading(wanted, gpus))
             return _open_engine(wanted, self._rank, bool(gpus), log, self._say)
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.engine
 
 LOOKS = str(ROOT / "data" / "demo" / "model")
 SAMPLES = 16
+PATIENCE_SECONDS = 300.0
 SERVER = b"engine.vllm_server\0"
 AGENTS = [
     {"name": "things", "model": "look", "max_tokens": 24, "prompt": "Note every group: its side, count and colour."},
@@ -65,19 +68,26 @@ class Launch:
     def said(self) -> str:
         return plain(self._log.read_text())
 
-    def wait_for_records(self, count: int) -> None:
-        """Wait until so many are there, and note which processes there are by then."""
-        deadline = time.monotonic() + 300
-        while sum(path.read_bytes().count(b"\n") for path in (self.folder / "out").glob("Rank*.jsonl")) < count:
+    def wait_for(self, true: Callable[[], bool]) -> None:
+        """Wait until it is so."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not true():
             assert self.process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
-            time.sleep(0.01)
-        self.begun = children(self.process.pid)
+            time.sleep(0.02)
 
-    def server(self) -> int:
-        """The server among the processes."""
-        lines = {one: Path(f"/proc/{one}/cmdline") for one in children(self.process.pid)}
-        [found] = [one for one, line in lines.items() if line.exists() and SERVER in line.read_bytes()]
+    def wait_for_records(self, count: int) -> None:
+        """Wait until so many are there, and note which processes there are by then."""
+        results = self.folder / "out"
+        self.wait_for(lambda: sum(path.read_bytes().count(b"\n") for path in results.glob("Rank*.jsonl")) >= count)
+        self.begun += children(self.process.pid)
+
+    def servers(self) -> list[int]:
+        """The servers among the processes."""
+        found = []
+        for process in children(self.process.pid):
+            with suppress(OSError):
+                found += [process] * (SERVER in Path(f"/proc/{process}/cmdline").read_bytes())
         return found
 
 
@@ -86,13 +96,13 @@ def test_the_served_one_comes_back_when_it_is_killed_and_nothing_is_lost(tmp_pat
     writes = str(tmp_path / "writer")
     with Launch(tmp_path, {"model": LOOKS, "serve": {}}, {"model": writes}) as launch:
         launch.wait_for_records(3)
-        server = launch.server()
+        [server] = launch.servers()
         helpers = children(server)
         assert helpers, "its engine is a process of its own"
         os.kill(server, signal.SIGKILL)
         wait_until_gone([server, *helpers])
         launch.wait_for_records(SAMPLES)
-        assert launch.process.wait(60) == 0
+        assert launch.process.wait(PATIENCE_SECONDS) == 0
     said = launch.said
     assert said.count(f"model 'look' ({LOOKS}): served on the CPU after ") == 2
     assert "its server was killed by SIGKILL; another one is started" in said
@@ -117,10 +127,10 @@ def test_one_that_cannot_be_served_is_one_line_and_the_ranks_stop(tmp_path: Path
 
 
 def test_all_ends_with_the_launch_however_it_ends_and_its_key_is_nowhere(tmp_path: Path) -> None:
-    scripted = {"model": "w", "engine": "scripted", "engine_arg": {"delay": 0.3}}
-    with Launch(tmp_path, {"model": LOOKS, "serve": {}}, scripted) as launch:
-        launch.wait_for_records(1)
-        variables = Path(f"/proc/{launch.server()}/environ").read_bytes().split(b"\0")
+    with Launch(tmp_path, {"model": LOOKS, "serve": {}}, {"model": "w", "engine": "scripted"}) as launch:
+        launch.wait_for(lambda: len(launch.servers()) == 1 and len(children(launch.process.pid)) > 3)
+        launch.begun = children(launch.process.pid)
+        variables = Path(f"/proc/{launch.servers()[0]}/environ").read_bytes().split(b"\0")
         [key] = [value.partition(b"=")[2] for value in variables if value.startswith(b"VLLM_API_KEY=")]
         assert len(key) > 20
         for one in (launch.process.pid, *launch.begun):

@@ -190,6 +190,14 @@ def test_two_in_process_are_told_before_work_begins(world: World) -> None:
     assert not (world.folder / "out").exists()
 
 
+def test_one_to_be_served_is_told_before_work_begins_where_nobody_does(world: World) -> None:
+    refused = world.caption({**BOTH, "write": {"model": "B", "serve": {"gpus": 1}}})
+    assert refused.status == 2
+    assert "models: write: serve: this process was not started by metacaptioner" in refused.said
+    assert not world.opened
+    assert not (world.folder / "out").exists()
+
+
 def test_a_later_stage_keeps_what_is_loaded_and_opens_what_it_asks_beside(world: World) -> None:
     outcome = world.caption({**BOTH, "judge": {**LOOK, "model": "J"}}, "--score")
     assert outcome.status == 0, outcome.said
