@@ -73,18 +73,26 @@ def _load(command: Command) -> ModuleType:
 def _start_ranks(command: Command, arguments: Sequence[str]) -> NoReturn:
     """Check the options, so that a mistake is told once and at once, then start the ranks with what was read here."""
     from MetaCaptioner.launch import local
+    from MetaCaptioner.launch.local import Launch
 
     local.keep_signals()
     stage = _load(command).STAGE
     from pydantic import create_model
 
     from MetaCaptioner.launch.options import LaunchOptions
+    from MetaCaptioner.stages.launching import launched
     from MetaCaptioner.utils.options import as_flags
     from MetaCaptioner.utils.options_sources import READ_NO_FILE, read
 
     here = create_model("Here", __base__=(stage.options, LaunchOptions))
     options = read(here, arguments, stage.about)
-    launch = options.launch(options.gpus_a_rank, os.environ)
+    stages = (*stage.before(options), stage, *stage.then(options))
+
+    def launch_of(gpus_a_rank: int, serves: bool) -> Launch | None:
+        ranks: Launch | None = options.launch(gpus_a_rank, os.environ, serves)
+        return ranks
+
+    launch = launched(stages, options, lambda: stage.leads_to(options)[0], launch_of)
     local.become(launch, f"MetaCaptioner.{command.module}", [*as_flags(options, stage.options), READ_NO_FILE])
 
 

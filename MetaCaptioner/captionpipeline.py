@@ -130,6 +130,11 @@ def stages_after(options: CaptionOptions) -> list[Stage[CaptionOptions]]:
     return [Stage(score.name, score.asks, score.run_sample, CaptionOptions, open_scoring)] if options.score else []
 
 
+def routes(options: StageOptions) -> bool:
+    """Whether what has no domain is routed: in a second pass all have that of the first."""
+    return not (isinstance(options, CaptionOptions) and options.input is not None)
+
+
 def leads_to(options: CaptionOptions) -> tuple[Path, Sequence[str]]:
     """The marks, or where those are made already the filter."""
     captions = options.output_dir
@@ -146,6 +151,7 @@ STAGE = Stage(
     open_work,
     before=stages_before,
     then=stages_after,
+    routes=routes,
     about=_ABOUT,
     leads_to=leads_to,
 )

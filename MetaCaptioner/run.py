@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import msgspec
 from pydantic import model_validator
 
-from MetaCaptioner import build_metafile, filter, plan
+from MetaCaptioner import build_metafile, captionpipeline, filter, inferdomain, inferscore, plan
 from MetaCaptioner.agents.prompts import PromptsOption, load_prompts
 from MetaCaptioner.agents.thresholds import MarksOptions, ThresholdOptions
 from MetaCaptioner.build_metafile import DatasetOptions
@@ -41,7 +41,9 @@ from MetaCaptioner.records.gone_rows import note_gone_rows
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.report import command as report
 from MetaCaptioner.runner.options import StageOptions
+from MetaCaptioner.runner.stage import Stage
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
+from MetaCaptioner.stages.launching import launched
 from MetaCaptioner.stages.run_folder import (
     PLAN,
     Origin,
@@ -315,10 +317,20 @@ def _launch(options: RunOptions) -> Launch:
     Raises:
         BadArguments: this is to be one of several processes.
     """
-    ranks = options.here(options.gpus_a_rank, os.environ)
-    if ranks is None or os.environ.get("NNODES", "") not in ("", "1"):
-        raise BadArguments("run is for the GPUs of one machine; on several, start each stage on all (caption, score)")
-    return Launch(ranks)
+    routing = [inferdomain.STAGE] if options.routes else []
+    stages: list[Stage[Any]] = [*routing, captionpipeline.STAGE, inferscore.STAGE]
+
+    def launch_of(gpus_a_rank: int, serves: bool) -> Launch:
+        ranks = options.here(gpus_a_rank, os.environ)
+        if ranks is None or os.environ.get("NNODES", "") not in ("", "1"):
+            raise BadArguments(
+                "run is for the GPUs of one machine; on several, start each stage on all (caption, score)"
+            )
+        return Launch(ranks)
+
+    launch = launched(stages, options, lambda: options.output / "Caption", launch_of)
+    assert launch is not None
+    return launch
 
 
 def _origin(options: RunOptions) -> Origin:

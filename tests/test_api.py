@@ -838,3 +838,25 @@ def run_cells(cells: Iterable[str]) -> None:
             exec(compile(cell, "cell", "exec"), names)
 
     asyncio.run(main())
+
+
+def test_agents_ask_several_models(tmp_path: Path, small: Image.Image) -> None:
+    agents = [
+        {"name": "objects", "prompt": "List them.", "model": "look"},
+        {"name": "summary", "role": "summary", "prompt": "Write: {objects}", "requires": ["objects"], "model": "write"},
+    ]
+    prompts = write_prompts(tmp_path / "prompts", every={"domain": "*", "agents": agents})
+    models = {"look": {"model": "A", "engine": "scripted"}, "write": {"model": "B", "engine": "scripted"}}
+    given = {"engine": "scripted", "decode_threads": 2, "prompts_dir": prompts}
+    with Captioner(options=StageOptions.model_validate({**given, "models": models}), task="Natural") as captioner:
+        [record] = captioner.caption([small])
+    assert record["models"] == {"look": "scripted", "write": "scripted"}
+    assert {name: answer["model"] for name, answer in record["agents"].items()} == {
+        "objects": "scripted",
+        "summary": "scripted",
+    }
+    served = {**models, "write": {"model": "B", "serve": {}}}
+    with pytest.raises(UserError, match="models: write: serve: this process was not started by metacaptioner"):
+        Captioner(options=StageOptions.model_validate({**given, "models": served}), task="Natural")
+    with pytest.raises(UserError, match="agent 'summary' asks the model 'write', which"):
+        Captioner(options=StageOptions.model_validate({**given, "models": {"look": models["look"]}}), task="Natural")

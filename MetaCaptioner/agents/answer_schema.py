@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from MetaCaptioner.utils.json_text import from_json, to_json
-from MetaCaptioner.utils.options_sources import nearest
+from MetaCaptioner.utils.options import nearest
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator

@@ -10,8 +10,12 @@ from MetaCaptioner.records.record import Record
 
 
 def agent_record(agent: Agent, completion: Completion) -> Record:
-    """What a caption record keeps of one agent's answer; `data` is its value where that has to fit a schema."""
+    """What a caption record keeps of one agent's answer.
+
+    `data` is its value where that has to fit a schema, `model` who gave it where that is not the default.
+    """
     return {
+        **({"model": completion.model} if completion.model else {}),
         "text": completion.text.strip(),
         **({} if agent.schema is None else {"data": data_of(agent, completion)}),
         "finish_reason": completion.finish_reason,

@@ -49,6 +49,7 @@ class AgentFile(BaseModel):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     repetition_penalty: Annotated[float, Field(gt=0.0)] = 1.0
     answer_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    model: str = ""
 
     def agent(self, opening: str, role: Role | None = None) -> Agent:
         """The agent; `opening` goes before its prompt if it sees the media."""
@@ -61,6 +62,7 @@ class AgentFile(BaseModel):
             sees_media=self.sees_media,
             sampling=Sampling(self.max_tokens, self.temperature, self.top_p, self.repetition_penalty),
             constraint=None if self.answer_schema is None else Constraint(json_schema=self.answer_schema),
+            model=self.model,
         )
 
 

@@ -82,8 +82,8 @@ class Prompts:
 
         Where none are named, of all as one, which is what records have that do not name their stage.
         """
-        routing = {"domains": repr(self.domains), "descriptions": dict(self.descriptions), "router": repr(self.router)}
-        agents = [[repr(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
+        routing = {"domains": repr(self.domains), "descriptions": dict(self.descriptions), "router": _told(self.router)}
+        agents = [[_told(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
         of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": self._judging()}
         asked = of_part | routing if parts is None else {part: of_part[part] for part in parts}
         content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)  # noqa: TID251 the hash of what earlier records name must not change
@@ -91,7 +91,19 @@ class Prompts:
 
     def _judging(self) -> object:
         """What is hashed of the judge; of the shipped dimensions nothing, as before there were others."""
-        return repr(self.judge) if self.dimensions == SHIPPED else [repr(self.judge), repr(self.dimensions)]
+        return _told(self.judge) if self.dimensions == SHIPPED else [_told(self.judge), repr(self.dimensions)]
+
+    def asked(self, parts: Collection[Part]) -> list[Agent]:
+        """The agents that are asked in these parts, in that order."""
+        agents = [agent for domain in self.domains for agent in self.workflows[domain.name].agents]
+        of_part: dict[Part, list[Agent]] = {"router": [self.router], "agents": agents, "judge": [self.judge]}
+        return [agent for part in parts for agent in of_part[part]]
+
+
+def _told(agent: Agent) -> object:
+    """What is hashed of an agent. One that says no model, or the one that it would be given by its role, says nothing
+    of models; which they are, records tell beside it."""
+    return repr(agent) if agent.model in ("", agent.role) else [repr(agent), agent.model]
 
 
 @contextmanager
@@ -319,7 +331,7 @@ def _own_or_shipped(prompts_dir: Path | None, name: str) -> Path:
     return own if own and own.exists() else PROMPTS_FOLDER / name
 
 
-def _with_agents(prompts: Prompts, changed: Callable[[Agent], Agent]) -> Prompts:
+def with_agents(prompts: Prompts, changed: Callable[[Agent], Agent]) -> Prompts:
     """The same prompts with every agent of every domain changed; the judge and the router stay as they are."""
     workflows = {
         name: Workflow(name, tuple(changed(agent) for agent in workflow.agents))
@@ -330,7 +342,7 @@ def _with_agents(prompts: Prompts, changed: Callable[[Agent], Agent]) -> Prompts
 
 def _refusing(prompts: Prompts, refusals: Refusals) -> Prompts:
     """The same prompts with what no answer may be; the router's is one of some codes."""
-    asked = _with_agents(prompts, lambda agent: replace(agent, refusals=refusals))
+    asked = with_agents(prompts, lambda agent: replace(agent, refusals=refusals))
     return replace(asked, judge=replace(prompts.judge, refusals=refusals))
 
 
@@ -341,7 +353,7 @@ def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
         limit = min(agent.sampling.max_tokens, max_output_tokens)
         return replace(agent, sampling=replace(agent.sampling, max_tokens=limit))
 
-    return _with_agents(prompts, bounded)
+    return with_agents(prompts, bounded)
 
 
 def resampling(prompts: Prompts) -> Prompts:
@@ -352,4 +364,4 @@ def resampling(prompts: Prompts) -> Prompts:
         sampling = replace(agent.sampling, temperature=max(agent.sampling.temperature, least))
         return replace(agent, prompt=f"{agent.prompt}\n\n{note}" if note else agent.prompt, sampling=sampling)
 
-    return _with_agents(prompts, told)
+    return with_agents(prompts, told)

@@ -13,8 +13,7 @@ from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.media_identity import same_media
 from MetaCaptioner.records.record import Record, is_error, told_error
 from MetaCaptioner.records.row_map import caption_hash
-from MetaCaptioner.utils.options import Flag, Options, option
-from MetaCaptioner.utils.options_sources import nearest
+from MetaCaptioner.utils.options import Flag, Options, nearest, option
 
 
 @dataclass(frozen=True)

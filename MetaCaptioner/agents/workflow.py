@@ -35,7 +35,8 @@ class Agent:
     """One question about a sample.
 
     `requires` names the agents whose texts fill the placeholders of `prompt`; `sees_media` says whether the picture or
-    clip goes before it. `refusals` are what an answer may not be; they are no part of what is asked.
+    clip goes before it. `refusals` are what an answer may not be; they are no part of what is asked. `model` is the
+    name by which a configuration has the one that is asked; empty for the default.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Agent:
     sampling: Sampling = Sampling()
     constraint: Constraint | None = None
     refusals: Refusals = field(default=Refusals(), repr=False)
+    model: str = field(default="", repr=False)
 
     @property
     def schema(self) -> Schema | None:

@@ -4,15 +4,16 @@ A record is a plain dictionary with a type, and no class: it is the JSON object 
 the same names, so what reads the one reads the other and `json.dumps` writes it as it is.
 """
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.records.record import Record
 
 
 class AgentAnswer(TypedDict):
-    """What one agent said; lengths in tokens."""
+    """What one agent said; lengths in tokens. `model` is there where it is not the default's."""
 
+    model: NotRequired[str]
     text: str
     finish_reason: Literal["stop", "length"]
     input_tokens: int
@@ -54,8 +55,9 @@ class CaptionRecord(_Always, total=False):
 
     `index` is its place among the inputs, from 0. `image` or `video` is the path as it was given, None where there was
     none. With `status` "ok" there are `caption`, `truncated` and `agents`; with "error" there is `error`. `task` is the
-    domain; `task_confidence`, `subdomain` and `runner_up` are there where the router chose it. Marks (1 to 5, and their
-    mean) are there with `score=True`, unless the judge failed: then `score_error` says why.
+    domain; `task_confidence`, `subdomain` and `runner_up` are there where the router chose it, `models` where agents
+    name theirs. Marks (1 to 5, and their mean) are there with `score=True`, unless the judge failed: then `score_error`
+    says why.
     """
 
     image: str | None
@@ -69,6 +71,7 @@ class CaptionRecord(_Always, total=False):
     caption: str
     truncated: bool
     agents: dict[str, AgentAnswer]
+    models: dict[str, str]
     error: Failure
     scores: dict[str, int]
     overall: float

@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
 from MetaCaptioner import captionpipeline, inferscore
 from MetaCaptioner.agents.captioner import refuse_earlier_texts
 from MetaCaptioner.agents.prompts import Prompts, limit_output, load_prompts
+from MetaCaptioner.agents.roles import with_models
 from MetaCaptioner.agents.workflow import Generate
 from MetaCaptioner.api.messages import Abandon, Ask, Begun, Done, Failed, Line, Ready, Said, Setup
 from MetaCaptioner.api.records import judged
@@ -39,7 +40,8 @@ from MetaCaptioner.media.loader import Media
 from MetaCaptioner.records.journal import Past
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.runner.loop import RankLoop, RunSample
-from MetaCaptioner.runner.stage import loop_settings
+from MetaCaptioner.runner.models import AskedModel, AskedModels, engine_of
+from MetaCaptioner.runner.stage import Stage, loop_settings
 from MetaCaptioner.runtime.gpus import claim_gpus
 from MetaCaptioner.runtime.heartbeat import Heartbeat
 from MetaCaptioner.runtime.rank import who_am_i
@@ -173,15 +175,24 @@ async def work(line: Line, setup: Setup, parent: int, kill_all: Callable[[], Non
         UserError: it cannot be done, or not be gone on with.
     """
     options, stop = setup.options, StopSignal()
-    prompts = load_prompts(options.prompts_dir)
+    prompts = with_models(load_prompts(options.prompts_dir), options.models)
     if options.max_output_tokens is not None:
         prompts = limit_output(prompts, options.max_output_tokens)
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it")
     desk = _Desk(line, parent, stop, setup.score, prompts, _task(setup.task, prompts), kill_all)
     desk.begin()
     rank = who_am_i(os.environ)
-    gpus = claim_gpus(rank, options.tensor_parallel_size, os.environ) if options.engine == "vllm" else []
-    engine = _open_engine(setup, bool(gpus), lambda told: line.send(Said(told)))
+    stages: list[Stage[Any]] = [captionpipeline.STAGE, *([inferscore.STAGE] if setup.score else [])]
+    agents = [agent for stage in stages for agent in stage.asked(options, prompts)]
+    models = AskedModels(options, agents)
+    models.check_served()
+    here = models.in_process
+    gpus = claim_gpus(rank, here.options.tensor_parallel_size, os.environ) if here else []
+
+    def opened(model: AskedModel) -> Engine:
+        return _open_engine(model, setup, bool(gpus), lambda told: line.send(Said(told)))
+
+    engine = engine_of(models, agents, opened, None)
     desk.is_loaded = True
     try:
         await _caption(engine, desk, setup, rank.ranks_on_node or 1)
@@ -189,10 +200,10 @@ async def work(line: Line, setup: Setup, parent: int, kill_all: Callable[[], Non
         engine.close()
 
 
-def _open_engine(setup: Setup, on_gpu: bool, say: Callable[[str], None]) -> Engine:
-    """The engine; that it cannot be loaded may pass where it has been loaded before."""
+def _open_engine(model: AskedModel, setup: Setup, on_gpu: bool, say: Callable[[str], None]) -> Engine:
+    """The engine of a model; that it cannot be loaded may pass where it has been loaded before."""
     try:
-        return open_engine(setup.options.engine_options(), on_gpu, setup.log, say)
+        return open_engine(model.engine_options(setup.options.seed), on_gpu, setup.log, say)
     except UserError as error:
         raise EngineDead(str(error)) if setup.deaths else error from None
 

@@ -36,7 +36,8 @@ class Constraint:
 class Request:
     """One question. All requests with the same media share the prompt up to and including the media.
 
-    `priority`: lower goes first. `request_id` is unique among the requests in flight.
+    `priority`: lower goes first. `request_id` is unique among the requests in flight. `model` is the name that a
+    configuration has for the one that is asked, where there are several.
     """
 
     request_id: str
@@ -45,6 +46,7 @@ class Request:
     sampling: Sampling
     constraint: Constraint | None = None
     priority: int = 0
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Completion:
     `finish_reason` is "stop" (complete), "length" (cut at its budget) or "repetition" (ended as it went round in
     circles). `first_token_probabilities` maps the texts that the first token could have been to their probabilities; it
     is filled for answers constrained to choices, and None where the engine does not tell them. `reasoning` is what the
-    model said before its answer, where that is to be kept.
+    model said before its answer, where that is to be kept. `model` is what records name as who gave it, where that is
+    another than the default.
     """
 
     text: str
@@ -64,17 +67,26 @@ class Completion:
     output_tokens: int
     first_token_probabilities: Mapping[str, float] | None = field(default_factory=dict)
     reasoning: str = ""
+    model: str = ""
 
 
 class Engine(Protocol):
     """What a rank needs of an inference engine."""
 
-    cache_tokens: int | None
-    """How many tokens of prompts and answers can be worked on at a time; None where there is no such limit."""
-    arguments: Mapping[str, object]
-    """All that it was made with, for the run to tell."""
-    chosen_for_speed: tuple[str, ...]
-    """What was chosen for the GPU and the model, for the user to see, in the form in which `--engine-arg` takes it."""
+    @property
+    def cache_tokens(self) -> int | None:
+        """How many tokens of prompts and answers can be worked on at a time; None where there is no such limit."""
+        ...
+
+    @property
+    def arguments(self) -> Mapping[str, object]:
+        """All that it was made with, for the run to tell."""
+        ...
+
+    @property
+    def chosen_for_speed(self) -> tuple[str, ...]:
+        """What was chosen for the GPU and the model, for the user to see, in the form that `--engine-arg` takes."""
+        ...
 
     @property
     def pixel_multiple(self) -> int | None:

@@ -38,38 +38,15 @@ _CAUSE = re.compile(rb"\b([A-Za-z_.]*(?:Error|Exception|Exit)\b: .+)")
 _NO_CAUSE = (b"Engine core initialization failed", b"Engine core proc", b"WorkerProc initialization failed")
 
 
-class EngineOutput:
-    """The file in which all is kept that this process and those it starts print from now on, but what goes to stderr
-    by Python's `sys.stderr` here.
+class Printed:
+    """What a load has printed to a file, from a place in it on."""
 
-    Raises:
-        OSError: the file cannot be written.
-    """
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begin: int) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > _LONGEST_LOG:
-            path.replace(path.with_name(f"{path.name}.1"))
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        try:
-            os.write(descriptor, f"\n--- {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()}\n".encode())
-            self._begin = os.fstat(descriptor).st_size
-            sys.stdout.flush()
-            sys.stderr.flush()
-            terminal = os.dup(sys.stderr.fileno())
-            for printed in (1, 2):
-                os.dup2(descriptor, printed)
-        finally:
-            os.close(descriptor)
-        sys.stderr = io.TextIOWrapper(
-            os.fdopen(terminal, "wb", 0), sys.stderr.encoding, "backslashreplace", write_through=True
-        )
-        dump_stacks_on_request()  # to the terminal as before
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
+        self._begin = begin
 
     def _printed(self) -> bytes:
-        """What has been printed since this began, or nothing where it cannot be read."""
+        """That, or nothing where it cannot be read."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self._begin)
@@ -88,6 +65,47 @@ class EngineOutput:
         """The last error that was printed, which says more of a failed load than the one that came of it."""
         found = [cause for cause in _CAUSE.findall(self._printed()) if not any(none in cause for none in _NO_CAUSE)]
         return found[-1].decode(errors="replace").strip()[:300] if found else None
+
+
+def opened_log(path: Path) -> tuple[int, int]:
+    """(descriptor, place) from which on something is now to be printed to a file; one that has grown too long is set
+    aside.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > _LONGEST_LOG:
+        path.replace(path.with_name(f"{path.name}.1"))
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    os.write(descriptor, f"\n--- {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()}\n".encode())
+    return descriptor, os.fstat(descriptor).st_size
+
+
+class EngineOutput(Printed):
+    """The file in which all is kept that this process and those it starts print from now on, but what goes to stderr
+    by Python's `sys.stderr` here.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        descriptor, begin = opened_log(path)
+        super().__init__(path, begin)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            terminal = os.dup(sys.stderr.fileno())
+            for printed in (1, 2):
+                os.dup2(descriptor, printed)
+        finally:
+            os.close(descriptor)
+        sys.stderr = io.TextIOWrapper(
+            os.fdopen(terminal, "wb", 0), sys.stderr.encoding, "backslashreplace", write_through=True
+        )
+        dump_stacks_on_request()  # to the terminal as before
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
 
 
 class LoadingReport:

@@ -5,6 +5,7 @@ of a sample go to one server, so that it encodes the media once.
 """
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,8 @@ _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 4.0
 """So long a connection may lie idle and be used again. Servers end theirs, those of vLLM after 5 s: a request that is
 sent in that moment is lost."""
+_PAUSE_OF_OURS_SECONDS = 1.0
+"""The longest before a server is looked at again that somebody is starting for this very run."""
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
 _BOUNDS = {"max_tokens", "max_completion_tokens"}
 _MOST_FAULTS = {"failed": 8, "slow": 3}
@@ -146,7 +149,8 @@ def connect(address: str, dialect: Dialect, servers: Servers, key: str, say: Cal
         # which server is asked again, and when, is decided here
         return AsyncOpenAI(base_url=address, api_key=key or "none", timeout=timeout, max_retries=0, http_client=http())
 
-    return Connection(Server(address), Clients(client), dialect, key, servers.request_seconds, say)
+    pause = _PAUSE_OF_OURS_SECONDS if servers.waits_to_begin else math.inf
+    return Connection(Server(address, pause), Clients(client), dialect, key, servers.request_seconds, say)
 
 
 def _is_this_machine(address: str) -> bool:

@@ -3,11 +3,16 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from MetaCaptioner.errors import BadArguments
 
 _API = "/v1"
+KEY_OF_VLLM = "VLLM_API_KEY"
+"""The variable in which vLLM's own server has its key."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Servers:
     """Servers in place of an engine that runs here, by address, and how long they are waited for.
 
     `key_variable` is the variable of the environment that has their key. `pixel_multiple` is that of their model, where
-    it is known.
+    it is known. `waits_to_begin`: one that is not there yet is waited for; whoever starts it says if that fails.
     """
 
     endpoints: tuple[str, ...]
@@ -23,6 +28,7 @@ class Servers:
     request_seconds: float = 600.0
     outage_seconds: float = 600.0
     pixel_multiple: int | None = None
+    waits_to_begin: bool = False
 
     def key(self) -> str:
         """The key; empty where the environment has none.
@@ -79,3 +85,26 @@ class EngineOptions:
     def made_by(self) -> str:
         """What records name as their model: where none runs, the engine that answers in its place."""
         return self.model if self.kind in ("vllm", "openai") else self.kind
+
+
+class ServerOptions(msgspec.Struct, frozen=True):
+    """The model that is served under its own name, on so many GPUs (0: the CPU) and a port of this machine alone."""
+
+    model: str
+    port: int = 0
+    gpus: int = 0
+    max_model_len: int | None = None
+    gpu_memory_utilization: float | None = None
+    seed: int | None = None
+    extra: dict[str, Any] = {}
+
+    def engine_options(self) -> EngineOptions:
+        """How its engine is built."""
+        return EngineOptions(
+            model=self.model,
+            tensor_parallel_size=max(1, self.gpus),
+            max_model_len=self.max_model_len,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            seed=self.seed,
+            extra=self.extra,
+        )

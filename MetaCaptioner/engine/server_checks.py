@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from MetaCaptioner.errors import SampleError
 from MetaCaptioner.media.loader import Media
 
 _MOST_NAMED = 5
+_LOOK_SECONDS = 1.0
 _PASSING = ("busy", "down", "failed", "slow")
 _PICTURE = (224, 224)
 
@@ -49,7 +51,7 @@ def checked(options: EngineOptions, key: str, say: Callable[[str], None]) -> dic
     found: dict[str, Dialect] = {}
     for address in options.servers.endpoints:
         try:
-            found[address] = _in_a_thread(address, options, key, say)
+            found[address] = _once_there(address, options, key, say)
         except _NotNow as error:
             problems.append(error)
     if not found:
@@ -61,6 +63,17 @@ def checked(options: EngineOptions, key: str, say: Callable[[str], None]) -> dic
         address: found.get(address) or replace(like, left_out=set(like.left_out))
         for address in options.servers.endpoints
     }
+
+
+def _once_there(address: str, options: EngineOptions, key: str, say: Callable[[str], None]) -> Dialect:
+    """Check one endpoint; again and again while somebody is still starting it."""
+    while True:
+        try:
+            return _in_a_thread(address, options, key, say)
+        except _NotNow:
+            if options.servers is None or not options.servers.waits_to_begin:
+                raise
+            time.sleep(_LOOK_SECONDS)
 
 
 def _in_a_thread(address: str, options: EngineOptions, key: str, say: Callable[[str], None]) -> Dialect:

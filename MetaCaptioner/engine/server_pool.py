@@ -30,11 +30,13 @@ class Server:
     """One server: how many requests it bears at a time, and whether it is well.
 
     What fails among requests that were sent before the last setback is part of that setback. After two of them without
-    an answer in between it is sick: it is left alone for a while that doubles each time, then tried with one request.
+    an answer in between it is sick: it is left alone for a while that doubles each time, up to `longest_pause` seconds,
+    then tried with one request.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, longest_pause: float = math.inf) -> None:
         self.address = address
+        self._longest_pause = longest_pause
         self.in_flight = 0
         self.limit = float(_FIRST_LIMIT)
         self.opens_at = 0.0
@@ -73,7 +75,7 @@ class Server:
         self.limit = max(1.0, self.limit / 2)
         free = 0 if fault.kind in ("busy", "down") else 1
         if fault.retry_after is None and self._setbacks > free:
-            longest = _LONGEST_REST_AFTER_FAILURE if fault.kind == "failed" else math.inf
+            longest = min(self._longest_pause, _LONGEST_REST_AFTER_FAILURE if fault.kind == "failed" else math.inf)
             self.opens_at = max(self.opens_at, now + min(longest, pause_seconds(self._setbacks - free)))
 
 

@@ -83,6 +83,8 @@ class VllmEngine:
             needed = {**necessary(config, options, on_gpu), **tokenizer_arguments(options)}
             arguments = {**needed, **chosen, **options.extra}
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except UserError:  # a signal to stop
+            raise
         except Exception as error:  # a model's own code raises what it likes
             raise EngineLoadError(f"model {options.model} cannot be loaded: {first_line(error)}") from error
         self.arguments: Mapping[str, object] = arguments

@@ -1,6 +1,6 @@
 """Starts the ranks of this machine, each under a supervisor of its own, and waits for them.
 
-    python -m MetaCaptioner.launch.local RANKS NODES NODE MODULE FLAGS...
+    python -m MetaCaptioner.launch.local [--serve MODEL] RANKS NODES NODE MODULE FLAGS...
 
 RANKS of them on each of NODES machines, of which this is number NODE, for a program in MODULE; `launch/options.py` says
 how many. A rank is a process with RANK, WORLD_SIZE and LOCAL_RANK. Ranks never wait for each other, so nothing brings
@@ -20,10 +20,12 @@ from functools import partial
 from typing import NoReturn
 
 from MetaCaptioner.errors import BadArguments, StoppedEarly, UserError
+from MetaCaptioner.launch.served import ServedModel, Servers
 from MetaCaptioner.launch.supervisor import supervised
 from MetaCaptioner.runtime.rank import launch_variables
 from MetaCaptioner.runtime.signals import STOP_SIGNALS
 from MetaCaptioner.utils.cli import complain, run_main
+from MetaCaptioner.utils.json_text import read_as
 from MetaCaptioner.utils.processes import adopt_orphans, signal_name, signal_when_parent_ends
 
 _ENDS_THE_SCRIPT = (signal.SIGHUP, signal.SIGQUIT)
@@ -40,12 +42,14 @@ class Launch:
     ranks: int
     nodes: int = 1
     node: int = 0
+    served: tuple[ServedModel, ...] = ()
+    """The models for which it starts servers of its own."""
 
 
 class LocalRanks:
-    """The ranks of this machine; `command` is what each of them runs."""
+    """The ranks of this machine, and the servers of the models that it serves; `command` is what each rank runs."""
 
-    def __init__(self, command: Sequence[str], ranks: int, nodes: int, node: int) -> None:
+    def __init__(self, command: Sequence[str], launch: Launch) -> None:
         # Under nohup the end of the terminal is ignored, and stays so; a stop is one whatever this shell ignores.
         ended = {number for number in _ENDS_THE_SCRIPT if signal.getsignal(number) is not signal.SIG_IGN}
         self._awaited = {*STOP_SIGNALS, *ended, signal.SIGCHLD}
@@ -55,8 +59,10 @@ class LocalRanks:
         self._running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
         self._statuses = {0}
         self._stopped = False
-        for place in range(ranks):
-            self._start(command, launch_variables(place, ranks, node, nodes))
+        self._servers = Servers(launch.served, partial(_begin_rank, os.getpid()))
+        told = self._servers.variables()
+        for place in range(launch.ranks):
+            self._start(command, told | launch_variables(place, launch.ranks, launch.node, launch.nodes))
 
     def _start(self, command: Sequence[str], variables: Mapping[str, str]) -> None:
         """Start one rank. One that cannot be started, for want of memory or processes, is one that has died."""
@@ -83,9 +89,13 @@ class LocalRanks:
                 self._take_leave()
                 continue
             self._stopped = True
-            for process in self._running:  # all are our children until they have been waited for
-                os.kill(process, received if received in STOP_SIGNALS else signal.SIGTERM)
+            self._stop_ranks(received if received in STOP_SIGNALS else signal.SIGTERM)
+        self._servers.end()
         return max(self._statuses, key=_WORSE_AND_WORSE.index)
+
+    def _stop_ranks(self, number: int) -> None:
+        for process in self._running:  # all are our children until they have been waited for
+            os.kill(process, number)
 
     def _take_leave(self) -> None:
         """Note the statuses of ranks that have ended. What they left without a parent is ours, and has none."""
@@ -96,6 +106,8 @@ class LocalRanks:
                 return
             if process == 0:
                 return
+            if process in self._servers.keepers:
+                self._lose_server(process, os.waitstatus_to_exitcode(ended))
             if process not in self._running:
                 continue
             rank, started = self._running.pop(process)
@@ -105,6 +117,15 @@ class LocalRanks:
                 complain(f"rank {rank}: killed by {killer}; the others go on. {_AGAIN}")
                 status = StoppedEarly.exit_status if self._stopped else UserError.exit_status
             self._statuses.add(status if status in _WORSE_AND_WORSE else UserError.exit_status)
+
+    def _lose_server(self, keeper: int, status: int) -> None:
+        """Have the ranks stop that would wait for a model which nobody serves any more; why not has been said."""
+        self._servers.keepers.pop(keeper).returncode = status
+        if status < 0:
+            complain(f"the keeper of a model's server was killed by {signal_name(-status)}. {_AGAIN}")
+        self._statuses.add(UserError.exit_status)
+        self._stopped = True
+        self._stop_ranks(signal.SIGTERM)
 
 
 def _begin_rank(launcher: int) -> None:
@@ -121,7 +142,8 @@ def keep_signals() -> None:
 def command_of(launch: Launch, module: str, flags: Sequence[str]) -> list[str]:
     """The process that starts the ranks and waits for them; `flags` are those of the program in `module`."""
     numbers = map(str, (launch.ranks, launch.nodes, launch.node))
-    return [sys.executable, "-m", "MetaCaptioner.launch.local", *numbers, module, *flags]
+    served = [f"--serve={model.as_told()}" for model in launch.served]
+    return [sys.executable, "-m", "MetaCaptioner.launch.local", *served, *numbers, module, *flags]
 
 
 def become(launch: Launch | None, module: str, flags: Sequence[str]) -> NoReturn:
@@ -163,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m MetaCaptioner.launch.local", description="Start a stage's ranks on this machine."
     )
+    parser.add_argument("--serve", action="append", default=[], metavar="MODEL", help="one to be served, as JSON")
     parser.add_argument("ranks", type=int, help="how many, here")
     parser.add_argument("nodes", type=int, help="machines that have as many")
     parser.add_argument("node", type=int, help="which of them this is, from 0")
@@ -171,7 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = parser.parse_args(arguments)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // told.ranks)))
-    return LocalRanks(supervised(told.module, told.flags), told.ranks, told.nodes, told.node).wait()
+    served = tuple(read_as(model.encode(), ServedModel) for model in told.serve)
+    launch = Launch(told.ranks, told.nodes, told.node, served)
+    return LocalRanks(supervised(told.module, told.flags), launch).wait()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import ClassVar
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.launch.local import Launch
 from MetaCaptioner.runtime.gpus import visible_gpus
-from MetaCaptioner.runtime.rank import who_am_i
+from MetaCaptioner.runtime.rank import is_of_array, who_am_i
 from MetaCaptioner.utils.options import Flag, Options, option
 
 
@@ -37,8 +37,12 @@ class RanksOption(Options):
             if any(self.is_typed(name) for name in ("ranks", "nodes", "node")):
                 raise BadArguments(f"--ranks, --nodes and --node are of no use here: {me} was started by its launcher")
             return None
-        by_gpus = len(visible_gpus(environment)) // gpus_a_rank if gpus_a_rank and self.ranks is None else 1
-        return self.ranks or max(by_gpus, 1)
+        return self.ranks or _by_gpus(gpus_a_rank, environment)
+
+
+def _by_gpus(gpus_a_rank: int, environment: Mapping[str, str]) -> int:
+    """As many ranks as the GPUs are enough for; one where none claims any."""
+    return max(len(visible_gpus(environment)) // gpus_a_rank, 1) if gpus_a_rank else 1
 
 
 class LaunchOptions(RanksOption):
@@ -57,8 +61,18 @@ class LaunchOptions(RanksOption):
         ge=0,
     )
 
-    def launch(self, gpus_a_rank: int, environment: Mapping[str, str]) -> Launch | None:
-        """The ranks to start, as `here`.
+    def _of_node(self, gpus_a_rank: int, environment: Mapping[str, str]) -> Launch | None:
+        """The ranks of a node that are made by a task of SLURM which is alone there; None where it is another's rank.
+
+        The jobs of an array number their ranks among all of them, and are not told apart here.
+        """
+        me = who_am_i(dict(environment))
+        if me.launcher != "slurm" or me.ranks_on_node != 1 or is_of_array(environment):
+            return None
+        return Launch(_by_gpus(gpus_a_rank, environment), me.world_size, me.rank)
+
+    def launch(self, gpus_a_rank: int, environment: Mapping[str, str], serves: bool = False) -> Launch | None:
+        """The ranks to start, as `here`; where the launch also `serves` models, those of a node by its only task.
 
         Raises:
             BadArguments: it was not said which machine this is, or which cannot be.
@@ -66,7 +80,7 @@ class LaunchOptions(RanksOption):
         """
         ranks = self.here(gpus_a_rank, environment)
         if ranks is None:
-            return None
+            return self._of_node(gpus_a_rank, environment) if serves else None
         is_a_job = who_am_i(dict(environment)).launcher == "slurm"
         if is_a_job or (self.nodes == 1 and not self.is_typed("node")):
             return Launch(ranks)

@@ -160,7 +160,7 @@ class Supervisor:
                 hangs = f"was taken for hung: {self._heartbeat.requests} requests, no token for {seconds}"
                 self._end_hung(worker)
         if worker.returncode not in _IN_GOOD_ORDER:
-            _end_leftovers(worker.pid)
+            end_leftovers(worker.pid)
         return worker.returncode, hangs or _how_it_died(worker.returncode)
 
     def _end_hung(self, worker: "subprocess.Popen[bytes]") -> None:
@@ -190,7 +190,7 @@ def _begin_worker(supervisor: int) -> None:
     processes.kill_when_parent_ends(supervisor)
 
 
-def _end_leftovers(group: int) -> None:
+def end_leftovers(group: int) -> None:
     """Wait until a dead worker's engine is gone too, which the kernel kills; kill it if that takes long.
 
     Its helpers that tidy shared memory up after it need that moment; the next engine needs the GPU's memory. All of

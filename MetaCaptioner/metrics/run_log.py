@@ -1,6 +1,7 @@
 """`runs/Rank*_node*.jsonl` of a result folder: what the runs of each rank took, appended and read back."""
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,11 @@ class RunLog:
 def engine_log(folder: Path, rank: int, node: int) -> Path:
     """Where it is kept what the engine of a rank prints."""
     return folder / RUNS / f"Rank{rank}_node{node}.engine.log"
+
+
+def server_log(folder: Path, name: str) -> Path:
+    """Where it is kept what the server of a model prints, by its name and this machine's."""
+    return folder / RUNS / f"served-{name}-{platform.node()}.log"
 
 
 def run_logs(folder: Path) -> list[Path]:

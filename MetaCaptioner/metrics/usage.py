@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from MetaCaptioner.engine.base import Completion
 from MetaCaptioner.errors import ErrorKind, StoppedEarly, UserError
+from MetaCaptioner.metrics.model_usage import ModelFigures, ModelUsage, figures_by_model, money_of
 from MetaCaptioner.metrics.run_log import RunLog, read_runs
 from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.record import Record
@@ -55,6 +56,13 @@ class RunStatistics(Usage):
     errors: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     stopped: bool = False
+    by_model: dict[str, Usage] = field(default_factory=dict)
+    """The tokens by the names that agents have for models."""
+
+    def count_answer(self, model: str, completion: Completion) -> None:
+        """Count an answer of the model of that name."""
+        self.count(completion)
+        self.by_model.setdefault(model, Usage()).count(completion)
 
     @property
     def ok(self) -> int:
@@ -85,6 +93,7 @@ class Run(BaseModel):
     engine is ready; `working_seconds` begin there. `images` and `videos` ended well, `errors` are the others by kind.
     `rank` is that of the process among the `world_size` of its launch. `config` is the file beside the run log that has
     all options; there is none before the engine is loaded. Prices are those of a million tokens, where they were told.
+    `models` are there where agents name theirs: each of them, also those that another stage of the same launch asks.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -112,17 +121,33 @@ class Run(BaseModel):
     output_tokens: int = 0
     price_in: float | None = None
     price_out: float | None = None
+    models: tuple[ModelUsage, ...] = ()
+
+    @property
+    def gpus_held(self) -> float:
+        """GPUs that were this rank's, and its share of those on which models are served."""
+        return sum(one.gpus for one in self.models) if self.models else self.gpus
+
+    @property
+    def seconds(self) -> float:
+        return self.loading_seconds + self.working_seconds
 
     @property
     def gpu_seconds(self) -> float:
-        return self.gpus * (self.loading_seconds + self.working_seconds)
+        return self.gpus_held * self.seconds
 
     @property
     def money(self) -> float | None:
         """What its tokens cost, those from a cache like the others."""
-        if self.price_in is None or self.price_out is None:
-            return None
-        return (self.input_tokens * self.price_in + self.output_tokens * self.price_out) / 1e6
+        if self.models:
+            told = [one.money for one in self.models if one.money is not None]
+            return sum(told) if told else None
+        return money_of(self.input_tokens, self.output_tokens, self.price_in, self.price_out)
+
+    def as_line(self) -> Record:
+        """As a line of the run log has it."""
+        sums = asdict(figures([self]))
+        return self.model_dump(exclude=None if self.models else {"models"}) | {name: sums[name] for name in _RATES}
 
 
 @dataclass(frozen=True)
@@ -159,7 +184,7 @@ def figures(runs: Sequence[Run]) -> Figures:
     )
     images, videos = sum(run.images for run in runs), sum(run.videos for run in runs)
     seconds = sum(run.working_seconds for run in runs) or float("inf")
-    without_gpu = sum(run.gpus == 0 for run in runs)
+    without_gpu = sum(run.gpus_held == 0 for run in runs)
     gpu_hours = sum(run.gpu_seconds for run in runs) / 3600
     money = [run.money for run in runs if run.money is not None]
     return Figures(
@@ -255,13 +280,12 @@ class RunAccount:
             "input_tokens": statistics.input_tokens,
             "cached_tokens": statistics.cached_tokens,
             "output_tokens": statistics.output_tokens,
+            "models": tuple(one.with_tokens(statistics.by_model) for one in self._begun.models),
         }
         return self._begun.model_copy(update=counts)
 
     def _write(self) -> None:
-        run = self.run()
-        sums = asdict(figures([run]))
-        self._log.append(run.model_dump() | {name: sums[name] for name in _RATES})
+        self._log.append(self.run().as_line())
 
     def _keep(self) -> None:
         while True:
@@ -289,13 +313,19 @@ def runs_of(folders: Iterable[Path]) -> list[Run]:
     return list(found.values())
 
 
+def model_figures(runs: Iterable[Run]) -> dict[str, ModelFigures]:
+    """Model -> what it took; empty where no agents name theirs."""
+    return figures_by_model((run.models, run.seconds) for run in runs)
+
+
 def cost_of(runs: Sequence[Run], kept: int) -> Record:
     """What runs took: in all, for a thousand of the captions that were kept, and stage by stage."""
     stages = {
         stage: figures([run for run in runs if run.stage == stage]) for stage in dict.fromkeys(r.stage for r in runs)
     }
-    sums = figures(runs)
+    sums, models = figures(runs), model_figures(runs)
     return {
+        **({"models": {name: asdict(one) for name, one in models.items()}} if models else {}),
         "gpu_hours": sums.gpu_hours,
         "gpu_hours_per_thousand_kept": _per_thousand(sums.gpu_hours, kept),
         "money": sums.money,
@@ -327,9 +357,9 @@ def describe(run: Run) -> str:
     cached = f" ({100 * run.cached_tokens / run.input_tokens:.0f}% cached)" if run.input_tokens else ""
     parts.append(f"{run.input_tokens:,} input tokens{cached}, {run.output_tokens:,} output tokens")
     used = "no GPU was used" if sums.money is None else f"{sums.money:,.2f} for tokens"
-    if sums.gpu_hours is not None:
+    if sums.gpu_hours is not None and not run.models:
         used = f"{sums.gpu_hours:.2f} GPU hours on {run.gpus} x {run.device or 'GPU'}"
-    parts.append(used)
+    parts += [f"{name}: {one}" for name, one in model_figures([run]).items()] or [used]
     return "; ".join(parts)
 
 

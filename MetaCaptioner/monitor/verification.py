@@ -62,26 +62,34 @@ class Findings:
             self.examples[kind].append(example)
 
 
+_Making = tuple[str | None, str | None, str | None, tuple[tuple[str, str], ...]]
+"""Stage, model and prompts of a record, and its models that have names."""
+
+
 class Makings:
     """What the records of a folder were made with: if not all with the same, they are a mixture."""
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._counts = Counter[tuple[str | None, ...]]()
-        self._first: dict[tuple[str | None, ...], Told] = {}
+        self._counts = Counter[_Making]()
+        self._first: dict[_Making, Told] = {}
 
     def add(self, told: Told) -> None:
         """Count one record."""
-        making = (told.stage, told.model, told.prompts)
+        models = tuple(sorted((told.models or {}).items()))
+        making = (told.stage, told.model, told.prompts, models)
         self._counts[making] += 1
         self._first.setdefault(making, told)
 
     def _most(self) -> Provenance | None:
         """What most are made with; of those that do not name their stage, what prompts most of them have."""
         ordered = sorted(self._counts, key=lambda making: self._counts[making], reverse=True)
-        named = next((making for making in ordered if making[0] is not None), (None, None, None))
-        unnamed = next((making for making in ordered if making[0] is None), (None, None, None))
-        return Provenance(named[0] or "", ordered[0][1] or "", named[2] or "", unnamed[2] or "") if ordered else None
+        none: _Making = (None, None, None, ())
+        stage, _, prompts, _ = next((making for making in ordered if making[0] is not None), none)
+        _, _, all_prompts, _ = next((making for making in ordered if making[0] is None), none)
+        _, model, _, models = ordered[0] if ordered else none
+        made = Provenance(stage or "", model or "", prompts or "", all_prompts or "", dict(models))
+        return made if ordered else None
 
     def check(self, findings: Findings) -> None:
         """Note all that are unlike the most common ones."""

@@ -6,7 +6,7 @@ of a prefilled token each; and a decoded token, bound by memory, worth about two
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar, get_args
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MetaCaptioner.agents.prompts import Prompts
-from MetaCaptioner.agents.workflow import Workflow
+from MetaCaptioner.agents.workflow import Agent, Workflow
 from MetaCaptioner.data.media_source import TarPlace, media_source
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.errors import SampleError
@@ -128,31 +128,39 @@ class Estimator:
 
 
 def resident_tokens(
-    prompts: Prompts, budget: MediaBudget, largest: Mapping[Modality, float] = MappingProxyType({})
+    prompts: Prompts,
+    budget: MediaBudget,
+    largest: Mapping[Modality, float] = MappingProxyType({}),
+    asks: Callable[[Agent], bool] = lambda agent: True,
 ) -> float:
     """Tokens that a sample has in the engine at a time, at its fullest and over all domains on average.
 
-    `largest` are those of the largest picture and clip, where the engine tells them.
+    `largest` are those of the largest picture and clip, where the engine tells them. `asks` tells which agents ask this
+    engine; where none does, as of a judge's own, it is as if all did.
 
     Its media once, if anybody looks at them; with them all that the agents of the first round read and write, or what
     one of the later ones does. Of an answer that is being written half is there, on average.
     """
     media = {modality: media_tokens(budget, modality) for modality in get_args(Modality)} | dict(largest)
-    fullest = [
-        media[domain.modality] * workflow.looks() + _fullest_round(workflow)
-        for domain, workflow in ((domain, prompts.workflows[domain.name]) for domain in prompts.domains)
-    ]
-    return sum(fullest) / len(fullest)
+    fullest = []
+    for domain in prompts.domains:
+        workflow = prompts.workflows[domain.name]
+        mine = [agent for agent in workflow.agents if asks(agent)]
+        looks = workflow.looks() if len(mine) == len(workflow.agents) else any(agent.sees_media for agent in mine)
+        if mine:
+            fullest.append(media[domain.modality] * looks + _fullest_round(workflow, mine))
+    return sum(fullest) / len(fullest) if fullest else resident_tokens(prompts, budget, largest)
 
 
-def _fullest_round(workflow: Workflow) -> float:
+def _fullest_round(workflow: Workflow, asking: Sequence[Agent]) -> float:
+    """What the agents `asking` read and write together, or one of them alone, whichever is more."""
     answer = {agent.name: agent.sampling.max_tokens * _SPENT_SHARE for agent in workflow.agents}
     own = {
         agent.name: _prompt_tokens(agent.prompt) + _sum_of(answer, agent.requires) + answer[agent.name] / 2
-        for agent in workflow.agents
+        for agent in asking
     }
-    first = sum(own[agent.name] for agent in workflow.agents if not agent.requires)
-    return max(first, *(own[agent.name] for agent in workflow.agents))
+    first = sum(own[agent.name] for agent in asking if not agent.requires)
+    return max(first, *own.values())
 
 
 def media_tokens(budget: MediaBudget, modality: Modality) -> float:

@@ -55,8 +55,8 @@ class OthersOption(Options):
     )
 
 
-class Provenance(msgspec.Struct, frozen=True):
-    """What a record is made with.
+class Provenance(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a record is made with; `models` are those that have names, where there are several.
 
     `all_prompts` is what records that do not name their stage, of an earlier version, have in place of `prompts`: a
     digest of all prompts, whoever asks with them. Either is empty where it is not known, and then not compared.
@@ -66,24 +66,41 @@ class Provenance(msgspec.Struct, frozen=True):
     model: str
     prompts: str
     all_prompts: str = ""
+    models: dict[str, str] = {}
 
     def fields(self) -> Record:
         """What every record keeps of it."""
-        return {"stage": self.stage, "model": self.model, "prompts": self.prompts}
+        several = {"models": dict(self.models)} if self.models else {}
+        return {"stage": self.stage, "model": self.model, **several, "prompts": self.prompts}
 
     def as_told(self) -> Told:
         """The same as a record tells it."""
         if not self.prompts:
-            return Told("", model=self.model, prompts=self.all_prompts)
-        return Told("", stage=self.stage, model=self.model, prompts=self.prompts)
+            return Told("", model=self.model, models=self.models, prompts=self.all_prompts)
+        return Told("", stage=self.stage, model=self.model, models=self.models, prompts=self.prompts)
 
     def differences(self, told: Told) -> Iterator[str]:
         """How a record of the same stage is made otherwise, each as a reason; what it does not tell is believed."""
-        if told.model is not None and not _same_model(told.model, self.model):
-            yield f"with another model ({told.model}, not {self.model})"
+        if told.model is not None:
+            yield from self._other_models(told.model, told.models or {})
         prompts = self.all_prompts if told.stage is None else self.prompts
         if prompts and told.prompts not in (None, prompts):
             yield f"with other prompts ({told.prompts}, not {prompts})"
+
+    def _other_models(self, model: str, models: Mapping[str, str]) -> Iterator[str]:
+        """How a record's models are others. One that has its name on one side only is another than that of the other.
+
+        That of the record as a whole may be one of those that have names, and is then not told twice.
+        """
+        pairs = {
+            name: (models.get(name, "none of that name"), self.models.get(name, "none of that name"))
+            for name in sorted(models.keys() | self.models.keys())
+        }
+        others = {name: pair for name, pair in pairs.items() if not _same_model(*pair)}
+        if not _same_model(model, self.model) and (model, self.model) not in others.values():
+            yield f"with another model ({model}, not {self.model})"
+        for name, (one, other) in others.items():
+            yield f"with another model for '{name}' ({one}, not {other})"
 
 
 @lru_cache
@@ -208,7 +225,7 @@ class Expected:
 
     def _word(self) -> Word:
         plan = self.plan.described.fingerprint if self.plan is not None else ""
-        return Word(self.made.stage, self.made.model, self.made.prompts, plan)
+        return Word(self.made.stage, self.made.model, self.made.prompts, plan, self.made.models)
 
     def agree(self, own: RankResults) -> bool:
         """Have the folder of a rank's results say that records are made in it so, and by this plan if there is one.
@@ -260,8 +277,8 @@ class Expected:
 
     def _are_at_work(self, own: RankResults, unlike: Sequence[Provenance]) -> bool:
         """Whether other processes work in the folder, perhaps without a record yet, that make something `unlike`."""
-        makings = {(one.stage, one.model, one.prompts) for one in unlike}
-        return any((told.stage, told.model, told.prompts) in makings for told in own.told_by_others())
+        makings = [(one.stage, one.model, one.prompts, one.models) for one in unlike]
+        return any((told.stage, told.model, told.prompts, told.models) in makings for told in own.told_by_others())
 
     def _refuse(self, folder: Path, other: Provenance) -> None:
         self._check_stage(folder, other.stage)
@@ -307,10 +324,11 @@ def _has_others(own: RankResults, made: Provenance) -> bool:
 
 def _probed(folder: Path, stage: str) -> list[Provenance]:
     """What the first records of some files were made with, where a folder does not say it, as an older one."""
-    found: dict[Provenance, None] = {}
+    found: list[Provenance] = []
     for path, _ in result_files(folder)[:_PROBED_FILES]:
         for _, _, told in islice(read_glances(path), 1):
             if told is not None and told.model and told.prompts:
                 prompts = {"all_prompts" if told.stage is None else "prompts": told.prompts}
-                found[Provenance(told.stage or stage, told.model, **{"prompts": "", **prompts})] = None
-    return list(found)
+                made = {"prompts": "", **prompts}
+                found.append(Provenance(told.stage or stage, told.model, **made, models=told.models or {}))
+    return [one for number, one in enumerate(found) if one not in found[:number]]

@@ -23,13 +23,14 @@ PATTERN = "Rank*_node*_*.jsonl"
 _LONGEST_STEM_BYTES = 100  # file systems take names of 255, some of 143; rank, node, part and suffix stand around it
 
 
-class Word(msgspec.Struct, frozen=True):
+class Word(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a process at work tells others: what it makes its records with, and the fingerprint of its plan, if any."""
 
     stage: str
     model: str
     prompts: str
     plan: str = ""
+    models: dict[str, str] = {}
 
 
 @dataclass(frozen=True)

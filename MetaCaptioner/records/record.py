@@ -50,6 +50,7 @@ class Told(msgspec.Struct, gc=False):
     status: str | None = None
     stage: str | None = None
     model: str | None = None
+    models: dict[str, str] | None = None
     prompts: str | None = None
     root: str | None = None
     image: str | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from MetaCaptioner.agents.thresholds import dimensions_of
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metrics.run_log import read_runs
+from MetaCaptioner.metrics.usage import model_figures, runs_of
 from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import Record, is_error, is_without_media, told_error
@@ -77,9 +78,30 @@ def money(*folders: Path) -> float | None:
 
 def gpu_hours(*folders: Path) -> float | None:
     """What the runs whose results are in `folders` held GPUs for, loading included; None if no log tells of a GPU."""
-    runs = [run for folder in folders for run in read_runs(folder) if run.get("gpus")]
-    seconds = (run["gpus"] * (run.get("loading_seconds", 0) + run.get("working_seconds", 0)) for run in runs)
+    runs = [(_gpus(run), run) for folder in folders for run in read_runs(folder) if _gpus(run)]
+    seconds = (gpus * (run.get("loading_seconds", 0) + run.get("working_seconds", 0)) for gpus, run in runs)
     return round(sum(seconds) / 3600, 4) if runs else None
+
+
+def _gpus(run: Record) -> float:
+    """How many GPUs a run held, those included on which models were served to it."""
+    models = run.get("models")
+    return sum(one.get("gpus", 0) for one in models) if models else run.get("gpus") or 0
+
+
+def by_model(*folders: Path) -> dict[str, Record]:
+    """What each of several models took, over all runs whose results are in `folders`; empty where there was one."""
+    found = model_figures(runs_of(folders))
+    return {
+        name: {
+            "input": one.input_tokens,
+            "cached": one.cached_tokens,
+            "output": one.output_tokens,
+            "gpuHours": one.gpu_hours,
+            "money": one.money,
+        }
+        for name, one in found.items()
+    }
 
 
 class RunSummary:
@@ -134,8 +156,10 @@ class RunSummary:
             self._add_stage("score", first.score, group)
         for candidate in again:
             self._add_stage("resample", candidate.record, group)
-        for name in ("model", "prompts"):
-            self.made_with[name][str(entry.record.get(name))] += 1
+        several = entry.record.get("models")
+        models = [entry.record.get("model"), *(several.values() if isinstance(several, dict) else ())]
+        self.made_with["model"].update([*dict.fromkeys(map(str, models))])
+        self.made_with["prompts"][str(entry.record.get("prompts"))] += 1
 
     def _add_stage(self, stage: str, record: Record, group: Group) -> None:
         self.stages[stage].add(tokens_of(record), 0, seconds_of(record))
@@ -154,6 +178,7 @@ class RunSummary:
             "models": [name for name, _ in self.made_with["model"].most_common()],
             "prompts": [name for name, _ in self.made_with["prompts"].most_common()],
             "stages": self._stages(),
+            "byModel": by_model(*(folder for of_stage in self._folders().values() for folder in of_stage)),
             "groups": [
                 {"domain": domains.index(domain), "dataset": datasets.index(dataset), **group.content()}
                 for (domain, dataset), group in self.groups.items()
@@ -161,10 +186,13 @@ class RunSummary:
             "examples": [[*key, found] for key, found in self.examples.items()],
         }
 
+    def _folders(self) -> dict[str, list[Path]]:
+        """Where the results of each stage are."""
+        folders = {"route": [self.routes.folder], "caption": [self.folder], "score": [self.score_folder]}
+        return {**folders, "resample": list(resample_folders(self.score_folder).values())}
+
     def _stages(self) -> dict[str, Record]:
         """What each stage took, as far as its records and its run log tell."""
-        folders = {"route": [self.routes.folder], "caption": [self.folder], "score": [self.score_folder]}
-        folders["resample"] = list(resample_folders(self.score_folder).values())
         spent = {**self.stages, "route": self.routes.spent}
         return {
             name: {
@@ -176,6 +204,6 @@ class RunSummary:
                 "gpuHours": gpu_hours(*of_stage),
                 "money": money(*of_stage),
             }
-            for name, of_stage in folders.items()
+            for name, of_stage in self._folders().items()
             if name in spent and spent[name].count
         }

@@ -1,13 +1,17 @@
 """How many samples a rank has in the engine at a time."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from MetaCaptioner.agents.prompts import Prompts
+from MetaCaptioner.agents.roles import DEFAULT
+from MetaCaptioner.agents.workflow import Workflow
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.engine.base import Engine
+from MetaCaptioner.engine.by_model import EngineByModel
 from MetaCaptioner.media.loader import Media, MediaBudget, fit
 from MetaCaptioner.planning import cost
 
@@ -19,16 +23,32 @@ _UNLIKE = 2.0
 """A model that takes so many times the tokens that the planner counts, or so many times fewer, is told of."""
 
 
-def samples_that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget, places: int = 1) -> int:
+def samples_that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget, places: Mapping[str, int]) -> int:
     """As many samples as the engine's cache holds, by the most tokens that their media may come to.
 
-    Of an engine that does not say so, as many as are enough for so many `places` that answer.
+    Of an engine that does not say so, as many as are enough for so many `places` that answer, by the name of its model.
+    Of several engines, as many as all of them take, each of those that ask it.
     """
+    if isinstance(engine, EngineByModel):
+        return min(
+            _that_fit(part.engine, prompts, budget, places[part.name], engine.names_of(part)) for part in engine.parts
+        )
+    return _that_fit(engine, prompts, budget, places[DEFAULT], frozenset({DEFAULT}))
+
+
+def _that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget, places: int, names: Collection[str]) -> int:
+    """As many as an engine holds that is asked by agents whose model has one of these names."""
     if engine.cache_tokens is None:
         return min(_UNLIMITED * places, _MOST)
-    modalities = {domain.modality for domain in prompts.domains if prompts.workflows[domain.name].looks()}
+    modalities = {domain.modality for domain in prompts.domains if _looks(prompts.workflows[domain.name], names)}
     largest = {modality: _largest(engine, modality, budget) for modality in modalities}
-    return min(max(int(engine.cache_tokens / cost.resident_tokens(prompts, budget, largest)), 1), _MOST)
+    tokens = cost.resident_tokens(prompts, budget, largest, lambda agent: agent.model in names)
+    return min(max(int(engine.cache_tokens / tokens), 1), _MOST)
+
+
+def _looks(workflow: Workflow, names: Collection[str]) -> bool:
+    asking = [agent for agent in workflow.agents if agent.model in names]
+    return workflow.looks() if len(asking) == len(workflow.agents) else any(agent.sees_media for agent in asking)
 
 
 def unlike_planned(engine: Engine, budget: MediaBudget) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -51,6 +51,8 @@ class LoopSettings:
     grace_seconds: float = 20.0
     max_error_rate: float = 1.0
     seed: int | None = None
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    """Of models that have their own, by name."""
 
 
 @dataclass
@@ -276,8 +278,9 @@ class RankLoop:
 
         async def generate(agent: Agent, instruction: str) -> Completion:
             sampling = agent.sampling
-            if self._settings.seed is not None:
-                identity_of_answer = f"{self._settings.seed}/{sample.sample_id}/{agent.name}/{attempt}"
+            seed = self._settings.seeds.get(agent.model, self._settings.seed)
+            if seed is not None:
+                identity_of_answer = f"{seed}/{sample.sample_id}/{agent.name}/{attempt}"
                 sampling = replace(sampling, seed=_seed(identity_of_answer))
             request = Request(
                 request_id=f"{sample.sample_id}/{agent.name}/{number}.{attempt}",
@@ -286,6 +289,7 @@ class RankLoop:
                 sampling=sampling,
                 constraint=agent.constraint,
                 priority=number,
+                model=agent.model,
             )
             self._heartbeat.requests += 1
             try:
@@ -293,7 +297,7 @@ class RankLoop:
             finally:
                 self._heartbeat.requests -= 1
             usage.count(completion)
-            self.statistics.count(completion)
+            self.statistics.count_answer(agent.model, completion)
             return completion
 
         return generate

@@ -114,6 +114,11 @@ class ModelOptions(ServerOptions):
         return self
 
     @property
+    def runs_in_process(self) -> bool:
+        """Whether a rank has it in its own process."""
+        return self.engine == "vllm"
+
+    @property
     def gpus_a_rank(self) -> int:
         """GPUs that one rank claims."""
         return 0 if self.engine == "openai" else self.tensor_parallel_size
@@ -141,6 +146,50 @@ class ModelOptions(ServerOptions):
         return Servers(
             tuple(self.endpoint), self.key_variable, self.request_seconds, self.outage_seconds, self.pixel_multiple
         )
+
+
+class ServeOptions(Options):
+    """A server that the launch starts for a model, and ends with the run."""
+
+    gpus: int = option(1, "of the node, its last ones, which no rank then claims; where there are none, the CPU", ge=1)
+
+
+class RoleOptions(ModelOptions):
+    """One of several models."""
+
+    model: str = option(..., "its name, or its folder", Flag("NAME_OR_FOLDER", may_be_path=True))
+    serve: ServeOptions | None = option(None, "have the launch start a vLLM server for it, on GPUs of its own")
+
+    @model_validator(mode="after")
+    def _check_serve(self) -> Self:
+        if self.serve is not None and self.engine != "vllm":
+            raise BadArguments("serve: starts vLLM: leave out 'engine', or 'serve' where a server runs already")
+        if self.serve is not None and "tensor_parallel_size" in self.model_fields_set:
+            raise BadArguments("serve: 'gpus' says on how many it runs: leave out 'tensor_parallel_size'")
+        return self
+
+    @property
+    def runs_in_process(self) -> bool:
+        """Whether a rank has it in its own process."""
+        return self.serve is None and super().runs_in_process
+
+
+class RolesOption(Options):
+    """The models by what they are asked for."""
+
+    heading: ClassVar[str] = "model"
+
+    models: dict[str, RoleOptions] = option(
+        {}, "several models, by the names that agents say; in a file (docs/models.md), here as JSON", Flag("JSON")
+    )
+
+    @field_validator("models")
+    @classmethod
+    def _check_names(cls, value: dict[str, RoleOptions]) -> dict[str, RoleOptions]:
+        for name in value:
+            if not name.isidentifier():
+                raise BadArguments(f"models: {name}: is no name of a model: letters, digits and _")
+        return value
 
 
 def _argument(flag: str, text: str) -> tuple[str, Any]:
@@ -221,5 +270,5 @@ class LoopOptions(SingleLaunchOption, OthersOption):
     )
 
 
-class StageOptions(ModelOptions, MediaOptions, PromptsOption, LoopOptions):
+class StageOptions(ModelOptions, RolesOption, MediaOptions, PromptsOption, LoopOptions):
     """Everything that the command line of a stage says, but where its work comes from."""

@@ -13,6 +13,8 @@ from typing import Generic, NoReturn, TypeVar
 from tqdm import tqdm
 
 from MetaCaptioner.agents.prompts import Part, Prompts, limit_output, load_prompts
+from MetaCaptioner.agents.roles import with_models, writer
+from MetaCaptioner.agents.workflow import Agent
 from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.registry import open_engine
@@ -29,6 +31,7 @@ from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.runner.in_flight import samples_that_fit, unlike_planned
 from MetaCaptioner.runner.loop import LoopSettings, RankLoop, RunSample
+from MetaCaptioner.runner.models import AskedModel, AskedModels, engine_of, loading, places_of, usage_of
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runtime import rank as rank_variables
 from MetaCaptioner.runtime import signals
@@ -61,7 +64,7 @@ class Stage(Generic[Given]):
     its command line, and what `open_work` is given, which is also told what the results that it opens should be like.
     `conclude` makes the lines to say at its end, `before` and `then` the stages that go before it and follow it in the
     same run; they have the same options. `about` is what --help says. `leads_to` tells where the results are, and the
-    commands of which one is to follow.
+    commands of which one is to follow; `routes` whether what has no domain is routed.
     """
 
     name: str
@@ -75,11 +78,23 @@ class Stage(Generic[Given]):
     then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     about: str = ""
     leads_to: Callable[[Given], tuple[Path, Sequence[str]]] | None = None
+    routes: Callable[[StageOptions], bool] = lambda given: True
+
+    def asked(self, options: StageOptions, prompts: Prompts) -> list[Agent]:
+        """Those who are asked, with `prompts` of settled models; no router where nobody looks."""
+        mine = self.adapt(prompts)
+        agents = mine.asked([part for part in self.asks if part != "router"])
+        is_routed = "router" in self.asks and self.routes(options)
+        is_routed = is_routed and ("agents" not in self.asks or any(agent.sees_media for agent in agents))
+        return [*mine.asked(["router"] * is_routed), *agents]
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
-        asked = self.adapt(prompts)
-        made = Provenance(self.name, options.engine_options().made_by, asked.digest(self.asks), asked.digest())
+        asked, agents = self.adapt(prompts), self.asked(options, prompts)
+        names = {name: model.made_by for name, model in AskedModels(options, agents).by_name.items()}
+        model = options.engine_options().made_by if "" in names else writer(agents, names)
+        several = {name: made_by for name, made_by in names.items() if name}
+        made = Provenance(self.name, model, asked.digest(self.asks), asked.digest(), several)
         return Expected(made, options.others)
 
 
@@ -186,6 +201,7 @@ class _RankRun(Generic[Given]):
         self._stop = StopSignal()
         self._gpus: list[str] | None = None
         self._engine: Engine | None = None
+        self._opened = 0
 
     async def run(self, stages: Sequence[Stage[Given]]) -> int:
         """Returns the exit status.
@@ -194,9 +210,11 @@ class _RankRun(Generic[Given]):
             UserError: the run cannot be done, or was stopped.
         """
         self._stop.install()
-        prompts = load_prompts(self._options.prompts_dir)
+        prompts = with_models(load_prompts(self._options.prompts_dir), self._options.models)
         if self._options.max_output_tokens is not None:
             prompts = limit_output(prompts, self._options.max_output_tokens)
+        self._models = models_of(stages, self._options, prompts)
+        self._models.check_served()
         try:
             problems = [await self._run_stage(stage, number, prompts) for number, stage in enumerate(stages)]
         finally:
@@ -243,7 +261,7 @@ class _RankRun(Generic[Given]):
         self, stage: Stage[Given], work: Work, pending: int, prompts: Prompts, made: Provenance
     ) -> Run:
         """Load the engine, if it is not, and run the loop over what is pending; the account is kept in the run log."""
-        begun = _begun(made, self._rank, self._claimed_gpus(), self._options)
+        begun = _begun(made, self._rank, self._claimed_gpus(), self._options, self._models)
         me = (work.folder, self._rank.rank, self._rank.node)
         results = [files.results for files in work.files.values()]
         counts = CountsPublisher(
@@ -251,13 +269,13 @@ class _RankRun(Generic[Given]):
             lambda: chain.from_iterable(one.files() for one in results),
             lambda: chain.from_iterable(one.written() for one in results),
         )
-        was_loaded = self._engine is not None
+        opened = self._opened
         with RunAccount(RunLog(*me), begun, counts) as account:
-            engine = self._loaded_engine(work.folder, _looks(stage.asks, prompts))
+            engine = self._loaded_engine(work.folder, stage.asked(self._options, prompts))
             config = keep_configuration(work.folder, self._options, engine.arguments)
             settings = loop_settings(engine, self._options, prompts, self._rank.ranks_on_node or 1)
             seconds = f"loaded in {account.run().loading_seconds:.0f} s"
-            loaded = "goes on with what is loaded" if was_loaded else seconds
+            loaded = "goes on with what is loaded" if self._opened == opened else seconds
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
@@ -280,29 +298,34 @@ class _RankRun(Generic[Given]):
 
     def _claimed_gpus(self) -> list[str]:
         if self._gpus is None:
-            model_runs = self._options.engine == "vllm"
-            group_size = self._options.tensor_parallel_size
-            self._gpus = claim_gpus(self._rank, group_size, os.environ) if model_runs else []
+            here = self._models.in_process
+            self._gpus = claim_gpus(self._rank, here.options.tensor_parallel_size, os.environ) if here else []
         return self._gpus
 
-    def _loaded_engine(self, folder: Path, looks: bool) -> Engine:
-        if self._engine is None:
-            options, gpus = self._options, self._claimed_gpus()
-            self._say(_loading(options, gpus))
-            log = engine_log(folder, self._rank.rank, self._rank.node)
-            wanted = replace(options.engine_options(), looks=looks)
-            self._engine = _open_engine(wanted, self._rank, bool(gpus), log, self._say)
+    def _loaded_engine(self, folder: Path, agents: Sequence[Agent]) -> Engine:
+        """The engine that answers these agents, of whichever models they ask."""
+
+        def opened(model: AskedModel) -> Engine:
+            gpus, wanted = self._claimed_gpus(), model.engine_options(self._options.seed)
+            self._opened += 1
+            self._say(loading(wanted, gpus))
+            return _open_engine(wanted, self._rank, bool(gpus), log, self._say)
+
+        log = engine_log(folder, self._rank.rank, self._rank.node)
+        self._engine = engine_of(self._models, agents, opened, self._engine)
         return self._engine
 
 
-def _loading(options: StageOptions, gpus: Sequence[str]) -> str:
-    if options.engine == "openai":
-        return f"asking for {options.model} at {', '.join(options.endpoint)}"
-    what = options.model if options.engine == "vllm" else f"the {options.engine} engine"
-    return f"loading {what} on {'GPU ' + ','.join(gpus) if gpus else 'the CPU'}"
+def models_of(stages: Sequence[Stage[Given]], options: Given, prompts: Prompts) -> AskedModels:
+    """The models that stages of one run ask, with `prompts` of settled models.
+
+    Raises:
+        BadArguments: they cannot be had together.
+    """
+    return AskedModels(options, [agent for stage in stages for agent in stage.asked(options, prompts)])
 
 
-def _begun(made: Provenance, rank: Rank, gpus: Sequence[str], options: StageOptions) -> Run:
+def _begun(made: Provenance, rank: Rank, gpus: Sequence[str], options: StageOptions, models: AskedModels) -> Run:
     """The account of this run before there is anything to count."""
     return Run(
         stage=made.stage,
@@ -313,32 +336,26 @@ def _begun(made: Provenance, rank: Rank, gpus: Sequence[str], options: StageOpti
         prompts=made.prompts,
         gpus=len(gpus),
         device=device_name(gpus),
-        price_in=options.price_in,
-        price_out=options.price_out,
+        price_in=None if models.are_several else options.price_in,
+        price_out=None if models.are_several else options.price_out,
+        models=usage_of(models, len(gpus), rank.ranks_on_node or 1),
     )
 
 
 def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks_here: int = 1) -> LoopSettings:
-    """The rank loop's settings. Unless the user says so, as many samples are in flight as the engine's cache holds."""
+    """The rank loop's settings. Unless the user says so, as many samples are in flight as the engines' caches hold."""
     budget = options.budget(ranks_here)
     if engine.pixel_multiple is not None:
         budget = replace(budget, pixel_multiple=engine.pixel_multiple)
     return LoopSettings(
         budget=budget,
-        in_flight=options.in_flight or samples_that_fit(engine, prompts, budget, 2 * len(options.endpoint) or 1),
+        in_flight=options.in_flight or samples_that_fit(engine, prompts, budget, places_of(options)),
         decode_threads=options.decode_threads,
         grace_seconds=options.grace_seconds,
         max_error_rate=options.max_error_rate,
         seed=options.seed,
+        seeds={name: model.seed for name, model in options.models.items() if model.seed is not None},
     )
-
-
-def _looks(asks: Sequence[Part], prompts: Prompts) -> bool:
-    """Whether a stage shows media to anybody. One whose agents do not has no use for a router either."""
-    agents = [agent for workflow in prompts.workflows.values() for agent in workflow.agents]
-    asked = {"agents": agents, "router": [prompts.router], "judge": [prompts.judge]}
-    parts: Sequence[Part] = ("agents",) if "agents" in asks else asks
-    return any(agent.sees_media for part in parts for agent in asked[part])
 
 
 def _open_engine(options: EngineOptions, rank: Rank, on_gpu: bool, log: Path, say: Callable[[str], None]) -> Engine:

@@ -126,6 +126,13 @@ def _listed() -> list[_Listed]:
     return listed
 
 
+def show_gpus(gpus: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables for a process that is to see these GPUs and no others; CUDA numbers them as the driver does, unless the
+    user says otherwise."""
+    order = environment.get("CUDA_DEVICE_ORDER", _BY_PLACE)
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": order}
+
+
 def claim_gpus(rank: Rank, group_size: int, environment: MutableMapping[str, str]) -> list[str]:
     """Take this rank's group of GPUs and hide the others; on a machine without GPUs nothing is hidden.
 

@@ -187,13 +187,18 @@ def task_number(environment: Mapping[str, str]) -> int:
     return int(number)
 
 
+def is_of_array(environment: Mapping[str, str]) -> bool:
+    """Whether this is a process of a job array."""
+    return "SLURM_ARRAY_TASK_ID" in environment
+
+
 def _in_array(rank: Rank, environment: MutableMapping[str, str]) -> Rank:
     """A rank of one job as a rank of the whole job array: the n-th job has the n-th run of ranks and of nodes.
 
     Raises:
         UserError: the array's numbers do not follow each other, so that the n-th job cannot be told.
     """
-    if "SLURM_ARRAY_TASK_ID" not in environment:
+    if not is_of_array(environment):
         return rank
     names = (f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "COUNT", "MIN", "MAX"))
     number, count, first, last = (int(environment.get(name, "")) for name in names)

@@ -8,6 +8,7 @@ from pathlib import Path
 from MetaCaptioner.agents.thresholds import Thresholds, dimensions_of, told_mixture
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
+from MetaCaptioner.metrics.model_usage import ModelFigures
 from MetaCaptioner.metrics.usage import Figures, Run, cost_of, describe_rates, figures, runs_of
 from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.reader import result_files
@@ -169,6 +170,7 @@ def describe_cost(content: Record) -> list[str]:
         parts += [f"{sums.without_gpu} without a GPU"] if 0 < sums.without_gpu < sums.runs else []
         parts += [f"{sums.cut_off} killed or going on"] if sums.cut_off else []
         lines.append(f"  {name}: {'; '.join(parts)}")
+    lines += [f"  {name}: {ModelFigures(**figures)}" for name, figures in costs.get("models", {}).items()]
     told = stages.get("captionpipeline", {"images": 0, "videos": 0, "failed": 0})
     count = told["images"] + told["videos"] + told["failed"]
     if count < content["total"]:

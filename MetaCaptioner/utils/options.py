@@ -8,9 +8,12 @@ They are read from the command line, the environment and a file (`options_source
 class that a program's options inherit from is a group of them: in --help, and at the top of a file.
 """
 
+import difflib
 import inspect
+import os
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +25,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from MetaCaptioner.errors import BadArguments
+from MetaCaptioner.utils.json_text import from_json, to_json
 
 _EXTRA = "flag"
 
@@ -123,6 +127,16 @@ class Option:
         return get_origin(self.kind) is list
 
     @property
+    def parts(self) -> "type[Options] | None":
+        """Whose options it holds, if it is itself some; those of each name, if it `is_mapping`."""
+        kind = get_args(self.kind)[1] if self.is_mapping else self.kind
+        return kind if isinstance(kind, type) and issubclass(kind, Options) else None
+
+    @property
+    def is_mapping(self) -> bool:
+        return get_origin(self.kind) is dict
+
+    @property
     def may_be_path(self) -> bool:
         return self.kind is Path or self.flag.may_be_path
 
@@ -166,8 +180,9 @@ def validated(options: type[Read], said: Mapping[str, Said]) -> Read:
     known = all_of(options)
     for name, one in said.items():
         _check_plain(known[name], one)
+    values = {name: _with_parts(known[name], one) for name, one in said.items()}
     try:
-        made = options.model_validate({name: one.value for name, one in said.items()})
+        made = options.model_validate(values)
     except ValidationError as error:
         problems = error.errors(include_url=False)
     else:
@@ -177,6 +192,57 @@ def validated(options: type[Read], said: Mapping[str, Said]) -> Read:
         told = ", ".join(f"{one.typed} ({one.about})" for one in missing)
         raise BadArguments(f"missing: {told}")
     raise BadArguments(_told(problems[0], known, said))
+
+
+def _with_parts(option: Option, said: Said) -> object:
+    """The value of an option, read where it is options itself; on a command line those are JSON.
+
+    Raises:
+        BadArguments: one of these cannot be, or is none; says which, and where.
+    """
+    if option.parts is None:
+        return said.value
+    given = said.value
+    if isinstance(given, str):
+        with suppress(ValueError):
+            given = from_json(given)
+    if not option.is_mapping:
+        return part_of(option.parts, given, said.by)
+    if not isinstance(given, Mapping):
+        raise BadArguments(f"{said.by} must be names with options, not {_shown(given)}")
+    return {str(name): part_of(option.parts, one, f"{said.by}: {name}") for name, one in given.items()}
+
+
+def part_of(options: type[Read], given: object, by: str) -> Read:
+    """Options that are a part of others.
+
+    Raises:
+        BadArguments: one of them cannot be, or is none; one line that says where.
+    """
+    if isinstance(given, options):
+        return given
+    if not isinstance(given, Mapping):
+        raise BadArguments(f"{by} must be options with values, not {_shown(given)}")
+    known = {one.key: one for one in all_of(options).values() if one.home is not Options}
+    said = {}
+    for key, value in given.items():
+        name = str(key).replace("-", "_")
+        if name not in known:
+            raise BadArguments(f"{by}: {key}: there is no such option{nearest(name, known)}")
+        is_home = known[name].may_be_path and isinstance(value, str)
+        found = os.path.expanduser(value) if is_home else value  # noqa: PTH111 Path's raises where there is no such user
+        said[known[name].name] = Said(found, f"{by}: {key}")
+    try:
+        return validated(options, said)
+    except BadArguments as error:
+        raise BadArguments(str(error) if str(error).startswith(by) else f"{by}: {error}") from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at the word that was meant, flag or not; nothing where none is near."""
+    words = {one.removeprefix("--"): one for one in known}
+    near = difflib.get_close_matches(word.removeprefix("--"), words, n=1)
+    return f"; did you mean {words[near[0]]}?" if near else ""
 
 
 def _check_plain(option: Option, said: Said) -> None:
@@ -245,6 +311,16 @@ def typed_flags(options: Options, *groups: type[Options]) -> list[str]:
     return [flag for one in typed for flag in _as_flags(one, getattr(options, one.name))]
 
 
+def said_in(value: object, told: Callable[[Option, object], object] = lambda option, value: value) -> object:
+    """Options that are parts of others as a file has them: what of them was said, each value as it is `told`."""
+    if isinstance(value, Options):
+        said = {name: one for name, one in all_of(type(value)).items() if name in value.model_fields_set}
+        return {one.key: said_in(told(one, getattr(value, name)), told) for name, one in said.items()}
+    if isinstance(value, Mapping):
+        return {name: said_in(one, told) for name, one in value.items()}
+    return value
+
+
 def _as_flags(option: Option, value: object) -> Sequence[str]:
     if option.flag.words is not None:
         return [option.flag.words[str(value)][0]] if value != option.default else []
@@ -252,5 +328,7 @@ def _as_flags(option: Option, value: object) -> Sequence[str]:
         return [option.typed if value else f"--no-{option.typed.removeprefix('--')}"]
     if value is None:
         return []
+    if option.parts is not None:
+        return [f"{option.typed}={to_json(said_in(value)).decode()}"]
     values = value if isinstance(value, list) else [value]
     return [str(one) if option.flag.is_place else f"{option.typed}={one}" for one in values]

@@ -13,10 +13,9 @@ A group's option may be in such a part too, and counts there for that program al
 """
 
 import argparse
-import difflib
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,7 +23,7 @@ from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.utils.cli import note, program, say
 from MetaCaptioner.utils.commands import COMMANDS, CONFIG_VARIABLE, PREFIX, options_of
 from MetaCaptioner.utils.log_lines import INFO, NOTE, speak
-from MetaCaptioner.utils.options import Option, Options, Read, Said, all_of, validated
+from MetaCaptioner.utils.options import Option, Options, Read, Said, all_of, nearest, said_in, validated
 from MetaCaptioner.utils.safe_open import read_file
 from MetaCaptioner.utils.yaml_text import from_yaml
 
@@ -49,13 +48,6 @@ class Parser(argparse.ArgumentParser):
         wrong = next((word for word in message.split() if word.startswith("--")), "").partition("=")[0]
         hint = nearest(wrong, self._option_string_actions) if message.startswith("unrecognized") else ""
         raise BadArguments(f"{message}{hint}; {self.prog} --help lists all")
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the word that was meant, flag or not; nothing where none is near."""
-    words = {one.removeprefix("--"): one for one in known}
-    near = difflib.get_close_matches(word.removeprefix("--"), words, n=1)
-    return f"; did you mean {words[near[0]]}?" if near else ""
 
 
 def parser_of(options: type[Options], about: str) -> Parser:
@@ -178,8 +170,19 @@ def _of_file(options: type[Options], path: Path) -> dict[str, Said]:
 def _check_may_be_found(options: type[Options], said: Mapping[str, Said]) -> None:
     """Refuse what a file may not say that just lies there, for others may have put it there."""
     for name, one in said.items():
-        if all_of(options)[name].flag.is_for_named_files:
-            raise BadArguments(f"{one.by}: counts only in a file that you name: --{_CONFIG} ./{FILE_HERE}")
+        option = all_of(options)[name]
+        if by := one.by if option.flag.is_for_named_files else _let_in(option, one.value, one.by):
+            raise BadArguments(f"{by}: counts only in a file that you name: --{_CONFIG} ./{FILE_HERE}")
+
+
+def _let_in(option: Option, value: object, by: str) -> str:
+    """Which option within another one a file may not say that just lies there; empty if there is none."""
+    if option.parts is None or not isinstance(value, Mapping):
+        return ""
+    known = {one.key: one for one in all_of(option.parts).values() if one.flag.is_for_named_files}
+    groups = {f"{by}: {name}": one for name, one in value.items()} if option.is_mapping else {by: value}
+    said = ((place, str(key)) for place, one in groups.items() if isinstance(one, Mapping) for key in one)
+    return next((f"{place}: {key}" for place, key in said if key.replace("-", "_") in known), "")
 
 
 def _mapping(content: object, place: str) -> dict[str, object]:
@@ -256,7 +259,8 @@ def as_file(options: Options) -> dict[str, object]:
     own: dict[str, object] = {}
     for name, one in all_of(type(options)).items():
         value = getattr(options, name)
-        if value is not None and one.home is not Options:  # how much is said makes no other results
+        is_said = value is not None and (bool(value) or one.parts is None)
+        if is_said and one.home is not Options:  # how much is said makes no other results
             at_top = not one.is_own and one.key not in COMMANDS  # where such a key would be a command's part
             (top if at_top else own)[one.key] = _from_any_folder(one, value)
     return {**top, options.command: own} if own else top
@@ -264,5 +268,7 @@ def as_file(options: Options) -> dict[str, object]:
 
 def _from_any_folder(option: Option, value: object) -> object:
     """A value that is found from any folder; a text that may be a path is one where such a thing is there."""
+    if option.parts is not None:
+        return said_in(value, _from_any_folder)
     is_path = isinstance(value, Path) or (option.may_be_path and os.path.exists(str(value)))  # noqa: PTH110 (any name)
     return str(Path(str(value)).absolute()) if is_path else value

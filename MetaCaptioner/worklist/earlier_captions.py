@@ -36,7 +36,8 @@ SampleOf = Callable[[int, Record], Sample | None]
 
 def lineage(record: Record) -> Record:
     """Where a record comes from that is made from `record`, as its field `source`; passes before it are in there."""
-    told: Record = {name: record[name] for name in ("model", "prompts", "overall", "source") if name in record}
+    names = ("model", "models", "prompts", "overall", "source")
+    told: Record = {name: record[name] for name in names if name in record}
     return {"caption_hash": caption_hash(record["caption"]) if is_caption(record) else None, **told}
 
 

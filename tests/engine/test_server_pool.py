@@ -154,3 +154,13 @@ def test_a_stop_ends_what_waits_for_a_server_that_is_not_well_and_nothing_else()
             await pool.pause(60)
 
     asyncio.run(ask())
+
+
+def test_one_that_is_being_started_is_looked_at_again_soon() -> None:
+    ours, another = Server("a", longest_pause=1.0), Server("b")
+    for server in (ours, another):
+        for _ in range(12):
+            failed(server, "down")
+    now = time.monotonic()
+    assert not ours.is_resting(now + 1.0)
+    assert another.is_resting(now + 10.0)

@@ -89,6 +89,15 @@ _QWEN_TOWER: Mapping[str, Any] = {
 _MROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_interleaved": True}
 
 
+def make_text_only(folder: Path) -> None:
+    """A model that takes neither pictures nor clips."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = qwen_tokenizer(folder, templates.QWEN)
+    config = Qwen2Config(**TEXT, vocab_size=len(tokenizer))
+    save_weights(folder, Qwen2ForCausalLM, config, tokenizer.eos_token_id)
+
+
 def make_qwen3_vl(folder: Path, template: str = templates.QWEN) -> None:
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 

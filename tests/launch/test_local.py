@@ -164,7 +164,7 @@ def test_a_rank_that_cannot_be_started_leaves_the_others_working(tmp_path: Path)
         "    return popen(*command, env=env, **options)\n"
         "popen, subprocess.Popen = subprocess.Popen, start\n"
         "command = [sys.executable, '-c', 'import os; open(os.environ[\\'RANK\\'], \\'w\\')']\n"
-        "sys.exit(local.LocalRanks(command, ranks=3, nodes=1, node=0).wait())\n"
+        "sys.exit(local.LocalRanks(command, local.Launch(3)).wait())\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=60

@@ -69,3 +69,18 @@ def test_a_launchers_rank_starts_no_others_and_refuses_only_what_is_typed(said: 
 def test_a_lone_task_of_slurm_starts_the_ranks_of_its_node(said: pytest.MonkeyPatch) -> None:
     said.setenv("NNODES", "4")
     assert launch("--ranks", "3", **SRUN_SHELL) == Launch(3)
+
+
+def test_the_only_task_of_a_node_makes_its_ranks_where_a_model_is_served(said: pytest.MonkeyPatch) -> None:
+    said.setenv("NPROC", "1")  # of the job: how many tasks a node has
+    of_step = {"SLURM_STEP_ID": "0", "SLURM_NODEID": "1", "SLURM_LOCALID": "0", "SLURM_PROCID": "1"}
+    alone = {**of_step, "SLURM_NTASKS": "3", "SLURM_GTIDS": "1", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}
+    options = read(LaunchOptions, [], "")
+    assert options.launch(2, alone, serves=True) == Launch(2, 3, 1)
+    assert options.launch(2, alone) is None
+    assert options.launch(2, {**alone, "SLURM_GTIDS": "1,2"}, serves=True) is None
+    array = {
+        f"SLURM_ARRAY_TASK_{name}": value for name, value in {"ID": "0", "COUNT": "2", "MIN": "0", "MAX": "1"}.items()
+    }
+    assert options.launch(2, {**alone, **array}, serves=True) is None
+    assert options.launch(1, TORCHRUN, serves=True) is None

@@ -174,3 +174,9 @@ def test_the_command_is_called_as_the_shell_finds_it(tmp_path: Path, monkeypatch
     assert command("filter") == "venv/bin/metacaptioner filter"
     monkeypatch.chdir(python.parent.parent / "lib")
     assert command("filter") == f"{python.parent}/metacaptioner filter"
+
+
+def test_the_next_stage_has_the_same_models(tmp_path: Path, run: Runner) -> None:
+    models = '{"judge": {"model": "it\'s mine", "engine": "scripted"}}'
+    outcome = run.caption(small_plan(tmp_path, 1), tmp_path / "out", "--models", models)
+    assert f"--models={models}" in shlex.split(named(outcome.said)["score"])

@@ -71,7 +71,7 @@ function writeStages() {
     .filter((name) => run().stages[name])
     .map((name) => [name, run().stages[name]]);
   const columns = [
-    ["Records", (stage) => count(stage.records), () => true],
+    ["Records", (stage) => count(stage.records), (stage) => stage.records],
     ["Tokens read", (stage) => compact(stage.input), (stage) => stage.input],
     ["From the cache", (stage) => percent(stage.cached, stage.input), (stage) => stage.input],
     ["Tokens written", (stage) => compact(stage.output), (stage) => stage.output],
@@ -79,8 +79,9 @@ function writeStages() {
     ["GPU hours", (stage) => fixed(stage.gpuHours), (stage) => stage.gpuHours],
     ["Paid for tokens", (stage) => fixed(stage.money), (stage) => stage.money],
   ].filter(([, , there]) => stages.some(([, stage]) => there(stage)));
-  const rows = stages.map(([name, stage]) => [
-    names[name],
+  const models = Object.entries(run().byModel);
+  const rows = [...stages.map(([name, stage]) => [names[name], stage]), ...models].map(([name, stage]) => [
+    name,
     ...columns.map(([, text, there]) => (there(stage) ? text(stage) : "–")),
   ]);
   table(byId("stage-table"), ["Stage", ...columns.map(([name]) => name)], rows);
