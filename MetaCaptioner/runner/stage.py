@@ -275,11 +275,12 @@ class _RankRun(Generic[Given]):
             config = keep_configuration(work.folder, self._options, engine.arguments)
             settings = loop_settings(engine, self._options, prompts, self._rank.ranks_on_node or 1)
             seconds = f"loaded in {account.run().loading_seconds:.0f} s"
-            loaded = "goes on with what is loaded" if self._opened == opened else seconds
+            is_new = self._opened != opened
+            loaded = seconds if is_new else "goes on with what is loaded"
             self._say(f"{loaded}; up to {settings.in_flight} samples in flight")
             if engine.chosen_for_speed:
                 self._say(f"chosen for this GPU and model: {' '.join(engine.chosen_for_speed)}")
-            if not was_loaded:
+            if is_new:
                 self._tell_if_unlike_planned(engine, settings)
             self._stop.answer = (
                 f"rank {self._rank.rank}: {{signal}}: what is in flight is finished, for up to "
