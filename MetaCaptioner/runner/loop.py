@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -78,7 +78,7 @@ class _Took:
     def fields(self) -> Record:
         """What the record of the sample keeps. `seconds` include decoding and waiting for a place in the engine."""
         seconds = 0.0 if self._begun is None else time.monotonic() - self._begun
-        return {**asdict(self.usage), "engine_seconds": round(self.engine_seconds, 3), "seconds": round(seconds, 3)}
+        return {**self.usage.fields(), "engine_seconds": round(self.engine_seconds, 3), "seconds": round(seconds, 3)}
 
 
 class RankLoop:
@@ -292,8 +292,8 @@ class RankLoop:
                 completion = await self._engine.generate(request)
             finally:
                 self._heartbeat.requests -= 1
-            usage.count(completion)
-            self.statistics.count(completion)
+            for account in (usage, self.statistics):
+                account.count(completion, for_claims=agent.role == "claims")
             return completion
 
         return generate

@@ -12,7 +12,7 @@ from typing import Generic, NoReturn, TypeVar
 
 from tqdm import tqdm
 
-from MetaCaptioner.agents.prompts import Part, Prompts, limit_output, load_prompts
+from MetaCaptioner.agents.prompts import Part, Prompts
 from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.registry import open_engine
@@ -194,9 +194,7 @@ class _RankRun(Generic[Given]):
             UserError: the run cannot be done, or was stopped.
         """
         self._stop.install()
-        prompts = load_prompts(self._options.prompts_dir)
-        if self._options.max_output_tokens is not None:
-            prompts = limit_output(prompts, self._options.max_output_tokens)
+        prompts = self._options.prompts()
         try:
             problems = [await self._run_stage(stage, number, prompts) for number, stage in enumerate(stages)]
         finally:
@@ -328,7 +326,9 @@ def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks
 
 def _looks(asks: Sequence[Part], prompts: Prompts) -> bool:
     """Whether a stage shows media to anybody. One whose agents do not has no use for a router either."""
-    agents = [agent for workflow in prompts.workflows.values() for agent in workflow.agents]
+    workflows = prompts.workflows.values()
+    agents = [agent for workflow in workflows for agent in workflow.agents]
+    agents += [workflow.claims.agent for workflow in workflows if workflow.claims is not None]
     asked = {"agents": agents, "router": [prompts.router], "judge": [prompts.judge]}
     parts: Sequence[Part] = ("agents",) if "agents" in asks else asks
     return any(agent.sees_media for part in parts for agent in asked[part])
