@@ -87,6 +87,9 @@ class CaptionRecord(_Always, total=False):
     caption: str
     truncated: bool
     agents: dict[str, AgentAnswer]
+    claim_input_tokens: int
+    claim_cached_tokens: int
+    claim_output_tokens: int
     claims: list[Claim]
     claims_before: list[Claim]
     error: Failure
