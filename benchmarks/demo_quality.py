@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.metrics import FactCount, area_under_roc, calibration_error, count_facts
-from demo.corrupt import Judged, another, corrupt, right
+from demo.corrupt import FALSE_CLAIMS, Judged, another, corrupt, right
 from demo.drawing import AGENTS, STATEMENTS, kinds_of
 from demo.make_data import Item, routed_datasets, write_datasets
 from demo.scene import read_caption, stream
@@ -30,7 +30,7 @@ from MetaCaptioner.utils.cli import run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL, PROMPTS = ROOT / "data" / "demo" / "model", ROOT / "data" / "demo" / "prompts"
-JUDGED_MISTAKES = ("wrong_colour", "wrong_count", "wrong_value", "invented", "other_picture")
+JUDGED_MISTAKES = FALSE_CLAIMS
 """The sorts of mistakes that are planted, in turns."""
 
 
