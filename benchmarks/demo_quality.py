@@ -208,14 +208,14 @@ def evaluate(work: Path, model: Path, items_a_domain: int, seed: int) -> tuple[l
         found, lines = measure()
         targets += found
         text += [f"**{title}**", "", *lines, ""]
-    return targets, report(targets, text, items_a_domain, seed)
+    return targets, report("demo_quality", "routed, captioned and scored", targets, text, items_a_domain, seed)
 
 
-def report(targets: Iterable[Target], text: Sequence[str], items: int, seed: int) -> str:
-    """The figures, then the tables."""
+def report(name: str, done: str, targets: Iterable[Target], text: Sequence[str], items: int, seed: int) -> str:
+    """The figures of the benchmark of that name, then the tables."""
     head = [
-        f"`python -m benchmarks.demo_quality --items {items} --seed {seed}`: {items} fresh drawings a domain,",
-        "routed, captioned and scored by the pipeline's own commands on vLLM.",
+        f"`python -m benchmarks.{name} --items {items} --seed {seed}`: {items} fresh drawings a domain,",
+        f"{done} by the pipeline's own commands on vLLM.",
         "",
         "| figure | reached | asked | |",
         "| --- | --- | --- | --- |",

@@ -113,14 +113,18 @@ async def checked(
 
 def _dropped(caption: str, claims: Sequence[Record]) -> Record:
     """The caption without what is doubtful, and its claims with a word on each that was dropped."""
-    kept = [not is_doubtful(claim) for claim in claims]
-    left = blocks.without(blocks.split(caption), kept).strip()
+    left = without_doubtful(caption, claims)
     if not left:
         raise SampleError(
             ErrorKind.UNSUPPORTED, f"none of the {len(claims)} sentences of the caption is supported: {caption[:200]!r}"
         )
-    marked = [claim if keep else {**claim, "dropped": True} for claim, keep in zip(claims, kept, strict=True)]
+    marked = [{**claim, "dropped": True} if is_doubtful(claim) else claim for claim in claims]
     return {"caption": left, "claims": marked}
+
+
+def without_doubtful(caption: str, claims: Sequence[Record]) -> str:
+    """A caption without what is doubtful of its claims, which are all of them in order; empty if nothing is left."""
+    return blocks.without(blocks.split(caption), [not is_doubtful(claim) for claim in claims]).strip()
 
 
 def _findings(workflow: Workflow, completions: Mapping[str, Completion]) -> dict[str, str]:
