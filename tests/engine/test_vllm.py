@@ -152,7 +152,7 @@ def test_claims_cost_tens_of_tokens_and_have_probabilities(running: RunningEngin
         shares = dict(zip(ANSWERS, (claim["supported"], claim["contradicted"], others), strict=True))
         assert min(shares.values()) >= 0
         assert shares[claim["answer"]] == max(shares.values())
-        assert completion.cached_tokens > visual_tokens + len(check.agent.prompt) // 8
+        assert completion.cached_tokens >= visual_tokens - 128 > 0
         assert completion.output_tokens <= 4
         # The cache works in whole blocks, of 128 tokens on a CPU: what is behind the last one is read again.
         assert completion.input_tokens - completion.cached_tokens < 128 + 40
