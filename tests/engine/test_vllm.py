@@ -153,7 +153,7 @@ def test_claims_cost_tens_of_tokens_and_have_probabilities(running: RunningEngin
         assert min(shares.values()) >= 0
         assert shares[claim["answer"]] == max(shares.values())
         assert completion.cached_tokens >= visual_tokens - 128 > 0
-        assert completion.output_tokens <= 4
+        assert completion.output_tokens <= len("contradicted")  # letter by letter at worst
         # The cache works in whole blocks, of 128 tokens on a CPU: what is behind the last one is read again.
         assert completion.input_tokens - completion.cached_tokens < 128 + 40
 
