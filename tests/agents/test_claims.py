@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from MetaCaptioner.agents.claims import checking_claims
+from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, PromptError, load_prompts
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import ErrorKind, SampleError
@@ -327,3 +328,22 @@ def test_the_judge_is_told_the_claims_where_its_prompt_asks_for_them(tmp_path: P
     plan = small_plan(tmp_path / "other", 1, task="Natural")
     assert run.caption(plan, tmp_path / "out2", "--prompts-dir", own, "--score", engine=other).status == 0
     assert any(one.instruction.endswith("Checked:\nnone was checked") for one in other.requests)
+
+
+def test_what_claims_too_much_is_sampled_again_and_checked_again(tmp_path: Path, run: Runner) -> None:
+    def summary(request: Request) -> str:
+        return "A cat sits. It is black." if "@1" in agent_of(request) else CAPTION
+
+    verdict = json.dumps({"reason": "so", **{one.name: 5 for one in SHIPPED}})
+    engine = answering(summary, judge=lambda request: completion(verdict))
+    _, engine = captioned(run, tmp_path, "check", engine)
+    out, again = tmp_path / "out", ("--resample", 1, "--min-claim", 0.9)
+    refused = run.score(out, *again, engine_opens=False)
+    assert refused.status == 1
+    assert "--min-claim with --resample needs --claims" in refused.said
+    outcome = run.score(out, *again, "--claims", "check", engine=engine)
+    assert outcome.status == 0, outcome.said
+    assert "1 of 1 rejected captions are rescued" in outcome.said
+    made = records(out / "score" / "resample" / "1")["set/0"]
+    assert made["caption"] == "A cat sits. It is black."
+    assert answers(made) == {"supported": 2}
