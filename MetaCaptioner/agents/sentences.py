@@ -34,11 +34,13 @@ _BEFORE_NUMBERS = frozenset(
     [
         *(
             "abb",
+            "al",
             "art",
             "bd",
             "ch",
             "eq",
             "eqs",
+            "est",
             "fig",
             "figs",
             "kap",
@@ -48,10 +50,9 @@ _BEFORE_NUMBERS = frozenset(
             "no",
             "nos",
             "nr",
-            "p",
-            "pg",
         ),
-        *("pp", "s", "sec", "tab", "vol"),
+        *("p", "pg", "pp", "s", "sec", "tab", "vol"),
+        *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
     ]
 )
 """Those after which it goes on with a number."""

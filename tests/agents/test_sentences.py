@@ -10,6 +10,7 @@ TEXTS = [
     "It is 3.5 m tall and costs $4.50.| 3 dogs run.",
     "Fruit, e.g. pears, i.e. food, etc.| Dr. Smith meets J. Doe.| Mr. and Mrs. Roe wave.",
     "See Fig. 3 and Eq. 4.| No. 5 is red.| The answer is no.| Then approx. 20 people vs. the others.",
+    "Est. 1990, dated Jan. 5.| It took 5 min.| Smith et al. (2020) say max. 20 in c. 1850.",
     "Open from 9 a.m. to 5 p.m. today.| The clock shows 10:30 a.m.| The sky is blue.",
     "The U.S. Army flies a flag of the U.S.| The angle at C.| The line is red.",
     "A file index.html at www.example.com.| Version 1.2.3 runs.",
