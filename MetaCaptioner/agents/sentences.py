@@ -24,61 +24,26 @@ _NUMBER = re.compile(r"\(?\d{1,3}[.)]\s*$")
 
 _BEFORE_ALL = frozenset(
     [
-        *("approx", "aprox", "bzgl", "bzw", "ca", "capt", "cf", "d.h", "dr", "e.g", "env", "evtl", "gen", "ggf", "hr"),
-        *("i.e", "incl", "inkl", "jr", "mme", "mr", "mrs", "ms", "mt", "prof", "resp", "rev", "sgt", "sr", "sra", "st"),
-        *("vgl", "vs", "z.b", "zzgl"),
+        *("approx", "aprox", "bzgl", "bzw", "ca", "capt", "cf", "d.h", "dr", "e.g", "env", "evtl", "gen"),
+        *("ggf", "hr", "i.e", "incl", "inkl", "jr", "mme", "mr", "mrs", "ms", "mt", "prof", "resp"),
+        *("rev", "sgt", "sr", "sra", "st", "vgl", "vs", "z.b", "zzgl"),
     ]
 )
 """Abbreviations after which the sentence goes on."""
 _BEFORE_NUMBERS = frozenset(
     [
-        *(
-            "abb",
-            "al",
-            "art",
-            "bd",
-            "ch",
-            "eq",
-            "eqs",
-            "est",
-            "fig",
-            "figs",
-            "kap",
-            "lt",
-            "max",
-            "min",
-            "no",
-            "nos",
-            "nr",
-        ),
-        *("p", "pg", "pp", "s", "sec", "tab", "vol"),
-        *("jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+        *("abb", "al", "art", "bd", "ch", "eq", "eqs", "est", "fig", "figs", "kap", "lt", "max", "min"),
+        *("no", "nos", "nr", "p", "pg", "pp", "s", "sec", "tab", "vol", "apr", "aug", "dec", "feb"),
+        *("jan", "jul", "jun", "mar", "nov", "oct", "sep", "sept"),
     ]
 )
 """Those after which it goes on with a number."""
 _INITIALS = re.compile(r"(?:[a-z]\.)*[a-z]$")
 _BEGINNERS = frozenset(
     [
-        *(
-            "a",
-            "above",
-            "all",
-            "an",
-            "and",
-            "at",
-            "below",
-            "both",
-            "but",
-            "each",
-            "he",
-            "her",
-            "here",
-            "his",
-            "if",
-            "in",
-        ),
-        *("it", "its", "no", "on", "one", "she", "some", "that", "the", "their", "there", "these", "they", "this"),
-        *("those", "to", "two", "we", "what", "when", "while", "with", "you"),
+        *("a", "above", "all", "an", "and", "at", "below", "both", "but", "each", "he", "her", "here"),
+        *("his", "if", "in", "it", "its", "no", "on", "one", "she", "some", "that", "the", "their"),
+        *("there", "these", "they", "this", "those", "to", "two", "we", "what", "when", "while", "with", "you"),
     ]
 )
 """Words, with a capital, that begin a sentence also behind initials, such as those of a point or of a country."""
