@@ -14,6 +14,10 @@ if is_being_run():  # not where another program imports the package: its path is
     leave_out_current_folder()
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> object:
     """What is for programs of others, and takes longer to import than a command may take to answer."""
     if name not in __all__:

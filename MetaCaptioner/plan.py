@@ -26,6 +26,7 @@ from MetaCaptioner.utils.cli import complain, note, run_main, say
 from MetaCaptioner.utils.common_options import MetafileOption, OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.options import Flag, option
 from MetaCaptioner.utils.options_sources import read
+from MetaCaptioner.utils.text import counted
 
 
 def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: int) -> str:
@@ -39,8 +40,8 @@ def _describe(rows: Sequence[PlanRow], works: Sequence[DatasetWork], num_ranks: 
     done = f" ({total - remain:,} of {total:,} are done)" if remain < total else ""
     free = sum(int((work.costs[work.pending] == 0).sum()) for work in works)
     unusable = f", {free:,} of them rows that no stage can use," if free else ""
-    planned = f"{remain:,} samples of {len(works)} datasets{done}{unusable}"
-    return f"{planned} in {len(rows)} shards for {num_ranks} ranks{uneven}"
+    planned = f"{counted(remain, 'sample')} of {counted(len(works), 'dataset')}{done}{unusable}"
+    return f"{planned} in {counted(len(rows), 'shard')} for {counted(num_ranks, 'rank')}{uneven}"
 
 
 class PlanOptions(MetafileOption, PromptsOption, OutsideOption, OthersOption, SingleLaunchOption):

@@ -724,6 +724,10 @@ def test_failures_of_most_samples_end_nothing(monkeypatch: pytest.MonkeyPatch, p
     assert len(found) == 300
 
 
+def test_what_the_package_has_for_programs_is_listed() -> None:
+    assert {"Captioner", "CaptionRecord", "__version__"} <= {*dir(MetaCaptioner)}
+
+
 # --- real vLLM
 
 

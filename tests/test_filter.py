@@ -85,10 +85,9 @@ def test_the_cost_of_what_was_kept_is_that_of_all_runs(tmp_path: Path, write_lin
     said = succeed(script("filterd_by_score", "--data-folder", captions))
     assert "cost: 2,000.00 GPU hours per thousand kept captions (4.00 in all)" in said
     assert (
-        "  inferdomain: 1 runs, 8 images an hour, 2 tokens a second a rank; 2.00 GPU hours; 1 killed or going on"
-        in said
+        "  inferdomain: 1 run, 8 images an hour, 2 tokens a second a rank; 2.00 GPU hours; 1 killed or going on" in said
     )
-    assert "  captionpipeline: 1 runs, 8 images an hour, 2 tokens a second a rank; 1.00 GPU hours\n" in said
+    assert "  captionpipeline: 1 run, 8 images an hour, 2 tokens a second a rank; 1.00 GPU hours\n" in said
     assert "the run logs tell of" not in said
     cost = json.loads((captions / "filtered" / "summary.json").read_text())["cost"]
     assert (cost["gpu_hours"], cost["gpu_hours_per_thousand_kept"]) == (4, 2000)

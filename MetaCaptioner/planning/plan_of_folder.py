@@ -31,6 +31,7 @@ from MetaCaptioner.utils.cli import as_typed, note
 from MetaCaptioner.utils.json_text import as_json, read_as, to_json
 from MetaCaptioner.utils.locks import held_alone
 from MetaCaptioner.utils.safe_open import read_file
+from MetaCaptioner.utils.text import counted
 
 FILE_NAME = "planned_by.json"
 _SHOWN_DIFFERENCES = 3
@@ -88,7 +89,7 @@ class FolderPlan(msgspec.Struct, frozen=True):
         common = ((name, mine[name], others[name]) for name in mine if name in others)
         found += [f"'{name}' {what}" for name, one, two in common for what in one.differences(two)]
         if self.ranks != other.ranks:
-            found.append(f"it is for {self.ranks} ranks, not {other.ranks}")
+            found.append(f"it is for {counted(self.ranks, 'rank')}, not {other.ranks}")
         if self.samples != other.samples:
             found.append(f"it has {self.samples:,} samples, not {other.samples:,}")
         more = f"; and {len(found) - _SHOWN_DIFFERENCES} more" if len(found) > _SHOWN_DIFFERENCES else ""

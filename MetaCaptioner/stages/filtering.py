@@ -16,6 +16,7 @@ from MetaCaptioner.records.record import Record, is_error, is_without_media
 from MetaCaptioner.utils.atomic_io import atomic_write
 from MetaCaptioner.utils.json_text import to_json
 from MetaCaptioner.utils.temporary import remove_left
+from MetaCaptioner.utils.text import counted
 from MetaCaptioner.worklist.best_caption import (
     Candidate,
     all_candidates,
@@ -178,7 +179,7 @@ def describe_cost(content: Record) -> list[str]:
     lines = [_cost(*one) for one in spent if one[0] is not None] or ["cost: no GPU was used"]
     for name, fields in stages.items():
         sums = Figures(**fields)
-        parts = [f"{sums.runs} runs, {describe_rates(sums)} a rank"]
+        parts = [f"{counted(sums.runs, 'run')}, {describe_rates(sums)} a rank"]
         parts += [f"{sums.gpu_hours:,.2f} GPU hours"] if sums.gpu_hours is not None else []
         parts += [f"{sums.money:,.2f} for tokens"] if sums.money is not None else []
         parts += describe_claims(sums)

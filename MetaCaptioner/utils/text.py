@@ -25,6 +25,11 @@ def _escape(match: re.Match[str]) -> str:
     return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
 
 
+def counted(number: int, thing: str) -> str:
+    """So many of a thing: `1 shard`, `1,200 shards`."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def is_whole(text: str) -> bool:
     """Whether no half of a pair of surrogates is in the text, so that UTF-8 can hold it."""
     return _HALVES.search(text) is None

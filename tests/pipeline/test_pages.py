@@ -236,7 +236,7 @@ def test_the_json_examples_are_what_the_program_takes(tmp_path: Path) -> None:
     entry = metafile["ADE20K"] | {"root": "ade", "annotation": "ade.json"}
     path = write_json(tmp_path / "Metafile.json", {"ADE20K": entry})
     log = succeed(module("plan", "--metafile", path, "--num-ranks", "1", "--output", tmp_path / "plan.jsonl"))
-    assert "1 samples of 1 datasets" in log
+    assert "1 sample of 1 dataset" in log
     assert "length says 100000, the annotation file has 1 rows" in log
 
 

@@ -41,7 +41,7 @@ def caption(run: Runner, data: Path, num_ranks: int) -> tuple[Path, Path, list[O
     told = run.plan(data, plan, num_ranks=num_ranks)
     assert told.status == 0
     assert "250 rows have neither image nor video and are left out: no stage can use them" in told.said
-    assert "600 samples of 1 datasets, 250 of them rows that no stage can use, in " in told.said
+    assert "600 samples of 1 dataset, 250 of them rows that no stage can use, in " in told.said
     return plan, out, [run.caption(plan, out, rank=(rank, num_ranks)) for rank in range(num_ranks)]
 
 
@@ -83,7 +83,7 @@ def test_they_are_not_tried_again(data: Path, run: Runner) -> None:
     assert run.caption(plan, out, "--retry-errors", engine_opens=False).status == 0
     again = run.plan(data, data.parent / "again.jsonl", "--results", out, "--retry-errors")
     assert "0 failed samples will be tried again" in again.said
-    assert "0 samples of 1 datasets (600 of 600 are done) in " in again.said
+    assert "0 samples of 1 dataset (600 of 600 are done) in " in again.said
     assert records(out) == before
 
 

@@ -110,7 +110,7 @@ def test_a_plan_that_is_rewritten_in_mid_run_ends_the_next_worker(project: Proje
     before = project.contents()
     _, heartbeat = shared_heartbeat()
     project.run.restarted(heartbeat)
-    refused(project.caption(rank=(0, 2)), "its results are of the plan that was there before", "for 1 ranks, not 2")
+    refused(project.caption(rank=(0, 2)), "its results are of the plan that was there before", "for 1 rank, not 2")
     assert project.contents() == before
 
 

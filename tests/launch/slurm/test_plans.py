@@ -82,10 +82,10 @@ def test_the_step_between_route_and_caption(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "MetaCaptioner.launch.slurm.plans", "--plan", plan, "--num-ranks", "2"]
     command = [*program, "--metafile", metafile, f"--made-from={metafile}", "--results", tmp_path / "absent"]
     done = run([*command, "--allow-outside-root"])
-    assert (done.returncode, "3 samples of 1 datasets in" in done.stdout) == (0, True), done.stdout
+    assert (done.returncode, "3 samples of 1 dataset in" in done.stdout) == (0, True), done.stdout
     write_annotation(tmp_path / "set.json", picture_rows(tmp_path / "media", 4))
     done = run(command)
     assert (done.returncode, "with REPLAN=yes" in done.stdout) == (1, True), done.stdout
     done = run(command, {"REPLAN": "yes"})
-    assert (done.returncode, "4 samples of 1 datasets in" in done.stdout) == (0, True), done.stdout
+    assert (done.returncode, "4 samples of 1 dataset in" in done.stdout) == (0, True), done.stdout
     assert run([*command, "--max-samples"], {"REPLAN": "yes"}).returncode == 1
