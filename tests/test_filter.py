@@ -252,7 +252,7 @@ def test_captions_are_kept_by_the_share_of_their_claims_that_are_supported(
     said = succeed([*command, "--min-claim", "0.7"])
     assert "kept 2 of 6 captions" in said
     assert "claims of 4 captions: 4 supported, 1 contradicted, 1 not visible, 2 unanswered, 1 dropped" in said
-    assert "  1 captions were made without --claims" in said
+    assert "  made without --claims: 1 caption\n" in said
     reasons = {record["sample_id"]: record["rejected"] for record in lines(tmp_path / "filtered" / "rejected.jsonl")}
     assert reasons == {
         "photos/1": ["too few claims are supported (0.50 < 0.7)"],

@@ -204,10 +204,8 @@ def describe_checked(content: Record) -> list[str]:
     if told is None:
         return []
     counts = ", ".join(f"{told[name]:,} {name}" for name in (*ANSWERS, UNANSWERED, "dropped") if told.get(name))
-    lines = [f"claims of {told['captions']:,} captions: {counts or 'none'}"]
-    if told["unchecked"]:
-        lines.append(f"  {told['unchecked']:,} captions were made without --claims")
-    return lines
+    lines = [f"claims of {counted(told['captions'], 'caption')}: {counts or 'none'}"]
+    return lines + ([f"  made without --claims: {counted(told['unchecked'], 'caption')}"] if told["unchecked"] else [])
 
 
 def _cost(whole: float, per_thousand: float | None, what: str) -> str:
