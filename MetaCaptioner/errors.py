@@ -99,6 +99,11 @@ class ErrorKind(StrEnum):
         "look at the media; other words in the prompt, or take another model; where it was no refusal, take the phrase "
         "out of a `refusals.yaml` of your own (`--prompts-dir`), then `--retry-errors`",
     )
+    UNSUPPORTED = (
+        "unsupported",
+        "with `--claims drop`: the model supports no sentence of its caption, twice",
+        "look at the media; take another model, or `--claims check`",
+    )
     BAD_ROUTE = (
         "bad_route",
         "the router's answer could not be used",
@@ -148,7 +153,10 @@ class ErrorKind(StrEnum):
 
 
 _WORTH_ANOTHER_TRY = frozenset(
-    (ErrorKind.EMPTY_OUTPUT, ErrorKind.DEGENERATE_OUTPUT, ErrorKind.BAD_ANSWER, ErrorKind.REFUSED)
+    (
+        *(ErrorKind.EMPTY_OUTPUT, ErrorKind.DEGENERATE_OUTPUT, ErrorKind.BAD_ANSWER, ErrorKind.REFUSED),
+        ErrorKind.UNSUPPORTED,
+    )
 )
 
 

@@ -16,7 +16,13 @@ from typing import ClassVar
 
 from MetaCaptioner.agents.thresholds import ThresholdOptions
 from MetaCaptioner.errors import UserError
-from MetaCaptioner.stages.filtering import describe_cost, describe_judged, describe_resampled, filter_captions
+from MetaCaptioner.stages.filtering import (
+    describe_checked,
+    describe_cost,
+    describe_judged,
+    describe_resampled,
+    filter_captions,
+)
 from MetaCaptioner.stages.next_commands import tell_to_take_out
 from MetaCaptioner.utils.cli import note, run_main, say
 from MetaCaptioner.utils.common_options import DataFolderOption, SingleLaunchOption
@@ -73,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         note(line)
     for reason, count in content["reasons"].items():
         say(f"  {count:>7}  {reason}")
-    for line in (*describe_resampled(content), *describe_cost(content)):
+    for line in (*describe_checked(content), *describe_resampled(content), *describe_cost(content)):
         say(line)
     tell_to_take_out(options.data_folder, content["kept"], options)
     return 0

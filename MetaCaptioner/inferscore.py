@@ -18,6 +18,7 @@ from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.caption_records import is_caption, sample_from_record
+from MetaCaptioner.records.claims import told_claims
 from MetaCaptioner.records.done import recorded_rows
 from MetaCaptioner.records.record import Record
 from MetaCaptioner.records.row_map import caption_hash
@@ -54,7 +55,9 @@ def to_score(rank: int, record: Record) -> Sample | None:
     if not is_caption(record):
         return None
     told = {"media_hash": record["media_hash"]} if "media_hash" in record else {}
-    return replace(sample_from_record(record), carried={"caption_hash": caption_hash(record["caption"]), **told})
+    sample = sample_from_record(record)
+    fields = {**sample.fields, "claims": told_claims(record)}
+    return replace(sample, carried={"caption_hash": caption_hash(record["caption"]), **told}, fields=fields)
 
 
 def open_work(expected: Expected, options: ScoreOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:

@@ -116,6 +116,8 @@ class RunOptions(DatasetOptions, ThresholdOptions, TextOptions, RanksOption, Sta
         for flag, given in (("--beside", self.beside), ("--one-line", self.one_line)):
             if given and self.export != "txt":
                 raise BadArguments(f"{flag} goes with --export txt")
+        if self.min_claim is not None and self.claims is None:
+            raise BadArguments("--min-claim goes with --claims")
         if self.own_texts and not self.beside:
             raise BadArguments("--own-texts goes with --beside")
         return self

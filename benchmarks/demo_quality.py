@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.metrics import FactCount, area_under_roc, calibration_error, count_facts
-from demo.corrupt import Judged, another, corrupt, right
+from demo.corrupt import FALSE_CLAIMS, Judged, another, corrupt, right
 from demo.drawing import AGENTS, STATEMENTS, kinds_of
 from demo.make_data import Item, routed_datasets, write_datasets
 from demo.scene import read_caption, stream
@@ -30,7 +30,7 @@ from MetaCaptioner.utils.cli import run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL, PROMPTS = ROOT / "data" / "demo" / "model", ROOT / "data" / "demo" / "prompts"
-JUDGED_MISTAKES = ("wrong_colour", "wrong_count", "wrong_value", "invented", "other_picture")
+JUDGED_MISTAKES = FALSE_CLAIMS
 """The sorts of mistakes that are planted, in turns."""
 
 
@@ -208,14 +208,14 @@ def evaluate(work: Path, model: Path, items_a_domain: int, seed: int) -> tuple[l
         found, lines = measure()
         targets += found
         text += [f"**{title}**", "", *lines, ""]
-    return targets, report(targets, text, items_a_domain, seed)
+    return targets, report("demo_quality", "routed, captioned and scored", targets, text, items_a_domain, seed)
 
 
-def report(targets: Iterable[Target], text: Sequence[str], items: int, seed: int) -> str:
-    """The figures, then the tables."""
+def report(name: str, done: str, targets: Iterable[Target], text: Sequence[str], items: int, seed: int) -> str:
+    """The figures of the benchmark of that name, then the tables."""
     head = [
-        f"`python -m benchmarks.demo_quality --items {items} --seed {seed}`: {items} fresh drawings a domain,",
-        "routed, captioned and scored by the pipeline's own commands on vLLM.",
+        f"`python -m benchmarks.{name} --items {items} --seed {seed}`: {items} fresh drawings a domain,",
+        f"{done} by the pipeline's own commands on vLLM.",
         "",
         "| figure | reached | asked | |",
         "| --- | --- | --- | --- |",

@@ -27,10 +27,10 @@ MEDIA_TOKENS = 64
 PAGES = 1 / 4
 """Pages to read from, for each drawing of a batch."""
 
-LENGTHS = {"read": 112, "route": 288, "notes": 80, "reasoning": 96, "summary": 192, "judge": 240}
+LENGTHS = {"read": 112, "route": 288, "notes": 80, "reasoning": 96, "summary": 192, "judge": 240, "claims": 64}
 """Tokens of instruction and answer that an example of a task may have; the rest of a row is padding."""
 
-SHARES = {"read": 0.25, "route": 0.125, "notes": 2.0, "reasoning": 1.0, "summary": 0.25, "judge": 1.0}
+SHARES = {"read": 0.25, "route": 0.125, "notes": 2.0, "reasoning": 1.0, "summary": 0.25, "judge": 1.0, "claims": 2.0}
 """Examples for each drawing of a batch."""
 
 FAST = 0.7
@@ -187,6 +187,7 @@ def _examples(
         asked += [
             teacher.summarize(rng, kind, drawing.claims),
             teacher.judge(rng, kind, drawing.claims, other),
+            *teacher.check(rng, kind, drawing.claims, other),
         ]
         for example in asked:
             examples[example.task].append((numbers[at], example))
@@ -210,7 +211,7 @@ def corpus(seed: int, drawings: int) -> list[str]:
         for count in range(drawings):
             claims = (drawing := kind.draw(rng, 1)).claims
             asked = [*teacher.observe(kind, claims), teacher.summarize(rng, kind, claims)]
-            asked.append(teacher.judge(rng, kind, claims, claims))
+            asked += [teacher.judge(rng, kind, claims, claims), *teacher.check(rng, kind, claims, claims)]
             if count < 3:
                 asked.append(teacher.route(kind, drawing))
             texts += [text for example in asked for text in (SYSTEM_MESSAGE, example.instruction, example.answer)]

@@ -8,9 +8,14 @@ import numpy as np
 
 from demo.scene import Claim, Kind, caption
 from MetaCaptioner.agents.judge import REASON_CHARACTERS
+from MetaCaptioner.records.claims import CONTRADICTED, NOT_VISIBLE, SUPPORTED
 
 MISTAKES = ("wrong_colour", "wrong_count", "wrong_value", "invented", "missing", "other_picture", "garbled")
 """What can be wrong with a caption; `wrong_value` is any slot but colours and counts."""
+
+
+FALSE_CLAIMS = ("wrong_colour", "wrong_count", "wrong_value", "invented", "other_picture")
+"""Those that make a sentence say what is not so."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,37 @@ def _invent(rng: np.random.Generator, kind: Kind, truth: tuple[Claim, ...]) -> l
             last = max(index for index, other in enumerate(truth) if other.statement.name == statement.name)
             return [*truth[: last + 1], claim, *truth[last + 1 :]]
     return None
+
+
+def answer_to(claim: Claim, truth: Sequence[Claim]) -> str:
+    """What is to be answered of a claim about a drawing of which these are true: one of `records.claims.ANSWERS`."""
+    found = next((other for other in truth if other.key == claim.key), None)
+    if found is None:
+        return NOT_VISIBLE
+    return SUPPORTED if found.values == claim.values else CONTRADICTED
+
+
+def false_claims(
+    rng: np.random.Generator, kind: Kind, truth: tuple[Claim, ...], other: tuple[Claim, ...], mistake: str
+) -> list[Claim]:
+    """What a caption with such a mistake says that is not so; `other` are the claims of another drawing.
+
+    Nothing where the drawing offers no place for the mistake.
+    """
+    judged = another(truth, other, "") if mistake == "other_picture" else corrupt(rng, kind, truth, mistake, "")
+    return [] if judged is None else [claim for claim in judged.said if answer_to(claim, truth) != SUPPORTED]
+
+
+def some_claims(
+    rng: np.random.Generator, kind: Kind, truth: tuple[Claim, ...], other: tuple[Claim, ...]
+) -> list[Claim]:
+    """For training: as many true claims as false ones, the latter of two sorts of mistakes."""
+    false: list[Claim] = []
+    for mistake in rng.choice(FALSE_CLAIMS, 2, p=(0.25, 0.2, 0.3, 0.12, 0.13)):
+        found = false_claims(rng, kind, truth, other, str(mistake))
+        false += [found[int(rng.integers(len(found)))]] if found else []
+    true = [truth[at] for at in rng.permutation(len(truth))[: max(1, len(false))].tolist()]
+    return [*true, *false]
 
 
 def some_judged(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from demo.corrupt import change, some_judged
+from demo.corrupt import answer_to, change, some_claims, some_judged
 from demo.drills import Page
 from demo.scene import Claim, Clip, Drawing, Kind, caption, notes
 from MetaCaptioner.agents.prompts import Prompts, load_prompts
@@ -14,7 +14,7 @@ from MetaCaptioner.agents.router import Router
 from MetaCaptioner.agents.workflow import Agent, fill
 
 PROMPTS_FOLDER = Path(__file__).resolve().parents[1] / "data" / "demo" / "prompts"
-TASKS = ("read", "route", "notes", "reasoning", "summary", "judge")
+TASKS = ("read", "route", "notes", "reasoning", "summary", "judge", "claims")
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,14 @@ class Teacher:
         reasoning = next(agent.name for agent in self.agents(kind) if agent.role == "reasoning")
         judged = some_judged(rng, kind, claims, other, reasoning)
         return Example("judge", fill(self.prompts.judge.prompt, {"caption": judged.caption}), judged.answer())
+
+    def check(
+        self, rng: np.random.Generator, kind: Kind, claims: tuple[Claim, ...], other: tuple[Claim, ...]
+    ) -> Iterator[Example]:
+        """What is asked of sentences of captions, some true and some not; `other` are the claims of another drawing."""
+        for claim in some_claims(rng, kind, claims, other):
+            instruction = fill(self.prompts.claims.agent.prompt, {"claim": claim.sentence()})
+            yield Example("claims", instruction, answer_to(claim, claims))
 
     def read(self, page: Page) -> Example:
         """What nobody asks but the teacher: to read out a page."""

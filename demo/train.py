@@ -25,7 +25,16 @@ from demo.drawing import KINDS
 from demo.network import Inputs, Network, exact, losses, to_inputs
 from demo.optimizer import Optimizer
 
-WEIGHTS = {"letters": 0.5, "read": 0.5, "route": 0.3, "notes": 1.0, "reasoning": 0.5, "summary": 0.5, "judge": 1.0}
+WEIGHTS = {
+    "letters": 0.5,
+    "read": 0.5,
+    "route": 0.3,
+    "notes": 1.0,
+    "reasoning": 0.5,
+    "summary": 0.5,
+    "judge": 1.0,
+    "claims": 0.5,
+}
 """What each task's loss counts."""
 
 VOCABULARY, CORPUS_DRAWINGS = 2048, 40

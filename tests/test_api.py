@@ -150,6 +150,18 @@ def test_a_task_is_that_of_all_inputs(picture: Path) -> None:
     assert "scores" not in record
 
 
+def test_claims_are_checked(picture: Path) -> None:
+    with Captioner(options=SCRIPTED, task="natural", claims="check", score=True) as one:
+        [record] = one.caption([picture])
+        assert one._service._setup.options.claims == "check"
+    assert set(record) <= ALL
+    assert [claim["text"] for claim in record["claims"]] == [record["caption"]]
+    assert record["claims"][0]["answer"] in ("supported", "contradicted", "not visible")
+    assert 0 <= record["claims"][0]["supported"] <= 1
+    assert record["claim_input_tokens"] > 0
+    assert "scores" in record
+
+
 def test_prompts_of_ones_own(tmp_path: Path, picture: Path) -> None:
     agents = [{"name": "only", "role": "summary", "prompt": "Say it.", "max_tokens": 5}]
     prompts = write_prompts(tmp_path / "prompts", maps={"domain": "Maps", "description": "maps", "agents": agents})

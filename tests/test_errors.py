@@ -46,5 +46,5 @@ def test_an_error_reaches_another_process_whole(made: type[SampleError]) -> None
 def test_what_says_nothing_of_how_a_run_goes() -> None:
     assert [kind for kind in ErrorKind if kind.is_known_beforehand] == ["bad_row", "no_media", "bad_source"]
     again = [kind for kind in ErrorKind if kind.is_worth_another_try]
-    assert again == ["empty_output", "degenerate_output", "bad_answer", "refused"]
+    assert again == ["empty_output", "degenerate_output", "bad_answer", "refused", "unsupported"]
     assert DecodeError(ErrorKind.MEDIA_TOO_SLOW, "took too long").kind == "media_too_slow"

@@ -227,3 +227,52 @@ def test_scores_of_two_judges_are_told_and_none_passes_for_want_of_a_mark(
     reasons = {one["sample_id"]: one["rejected"] for one in lines(tmp_path / "filtered" / "rejected.jsonl")}
     assert reasons == {"photos/0": ["style too low (2 < 3)"], "photos/3": ["no mark for truth"]}
     assert "kept 3 of 4" in succeed(command)
+
+
+def claim(answer: str, **fields: object) -> Record:
+    return {"text": f"It is {answer}.", "answer": answer, **fields}
+
+
+def make_claims(folder: Path, write_lines: WriteLines) -> None:
+    """Captions with 3 of 4, 1 of 2, no and unanswered claims, one made without the check, and one that failed."""
+    some = [claim("supported")] * 3 + [claim("contradicted", dropped=True)]
+    half = [claim("supported", supported=0.8, contradicted=0.1), claim("not visible"), {"text": "?", "error": {}}]
+    claims = [some, half, [], [{"text": "?", "error": {"kind": "refused", "message": "…"}}]]
+    captions = [caption_record(index, claims=found) for index, found in enumerate(claims)]
+    captions += [caption_record(4), failed(caption_record(5), "unsupported")]
+    write_lines(folder / "Rank0_node0_photos.jsonl", captions)
+    write_lines(folder / "score" / "Rank0_node0_photos.jsonl", [score_record(index) for index in range(5)])
+
+
+def test_captions_are_kept_by_the_share_of_their_claims_that_are_supported(
+    tmp_path: Path, write_lines: WriteLines
+) -> None:
+    make_claims(tmp_path, write_lines)
+    command = script("filterd_by_score", "--data-folder", tmp_path)
+    said = succeed([*command, "--min-claim", "0.7"])
+    assert "kept 2 of 6 captions" in said
+    assert "claims of 4 captions: 4 supported, 1 contradicted, 1 not visible, 2 unanswered, 1 dropped" in said
+    assert "  made without --claims: 1 caption\n" in said
+    reasons = {record["sample_id"]: record["rejected"] for record in lines(tmp_path / "filtered" / "rejected.jsonl")}
+    assert reasons == {
+        "photos/1": ["too few claims are supported (0.50 < 0.7)"],
+        "photos/3": ["no claim was answered"],
+        "photos/4": ["claims were not checked"],
+        "photos/5": ["caption failed (unsupported)"],
+    }
+    summary = json.loads((tmp_path / "filtered" / "summary.json").read_text())
+    assert summary["thresholds"]["min_claim"] == 0.7
+    assert summary["claims"]["captions"] == 4
+    assert summary["claims"]["unchecked"] == 1
+    assert "kept 5 of 6" in succeed(command)
+    assert "kept 1 of 6" in succeed([*command, "--min-claim", "0.8"])
+
+
+def test_a_share_of_claims_is_not_asked_of_captions_without_any(tmp_path: Path, write_lines: WriteLines) -> None:
+    make_results(tmp_path, write_lines)
+    for tool in ("filterd_by_score", "report"):
+        done = run(script(tool, "--data-folder", tmp_path, "--min-claim", "0.5"))
+        assert (done.returncode, done.stdout.count("\n")) == (1, 1)
+        assert "has claims; caption with --claims" in done.stdout
+    done = run(script("filterd_by_score", "--data-folder", tmp_path, "--min-claim", "2"))
+    assert done.returncode == 2

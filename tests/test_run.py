@@ -347,6 +347,8 @@ def test_a_mistake_is_told_in_a_line_before_anything_is_started(
         (["--in-flight", "0"], "--in-flight must be at least 1"),
         (["--ranks", "0"], "--ranks must be at least 1"),
         (["--task", "cooking"], "--task: "),
+        (["--claims", "delete"], "--claims"),
+        (["--min-claim", "0.5"], "--min-claim goes with --claims"),
     ],
 )
 def test_flags_that_cannot_be_are_told_at_once(
@@ -403,3 +405,14 @@ def test_a_threshold_of_a_dimension_reaches_filter_and_report(photos: Path, tmp_
     assert summary["thresholds"]["min_dim_score_of"] == {"accuracy": 5}
     assert summary["kept"] == sum(one["scores"]["accuracy"] == 5 for one in records(out / "Caption" / "score").values())
     assert '"ofDimension":{"accuracy":5}' in (out / "Caption" / "report.html").read_text()
+
+
+def test_claims_are_checked_and_kept_by(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done(photos, out, "--claims", "check", "--min-claim", "0.5", "--min-overall", "1", "--min-dim-score", "1")
+    captions = records(out / "Caption")
+    assert all(len(one["claims"]) == 1 for one in captions.values() if one["status"] == "ok")
+    summary = json.loads((out / "Caption" / "filtered" / "summary.json").read_text())
+    supported = sum(one["claims"][0]["answer"] == "supported" for one in captions.values() if one["status"] == "ok")
+    assert summary["kept"] == summary["claims"].get("supported", 0) == supported
+    assert '"claim":0.5' in (out / "Caption" / "report.html").read_text()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from MetaCaptioner.agents.claims import REWRITTEN, checked
 from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Agent, Generate, Workflow, data_of, is_earlier_text, run_workflow
 from MetaCaptioner.engine.base import Completion
@@ -27,18 +28,20 @@ def agent_record(agent: Agent, completion: Completion) -> Record:
 
 
 async def caption(workflow: Workflow, texts: Mapping[str, str], generate: Generate) -> Record:
-    """Run a domain's agents; what a record keeps of their answers.
+    """Run a domain's agents, check what their caption claims if that is to be; what a record keeps of their answers.
 
     Raises:
-        SampleError: an agent failed.
+        SampleError: an agent failed, or nothing of the caption is supported.
     """
     completions = await run_workflow(workflow, texts, generate)
-    summary = completions[workflow.agents[-1].name]
-    return {
-        "caption": summary.text.strip(),
-        "truncated": summary.finish_reason == "length",
-        "agents": {agent.name: agent_record(agent, completions[agent.name]) for agent in workflow.agents},
-    }
+    agents = {agent.name: agent_record(agent, completions[agent.name]) for agent in workflow.agents}
+    summary = workflow.agents[-1]
+    last, fields = completions[summary.name], {"caption": completions[summary.name].text.strip()}
+    if workflow.claims is not None:
+        fields, again = await checked(workflow, texts, completions, generate)
+        if again is not None:
+            last, agents[f"{summary.name}{REWRITTEN}"] = again, agent_record(summary, again)
+    return {"caption": fields.pop("caption"), "truncated": last.finish_reason == "length", "agents": agents, **fields}
 
 
 def refuse_earlier_texts(prompts: Prompts, why: str) -> None:

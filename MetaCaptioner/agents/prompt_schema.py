@@ -106,6 +106,13 @@ class JudgeFile(SingleAgentFile):
     dimensions: Annotated[tuple[DimensionFile, ...], Field(min_length=1, max_length=30)] | None = None
 
 
+class ClaimsFile(SingleAgentFile):
+    """`claims.yaml`: what is asked of each sentence of a caption, and what is added to the summary's prompt when it is
+    to write once more."""
+
+    rewrite: _Text
+
+
 class ResampleFile(BaseModel):
     """`resample.yaml`: what is added to every agent's prompt when a rejected caption is made again.
 

@@ -22,6 +22,7 @@ from MetaCaptioner.agents.prompt_schema import (
     EVERY_DOMAIN,
     RESAMPLE_FIELDS,
     AgentFile,
+    ClaimsFile,
     DomainFile,
     EveryDomainFile,
     JudgeFile,
@@ -33,7 +34,7 @@ from MetaCaptioner.agents.prompt_schema import (
     order_agents,
 )
 from MetaCaptioner.agents.refusals import LanguageFile, Refusals, refusals_of
-from MetaCaptioner.agents.workflow import Agent, Workflow, placeholders, with_text
+from MetaCaptioner.agents.workflow import Agent, ClaimCheck, Workflow, placeholders, with_text
 from MetaCaptioner.data.taxonomy import DOMAINS, Domain
 from MetaCaptioner.engine.base import SYSTEM_MESSAGE
 from MetaCaptioner.utils.options import Flag, Options, option
@@ -42,7 +43,7 @@ from MetaCaptioner.utils.validation import first_problem
 from MetaCaptioner.utils.yaml_text import LONGEST_CHARACTERS, from_yaml
 
 PROMPTS_FOLDER = Path(__file__).parents[1] / "prompts"
-NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml", "refusals.yaml")
+NO_DOMAINS = ("router.yaml", "judge.yaml", "claims.yaml", "resample.yaml", "refusals.yaml")
 """The files of a prompts folder that are of no domain."""
 
 
@@ -63,8 +64,8 @@ Part = Literal["router", "agents", "judge"]
 class Prompts:
     """Everything that is asked: the workflow of each domain, the router and the judge.
 
-    `files` are those of the domains. `resample` is for `resampling`, and no part of the digest before. `dimensions`
-    are what the judge marks; `notes` are for whoever asks it.
+    `files` are those of the domains. `resample` is for `resampling`, `claims` for `checking_claims`, and no part of the
+    digest before. `dimensions` are what the judge marks; `notes` are for whoever asks it.
     """
 
     domains: tuple[Domain, ...]
@@ -74,6 +75,7 @@ class Prompts:
     judge: Agent
     files: Mapping[str, Path]
     resample: ResampleFile
+    claims: ClaimCheck
     dimensions: tuple[Dimension, ...] = SHIPPED
     notes: tuple[str, ...] = ()
 
@@ -83,7 +85,7 @@ class Prompts:
         Where none are named, of all as one, which is what records have that do not name their stage.
         """
         routing = {"domains": repr(self.domains), "descriptions": dict(self.descriptions), "router": _told(self.router)}
-        agents = [[_told(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
+        agents = [_asking(self.workflows[domain.name]) for domain in self.domains]
         of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": self._judging()}
         asked = of_part | routing if parts is None else {part: of_part[part] for part in parts}
         content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)  # noqa: TID251 the hash of what earlier records name must not change
@@ -95,7 +97,7 @@ class Prompts:
 
     def asked(self, parts: Collection[Part]) -> list[Agent]:
         """The agents that are asked in these parts, in that order."""
-        agents = [agent for domain in self.domains for agent in self.workflows[domain.name].agents]
+        agents = [agent for domain in self.domains for agent in self.workflows[domain.name].asked()]
         of_part: dict[Part, list[Agent]] = {"router": [self.router], "agents": agents, "judge": [self.judge]}
         return [agent for part in parts for agent in of_part[part]]
 
@@ -104,6 +106,12 @@ def _told(agent: Agent) -> object:
     """What is hashed of an agent. One that says no model, or the one that it would be given by its role, says nothing
     of models; which they are, records tell beside it."""
     return repr(agent) if agent.model in ("", agent.role) else [repr(agent), agent.model]
+
+
+def _asking(workflow: Workflow) -> list[object]:
+    """What is hashed of a workflow; of the check of its captions nothing without one, as before there was any."""
+    check = workflow.claims
+    return [*map(_told, workflow.agents), *([repr(check), _told(check.agent)] if check else [])]
 
 
 @contextmanager
@@ -181,7 +189,7 @@ def _read_judge(path: Path, opening: str) -> tuple[Agent, tuple[Dimension, ...],
     with _told_of(path):
         parsed = JudgeFile.model_validate(_read_yaml(path))
         check_dimensions(parsed.dimensions or ())
-        _check_single(parsed.agent, "judge", "caption", "dimensions")
+        _check_single(parsed.agent, "judge", "caption", "dimensions", "claims")
         listed = parsed.dimensions or ()
         asked = "dimensions" in placeholders(parsed.agent.prompt)
         if asked and not listed:
@@ -200,8 +208,23 @@ def _read_judge(path: Path, opening: str) -> tuple[Agent, tuple[Dimension, ...],
     return agent, SHIPPED, (note,)
 
 
+def _read_claims(path: Path, opening: str) -> ClaimCheck:
+    """What is asked of a sentence, and the note to a summary that is to be written once more."""
+    with _told_of(path):
+        parsed = ClaimsFile.model_validate(_read_yaml(path))
+        _check_single(parsed.agent, "check of claims", "claim", "caption")
+        unknown = sorted(set(placeholders(parsed.rewrite)) - {"caption", "claims"})
+        if unknown:
+            raise ValueError(
+                f"rewrite: unknown placeholder '{{{unknown[0]}}}' (there are '{{caption}}' and '{{claims}}')"
+            )
+        if "claims" not in placeholders(parsed.rewrite):
+            raise ValueError("rewrite: does not use '{claims}'")
+    return ClaimCheck("check", parsed.agent.agent(opening, "claims"), parsed.rewrite.strip())
+
+
 def _check_single(agent: AgentFile, role: str, placeholder: str, *others: str) -> None:
-    """Refuse what the router and the judge may not say.
+    """Refuse what the router, the judge and the check of claims may not say.
 
     Raises:
         ValueError: that.
@@ -271,8 +294,8 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
     """The shipped prompts, with the files of `prompts_dir` in place of or beside them.
 
     A file there with one of the nine domains replaces it, with another domain adds it, and with the domain `*` replaces
-    the agents of all that have no file there; `router.yaml`, `judge.yaml`, `resample.yaml`, `refusals.yaml` and
-    `opening.txt`, the words between the media and every instruction, replace the shipped ones.
+    the agents of all that have no file there; `router.yaml`, `judge.yaml`, `claims.yaml`, `resample.yaml`,
+    `refusals.yaml` and `opening.txt`, the words between the media and every instruction, replace the shipped ones.
 
     Raises:
         PromptError: a file is wrong, or a domain has no file.
@@ -305,6 +328,7 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
         workflows={name: _workflow(parsed, opening) for name, (_, parsed) in files.items()},
         router=_read_router(_own_or_shipped(prompts_dir, "router.yaml"), opening),
         judge=judge,
+        claims=_read_claims(_own_or_shipped(prompts_dir, "claims.yaml"), opening),
         dimensions=dimensions,
         notes=notes,
     )
@@ -334,7 +358,7 @@ def _own_or_shipped(prompts_dir: Path | None, name: str) -> Path:
 def with_agents(prompts: Prompts, changed: Callable[[Agent], Agent]) -> Prompts:
     """The same prompts with every agent of every domain changed; the judge and the router stay as they are."""
     workflows = {
-        name: Workflow(name, tuple(changed(agent) for agent in workflow.agents))
+        name: replace(workflow, agents=tuple(changed(agent) for agent in workflow.agents))
         for name, workflow in prompts.workflows.items()
     }
     return replace(prompts, workflows=workflows)
@@ -343,11 +367,15 @@ def with_agents(prompts: Prompts, changed: Callable[[Agent], Agent]) -> Prompts:
 def _refusing(prompts: Prompts, refusals: Refusals) -> Prompts:
     """The same prompts with what no answer may be; the router's is one of some codes."""
     asked = with_agents(prompts, lambda agent: replace(agent, refusals=refusals))
-    return replace(asked, judge=replace(prompts.judge, refusals=refusals))
+    claims = replace(prompts.claims, agent=replace(prompts.claims.agent, refusals=refusals))
+    return replace(asked, judge=replace(prompts.judge, refusals=refusals), claims=claims)
 
 
 def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
-    """The same prompts with every agent's answer bounded by `max_output_tokens` (the judge and the router excepted)."""
+    """The same prompts with every agent's answer bounded by `max_output_tokens`.
+
+    Those of the router, of the judge and about claims are short as they are.
+    """
 
     def bounded(agent: Agent) -> Agent:
         limit = min(agent.sampling.max_tokens, max_output_tokens)

@@ -1,7 +1,7 @@
 """Which of several models each agent asks.
 
 An agent's prompt file may name one (`model: write`). One that names none asks the model that is called like its role
-(perception, reasoning, summary, router, judge), where there is such a one, and else the default.
+(perception, reasoning, summary, router, judge, claims), where there is such a one, and else the default.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -34,7 +34,12 @@ def with_models(prompts: Prompts, names: Collection[str]) -> Prompts:
                 f"{place}: agent '{agent.name}' asks the model '{agent.model}', which 'models:' of no configuration "
                 f"names ({known}){nearest(agent.model, names)}"
             )
-    return replace(with_agents(prompts, settled), router=settled(prompts.router), judge=settled(prompts.judge))
+    return replace(
+        with_agents(prompts, settled),
+        router=settled(prompts.router),
+        judge=settled(prompts.judge),
+        claims=replace(prompts.claims, agent=settled(prompts.claims.agent)),
+    )
 
 
 def _placed(prompts: Prompts) -> Iterable[tuple[Agent, str]]:
@@ -44,6 +49,7 @@ def _placed(prompts: Prompts) -> Iterable[tuple[Agent, str]]:
             yield agent, f"prompt file {prompts.files[name]}"
     yield prompts.router, "prompt file router.yaml"
     yield prompts.judge, "prompt file judge.yaml"
+    yield prompts.claims.agent, "prompt file claims.yaml"
 
 
 def looks_by_model(agents: Iterable[Agent]) -> dict[str, bool]:

@@ -1,6 +1,5 @@
 """The router: which of the domains, and which subdomain, a picture or clip belongs to."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
@@ -69,7 +68,7 @@ class Router:
         domain, subdomain = codes[completion.text.strip()]
         if completion.first_token_probabilities is None:
             return Route(domain.name, subdomain, None, None, None)
-        shares = self._shares(completion.first_token_probabilities, candidates, domain)
+        shares = self._shares(completion, candidates, domain)
         likeliest = max(candidates, key=lambda one: (shares[one.name], one is domain))
         if likeliest is not domain:  # its share is split over several first tokens, each less likely than another's one
             domain = likeliest
@@ -114,21 +113,14 @@ class Router:
         head = f"{self._letters[domain.name]} = {domain.name}: {self._prompts.descriptions[domain.name]}"
         return f"{head}\n  {subdomains}"
 
-    def _shares(
-        self, probabilities: Mapping[str, float], candidates: Sequence[Domain], chosen: Domain
-    ) -> dict[str, float]:
+    def _shares(self, completion: Completion, candidates: Sequence[Domain], chosen: Domain) -> dict[str, float]:
         """Probability mass by domain, made to add up to 1 over the candidates.
 
         Raises:
             SampleError: the engine gave no probability to the answer that it chose.
         """
-        mass = {domain.name: 0.0 for domain in candidates}
-        for token, probability in probabilities.items():
-            begun = token.strip()
-            for domain in candidates:
-                if begun and any(code.startswith(begun) for code, _ in self._codes(domain)):
-                    mass[domain.name] += probability
-        whole = sum(mass.values())
-        if not (mass[chosen.name] > 0 and math.isfinite(whole)):  # a NaN is not greater than anything
+        codes = {domain.name: [code for code, _ in self._codes(domain)] for domain in candidates}
+        shares = completion.shares(codes)
+        if not shares.get(chosen.name):
             raise SampleError(ErrorKind.BAD_ROUTE, f"no probability was reported for the chosen domain '{chosen.name}'")
-        return {name: round(share / whole, 4) for name, share in mass.items()}
+        return {name: round(share, 4) for name, share in shares.items()}

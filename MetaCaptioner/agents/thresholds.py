@@ -10,6 +10,7 @@ from pydantic import field_validator
 from MetaCaptioner.agents.dimensions import MARKS
 from MetaCaptioner.agents.repetition import repeats_itself
 from MetaCaptioner.errors import UserError
+from MetaCaptioner.records.claims import has_claims, share_supported
 from MetaCaptioner.records.media_identity import same_media
 from MetaCaptioner.records.record import Record, is_error, told_error
 from MetaCaptioner.records.row_map import caption_hash
@@ -18,7 +19,7 @@ from MetaCaptioner.utils.options import Flag, Options, nearest, option
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a caption needs: at least these marks, and with `whole` an end.
+    """What a caption needs: at least these marks, with `whole` an end, and of its claims that share supported.
 
     `dimension` is for every dimension that `of_dimension` has no mark of its own for.
     """
@@ -27,6 +28,7 @@ class Thresholds:
     dimension: int
     whole: bool
     of_dimension: Mapping[str, int] = field(default_factory=dict)
+    claim: float | None = None
 
     def against(self, record: Record, score: Record) -> list[str]:
         """Why a caption with these marks is rejected; nothing if it is good enough."""
@@ -35,7 +37,16 @@ class Thresholds:
             reasons.insert(0, f"overall too low ({score['overall']:g} < {self.overall:g})")
         if self.whole and record.get("truncated"):
             reasons.append("cut at its token budget")
-        return reasons
+        return reasons + self.claims_against(record)
+
+    def claims_against(self, record: Record) -> list[str]:
+        """Why a caption is rejected by what it claims; those that were dropped count, as it was made with them."""
+        if self.claim is None:
+            return []
+        share = share_supported(record)
+        if share is None:
+            return ["no claim was answered" if has_claims(record) else "claims were not checked"]
+        return [f"too few claims are supported ({share:.2f} < {self.claim:g})"] if share < self.claim else []
 
     def marks_against(self, marks: Mapping[str, int]) -> list[str]:
         """Which marks are too low, or not there although one is asked for."""
@@ -67,6 +78,10 @@ class MarksOptions(Options):
         Flag("MARK"),
     )
 
+    min_claim: float | None = option(
+        None, "lowest share of a caption's claims that are supported (caption with --claims)", Flag("SHARE"), ge=0, le=1
+    )
+
     @field_validator("min_dim_score", mode="before")
     @classmethod
     def _check_marks(cls, value: Any) -> Any:
@@ -88,7 +103,7 @@ class MarksOptions(Options):
         said = [text.rpartition("=") for text in ("3", *self.min_dim_score)]
         plain = [int(mark) for name, _, mark in said if not name]
         named = {name: int(mark) for name, _, mark in said if name}
-        return Thresholds(self.min_overall, plain[-1], whole, named)
+        return Thresholds(self.min_overall, plain[-1], whole, named, self.min_claim)
 
 
 class ThresholdOptions(MarksOptions):

@@ -5,9 +5,9 @@ An agent sees `(sample, media, generate)` and nothing else: no ranks, no files, 
 
 import asyncio
 import string
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from MetaCaptioner.agents.answer_schema import Schema
 from MetaCaptioner.agents.answers import field_texts, parse_answer, strings_in
@@ -19,7 +19,7 @@ from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.utils.text import whole
 
-Role = Literal["perception", "reasoning", "summary", "router", "judge"]
+Role = Literal["perception", "reasoning", "summary", "router", "judge", "claims"]
 
 # Texts that every prompt may use beside those of the required agents.
 MEDIA_FIELDS = ("duration", "frame_count", "frame_times")
@@ -55,16 +55,36 @@ class Agent:
         return self.constraint.json_schema if self.constraint else None
 
 
+Answer = TypeVar("Answer")
 Generate = Callable[[Agent, str], Awaitable[Completion]]
 """Ask the engine: (agent, instruction) -> completion. Bound to one sample and its media by the rank loop."""
 
 
+ClaimsMode = Literal["check", "drop", "rewrite"]
+
+
+@dataclass(frozen=True)
+class ClaimCheck:
+    """How the sentences of a caption are checked, and what becomes of the caption: they are only marked, those that are
+    not supported are dropped, or the summary is asked once more with `note` (of that alone it says anything)."""
+
+    mode: ClaimsMode
+    agent: Agent
+    note: str = ""
+
+
 @dataclass(frozen=True)
 class Workflow:
-    """The agents of one domain, each after those it requires; the last is the summary."""
+    """The agents of one domain, each after those it requires; the last is the summary. What that says is checked by
+    `claims`, if it is to be."""
 
     domain: str
     agents: tuple[Agent, ...]
+    claims: ClaimCheck | None = None
+
+    def asked(self) -> tuple[Agent, ...]:
+        """All who are asked, whoever holds the caption against the media as well."""
+        return self.agents if self.claims is None else (*self.agents, self.claims.agent)
 
     def uses(self) -> dict[str, str]:
         """The texts that its prompts take from elsewhere than its own agents -> the first agent that takes them."""
@@ -77,7 +97,9 @@ class Workflow:
 
     def looks(self) -> bool:
         """Whether anything of it depends on the media themselves."""
-        return any(agent.sees_media for agent in self.agents) or not self.uses().keys().isdisjoint(MEDIA_FIELDS)
+        if self.claims is not None or any(agent.sees_media for agent in self.agents):
+            return True
+        return not self.uses().keys().isdisjoint(MEDIA_FIELDS)
 
 
 def is_earlier_text(name: str) -> bool:
@@ -222,13 +244,17 @@ async def run_workflow(workflow: Workflow, texts: Mapping[str, str], generate: G
         fields[agent.name] = field_texts(agent.name, data_of(agent, completion))
         return completion
 
+    for agent in workflow.agents:
+        tasks[agent.name] = asyncio.create_task(run_agent(agent))
+    return dict(zip(tasks, await all_of(tasks.values()), strict=True))
+
+
+async def all_of(tasks: Collection[asyncio.Task[Answer]]) -> list[Answer]:
+    """What all of some tasks return; with the first that fails, which is raised, or with this one all end."""
     try:
-        for agent in workflow.agents:
-            tasks[agent.name] = asyncio.create_task(run_agent(agent))
-        await asyncio.gather(*tasks.values())
+        return await asyncio.gather(*tasks)
     finally:
-        unfinished = [task for task in tasks.values() if not task.done()]
+        unfinished = [task for task in tasks if not task.done()]
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
-    return {name: task.result() for name, task in tasks.items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
+from MetaCaptioner.agents.workflow import ClaimsMode
 from MetaCaptioner.api.inputs import Asked, Picture, asked, check_inputs
 from MetaCaptioner.api.messages import Ask, Done
 from MetaCaptioner.api.records import CaptionRecord, of_input
@@ -35,8 +36,9 @@ class Captioner:
     The model is loaded as this is made, in a process of its own; what is printed there goes to the file `log`, by
     default a temporary one. `model`, a name or a folder, and `prompts_dir` go before what `options` say, which are
     those of the command line, with its defaults: `StageOptions(seed=1, max_pixels=802816)`. Neither files nor variables
-    of options are read. `task` is the domain of all inputs; without it the router finds each one's. With `score` the
-    judge marks each caption. It uses as many GPUs as `tensor_parallel_size` says: the first that it sees.
+    of options are read. `task` is the domain of all inputs; without it the router finds each one's. With `claims` each
+    sentence of a caption is checked ("check", "drop" or "rewrite", as `--claims`). With `score` the judge marks each
+    caption. It uses as many GPUs as `tensor_parallel_size` says: the first that it sees.
 
     Raises:
         UserError: the model cannot be loaded, there is no such domain or prompts folder, an option says nothing here.
@@ -48,11 +50,12 @@ class Captioner:
         *,
         prompts_dir: str | os.PathLike[str] | None = None,
         task: str | None = None,
+        claims: ClaimsMode | None = None,
         score: bool = False,
         options: StageOptions | None = None,
         log: str | os.PathLike[str] | None = None,
     ) -> None:
-        chosen = _chosen(options, model, prompts_dir)
+        chosen = _chosen(options, model=model, prompts_dir=prompts_dir, claims=claims)
         self._numbers = itertools.count()
         self._service = Service(chosen, task, score, None if log is None else Path(log))
         self._end = weakref.finalize(self, self._service.end)
@@ -86,9 +89,7 @@ class Captioner:
         self.close()
 
 
-def _chosen(
-    options: StageOptions | None, model: str | os.PathLike[str] | None, prompts_dir: str | os.PathLike[str] | None
-) -> StageOptions:
+def _chosen(options: StageOptions | None, **beside: str | os.PathLike[str] | None) -> StageOptions:
     """The options with what is said beside them.
 
     Raises:
@@ -100,10 +101,7 @@ def _chosen(
     if nothing := sorted(given.model_fields_set & _OF_RESULT_FILES):
         raise BadArguments(f"option {nothing[0]} is of runs that write result files, and says nothing to a Captioner")
     said = {name: getattr(given, name) for name in given.model_fields_set & set(all_of(StageOptions))}
-    if model is not None:
-        said["model"] = os.fspath(model)
-    if prompts_dir is not None:
-        said["prompts_dir"] = Path(prompts_dir)
+    said |= {name: os.fspath(value) for name, value in beside.items() if value is not None}
     return StageOptions.model_validate(said)
 
 

@@ -21,6 +21,23 @@ class AgentAnswer(TypedDict):
     output_tokens: int
 
 
+class _ClaimText(TypedDict):
+    text: str
+
+
+class Claim(_ClaimText, total=False):
+    """One sentence of a caption and whether the media support it, with probabilities where the engine tells them.
+
+    There is `error` where the question had no answer, and `dropped` where the sentence was taken out of the caption.
+    """
+
+    answer: Literal["supported", "contradicted", "not visible"]
+    supported: float
+    contradicted: float
+    error: "Failure"
+    dropped: bool
+
+
 class Failure(TypedDict):
     """Why there is no caption, or no mark: the value of an `ErrorKind`, and a line for the user."""
 
@@ -56,8 +73,9 @@ class CaptionRecord(_Always, total=False):
     `index` is its place among the inputs, from 0. `image` or `video` is the path as it was given, None where there was
     none. With `status` "ok" there are `caption`, `truncated` and `agents`; with "error" there is `error`. `task` is the
     domain; `task_confidence`, `subdomain` and `runner_up` are there where the router chose it, `models` where agents
-    name theirs. Marks (1 to 5, and their mean) are there with `score=True`, unless the judge failed: then `score_error`
-    says why.
+    name theirs. With `claims` there are those of the caption; `claims_before` are those for which it was written once
+    more. Marks (1 to 5, and their mean) are there with `score=True`, unless the judge failed: then `score_error` says
+    why.
     """
 
     image: str | None
@@ -72,6 +90,11 @@ class CaptionRecord(_Always, total=False):
     truncated: bool
     agents: dict[str, AgentAnswer]
     models: dict[str, str]
+    claim_input_tokens: int
+    claim_cached_tokens: int
+    claim_output_tokens: int
+    claims: list[Claim]
+    claims_before: list[Claim]
     error: Failure
     scores: dict[str, int]
     overall: float

@@ -25,8 +25,7 @@ from tqdm import tqdm
 
 from MetaCaptioner import captionpipeline, inferscore
 from MetaCaptioner.agents.captioner import refuse_earlier_texts
-from MetaCaptioner.agents.prompts import Prompts, limit_output, load_prompts
-from MetaCaptioner.agents.roles import with_models
+from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Generate
 from MetaCaptioner.api.messages import Abandon, Ask, Begun, Done, Failed, Line, Ready, Said, Setup
 from MetaCaptioner.api.records import judged
@@ -175,9 +174,7 @@ async def work(line: Line, setup: Setup, parent: int, kill_all: Callable[[], Non
         UserError: it cannot be done, or not be gone on with.
     """
     options, stop = setup.options, StopSignal()
-    prompts = with_models(load_prompts(options.prompts_dir), options.models)
-    if options.max_output_tokens is not None:
-        prompts = limit_output(prompts, options.max_output_tokens)
+    prompts = options.prompts()
     refuse_earlier_texts(prompts, "only a second pass over earlier captions has it")
     desk = _Desk(line, parent, stop, setup.score, prompts, _task(setup.task, prompts), kill_all)
     desk.begin()

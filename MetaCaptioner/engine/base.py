@@ -1,6 +1,7 @@
 """The engine protocol: a request goes in, a completion comes out. Only this package knows an inference library."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -68,6 +69,23 @@ class Completion:
     first_token_probabilities: Mapping[str, float] | None = field(default_factory=dict)
     reasoning: str = ""
     model: str = ""
+
+    def shares(self, choices: Mapping[str, Collection[str]]) -> dict[str, float]:
+        """The probability mass of some groups of choices, which add up to 1; nothing where it is not known.
+
+        Choices of two groups begin with other letters, so that a first token belongs to one of them, whatever the
+        model's tokenizer.
+        """
+        mass = dict.fromkeys(choices, 0.0)
+        for token, probability in (self.first_token_probabilities or {}).items():
+            begun = token.strip()
+            for name, group in choices.items():
+                if begun and any(choice.startswith(begun) for choice in group):
+                    mass[name] += probability
+        whole = sum(mass.values())
+        if not (whole > 0 and math.isfinite(whole)):  # a NaN is not greater than anything
+            return {}
+        return {name: share / whole for name, share in mass.items()}
 
 
 class Engine(Protocol):

@@ -18,12 +18,17 @@ from MetaCaptioner.engine.base import Completion
 from MetaCaptioner.errors import ErrorKind, StoppedEarly, UserError
 from MetaCaptioner.metrics.model_usage import ModelFigures, ModelUsage, figures_by_model, money_of
 from MetaCaptioner.metrics.run_log import RunLog, read_runs
+from MetaCaptioner.records.claims import answers
 from MetaCaptioner.records.published_counts import CountsPublisher
 from MetaCaptioner.records.record import Record
 
 _KEPT_EVERY_SECONDS = 30.0
 _KEPT_EVERY_SHARE = 0.01
 _LAST_COUNT_SECONDS = 2.0  # enough for what has come since the last time
+_TOKENS = (
+    *("input_tokens", "cached_tokens", "output_tokens"),
+    *("claim_input_tokens", "claim_cached_tokens", "claim_output_tokens"),
+)
 _RATES = ("images_an_hour", "videos_an_hour", "tokens_a_second", "gpu_hours", "money")
 """What the lines of the run log tell of the figures that follow from the others."""
 
@@ -33,17 +38,29 @@ class Usage:
     """Tokens of the answers that were given, whatever became of them.
 
     `input_tokens` are those of the prompts, media included; `cached_tokens` are the part of them that the engine still
-    had; `output_tokens` are those of the answers.
+    had; `output_tokens` are those of the answers. What begins with `claim_` is the part of each for checking captions.
     """
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    claim_input_tokens: int = 0
+    claim_cached_tokens: int = 0
+    claim_output_tokens: int = 0
 
-    def count(self, completion: Completion) -> None:
+    def count(self, completion: Completion, for_claims: bool = False) -> None:
         self.input_tokens += completion.input_tokens
         self.cached_tokens += completion.cached_tokens
         self.output_tokens += completion.output_tokens
+        if for_claims:
+            self.claim_input_tokens += completion.input_tokens
+            self.claim_cached_tokens += completion.cached_tokens
+            self.claim_output_tokens += completion.output_tokens
+
+    def fields(self) -> dict[str, int]:
+        """What is told of it: of claims nothing where none was asked about."""
+        told = _TOKENS if self.claim_input_tokens else _TOKENS[:3]
+        return {name: getattr(self, name) for name in told}
 
 
 @dataclass
@@ -54,14 +71,15 @@ class RunStatistics(Usage):
     videos: int = 0
     truncated: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    claims: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     stopped: bool = False
     by_model: dict[str, Usage] = field(default_factory=dict)
     """The tokens by the names that agents have for models."""
 
-    def count_answer(self, model: str, completion: Completion) -> None:
+    def count_answer(self, model: str, completion: Completion, for_claims: bool) -> None:
         """Count an answer of the model of that name."""
-        self.count(completion)
+        self.count(completion, for_claims)
         self.by_model.setdefault(model, Usage()).count(completion)
 
     @property
@@ -80,6 +98,7 @@ class RunStatistics(Usage):
         self.images += record["modality"] == "image"
         self.videos += record["modality"] == "video"
         self.truncated += bool(record.get("truncated"))
+        self.claims += answers(record)
 
 
 State = Literal["loading", "working", "done", "stopped", "failed"]
@@ -91,6 +110,7 @@ class Run(BaseModel):
     `state` is "loading" or "working" while the run goes on and ever after if it was killed; a run that ended by itself
     is "done", "stopped" (by a signal) or "failed". `loading_seconds` begin when the rank has its GPUs and end when the
     engine is ready; `working_seconds` begin there. `images` and `videos` ended well, `errors` are the others by kind.
+    `claims` are the sentences that were checked by their answers.
     `rank` is that of the process among the `world_size` of its launch. `config` is the file beside the run log that has
     all options; there is none before the engine is loaded. Prices are those of a million tokens, where they were told.
     `models` are there where agents name theirs: each of them, also those that another stage of the same launch asks.
@@ -116,9 +136,13 @@ class Run(BaseModel):
     videos: int = 0
     truncated: int = 0
     errors: Mapping[str, int] = {}
+    claims: Mapping[str, int] = {}
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    claim_input_tokens: int = 0
+    claim_cached_tokens: int = 0
+    claim_output_tokens: int = 0
     price_in: float | None = None
     price_out: float | None = None
     models: tuple[ModelUsage, ...] = ()
@@ -173,15 +197,22 @@ class Figures:
     tokens_a_second: float
     gpu_hours: float | None
     money: float | None = None
+    claims: Mapping[str, int] = field(default_factory=dict)
+    claim_input_tokens: int = 0
+    claim_cached_tokens: int = 0
+    claim_output_tokens: int = 0
+
+    @property
+    def claims_share(self) -> float:
+        """What checking captions took: tokens that were read anew or written, as a share of all others of these."""
+        checking = self.claim_input_tokens - self.claim_cached_tokens + self.claim_output_tokens
+        rest = self.input_tokens - self.cached_tokens + self.output_tokens - checking
+        return checking / rest if rest > 0 else 0.0
 
 
 def figures(runs: Sequence[Run]) -> Figures:
     """Add up runs, of one rank or of many."""
-    tokens = Usage(
-        sum(run.input_tokens for run in runs),
-        sum(run.cached_tokens for run in runs),
-        sum(run.output_tokens for run in runs),
-    )
+    tokens = Usage(**{name: sum(getattr(run, name) for run in runs) for name in _TOKENS})
     images, videos = sum(run.images for run in runs), sum(run.videos for run in runs)
     seconds = sum(run.working_seconds for run in runs) or float("inf")
     without_gpu = sum(run.gpus_held == 0 for run in runs)
@@ -200,6 +231,7 @@ def figures(runs: Sequence[Run]) -> Figures:
         tokens_a_second=round((tokens.input_tokens + tokens.output_tokens) / seconds, 1),
         gpu_hours=None if without_gpu == len(runs) else round(gpu_hours, 4),
         money=round(sum(money), 6) if money else None,
+        claims=dict(sum((Counter(run.claims) for run in runs), Counter())),
     )
 
 
@@ -277,9 +309,8 @@ class RunAccount:
             "videos": statistics.videos,
             "truncated": statistics.truncated,
             "errors": dict(statistics.errors),
-            "input_tokens": statistics.input_tokens,
-            "cached_tokens": statistics.cached_tokens,
-            "output_tokens": statistics.output_tokens,
+            "claims": dict(statistics.claims),
+            **{name: getattr(statistics, name) for name in _TOKENS},
             "models": tuple(one.with_tokens(statistics.by_model) for one in self._begun.models),
         }
         return self._begun.model_copy(update=counts)
@@ -356,11 +387,22 @@ def describe(run: Run) -> str:
     parts.append(describe_rates(sums))
     cached = f" ({100 * run.cached_tokens / run.input_tokens:.0f}% cached)" if run.input_tokens else ""
     parts.append(f"{run.input_tokens:,} input tokens{cached}, {run.output_tokens:,} output tokens")
+    parts += describe_claims(sums)
     used = "no GPU was used" if sums.money is None else f"{sums.money:,.2f} for tokens"
     if sums.gpu_hours is not None and not run.models:
         used = f"{sums.gpu_hours:.2f} GPU hours on {run.gpus} x {run.device or 'GPU'}"
     parts += [f"{name}: {one}" for name, one in model_figures([run]).items()] or [used]
     return "; ".join(parts)
+
+
+def describe_claims(sums: Figures) -> list[str]:
+    """How the sentences of captions were answered and what that took; nothing where none was checked."""
+    if not sums.claims:
+        return []
+    counts = ", ".join(f"{count:,} {answer}" for answer, count in sums.claims.items())
+    tokens = f"{sums.claim_input_tokens:,} input and {sums.claim_output_tokens:,} output tokens of these"
+    more = f"{100 * sums.claims_share:.1f}% more than without, cached ones apart"
+    return [f"claims: {counts}, for which {tokens} ({more})"]
 
 
 def describe_rates(sums: Figures) -> str:

@@ -1,7 +1,7 @@
 """Result folders -> everything that the page shows, as one JSON object."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from MetaCaptioner.report.gallery import Chooser, media_name, shown
 from MetaCaptioner.report.pictures import pictures_of
 from MetaCaptioner.report.routes import CONFIDENCE_BINS, find_routes
 from MetaCaptioner.report.summary import RunSummary
-from MetaCaptioner.worklist.best_caption import marked_dimensions
+from MetaCaptioner.worklist.best_caption import check_have_claims, marked_dimensions
 
 # All pictures of a page together; with base64 they take a third more.
 _PICTURE_BYTES = 8_000_000
@@ -31,9 +31,9 @@ class Run:
     scores: Path
     routes: Path | None = None
 
-    def summary(self, least: Mapping[str, int]) -> RunSummary:
-        """What it is counted into; `least` marks by dimension."""
-        return RunSummary(self.captions, self.scores, find_routes(self.captions, self.routes), least)
+    def summary(self, thresholds: Thresholds) -> RunSummary:
+        """What it is counted into."""
+        return RunSummary(self.captions, self.scores, find_routes(self.captions, self.routes), thresholds)
 
 
 def collect(
@@ -48,7 +48,8 @@ def collect(
     least = thresholds.of_dimension
     for one in runs:
         thresholds.check_dimensions(marked_dimensions(one.scores, least), f"the judge of {one.scores}")
-    summaries = [one.summary(least) for one in runs]
+        check_have_claims(one.captions, thresholds)
+    summaries = [one.summary(thresholds) for one in runs]
     comparison, chooser = Comparison(), Chooser(gallery)
     for summary in summaries[1:]:
         for entry in summary.read():
@@ -61,7 +62,12 @@ def collect(
     datasets = sorted({dataset for summary in summaries for _, dataset in summary.groups})
     return {
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "thresholds": {"overall": thresholds.overall, "lowest": thresholds.dimension, "ofDimension": dict(least)},
+        "thresholds": {
+            "overall": thresholds.overall,
+            "lowest": thresholds.dimension,
+            "ofDimension": dict(least),
+            "claim": thresholds.claim,
+        },
         "dimensions": _dimensions(summaries),
         "judges": told_mixture(sum((summary.judged for summary in summaries), Counter())),
         "confidenceBins": CONFIDENCE_BINS,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from MetaCaptioner.agents.thresholds import why_unmarked
+from MetaCaptioner.agents.thresholds import Thresholds, why_unmarked
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.record import Record, is_error
 from MetaCaptioner.worklist.best_caption import Candidate, best
@@ -59,7 +59,8 @@ class Entry:
 
     `candidates` are all captions of its sample, the first one first; `record` and `score` are of the best. `overall`
     and `lowest` (the lowest single mark, of those that have no threshold of their own) are there if it is marked;
-    `is_below` says whether one that has is lower than that. `tokens` were spent on all candidates.
+    `is_below` says whether one that has is lower than that, or too few claims are supported. `tokens` were spent on
+    all candidates.
     """
 
     candidates: Sequence[Candidate]
@@ -100,8 +101,8 @@ def seconds_of(record: Record) -> float:
     return float(record.get("seconds") or 0)
 
 
-def read_entry(candidates: Sequence[Candidate], route: Route | None, least: Mapping[str, int]) -> Entry:
-    """Look at the caption records of one sample, their scores and its route; `least` are thresholds of dimensions.
+def read_entry(candidates: Sequence[Candidate], route: Route | None, thresholds: Thresholds) -> Entry:
+    """Look at the caption records of one sample, their scores and its route.
 
     Raises:
         UserError: it is no caption record, as in a folder of routes.
@@ -115,6 +116,8 @@ def read_entry(candidates: Sequence[Candidate], route: Route | None, least: Mapp
         )
     judged = score if why_unmarked(record, score) is None else None
     marks: Mapping[str, int] = judged["scores"] if judged else {}
+    least = thresholds.of_dimension
+    is_low = any(marks.get(name, 0) < mark for name, mark in least.items()) or bool(thresholds.claims_against(record))
     spent = [*(candidate.record for candidate in candidates), *([first.score] if first.score else [])]
     return Entry(
         candidates=candidates,
@@ -126,7 +129,7 @@ def read_entry(candidates: Sequence[Candidate], route: Route | None, least: Mapp
         state="marked" if judged else "failed" if failed else "unmarked",
         overall=float(judged["overall"]) if judged else None,
         lowest=min((mark for name, mark in marks.items() if name not in least), default=5) if judged else None,
-        is_below=judged is not None and any(marks.get(name, 0) < mark for name, mark in least.items()),
+        is_below=judged is not None and is_low,
         truncated=bool(record.get("truncated")),
         words=0 if failed else len(record["caption"].split()),
         tokens=Tokens(*map(sum, zip(*map(tokens_of, spent), strict=True))),

@@ -5,12 +5,14 @@ import heapq
 from collections import defaultdict
 from itertools import chain, count, islice, zip_longest
 
+from MetaCaptioner.records.claims import answer_of, claims_of, has_claims, probabilities
 from MetaCaptioner.records.record import Record, told_error
 from MetaCaptioner.report.entry import Entry
 
 # A record holds what models wrote, however much that is. These bounds keep a page of some hundred samples small.
 _TEXT_CHARACTERS = 4000
 _NAME_CHARACTERS = 300
+_CLAIMS = 100
 
 Stratum = tuple[str, str, str]
 Candidate = tuple[int, int, Entry]
@@ -88,6 +90,21 @@ def _agents(record: Record) -> list[Record]:
     ]
 
 
+def _claims(record: Record) -> list[Record] | None:
+    """The claims of a caption; None where they were not checked."""
+    if not has_claims(record):
+        return None
+    return [
+        {
+            "text": clip(claim["text"], _NAME_CHARACTERS),
+            "answer": answer_of(claim),
+            "shares": probabilities(claim),
+            "dropped": claim.get("dropped") is True,
+        }
+        for claim in islice(claims_of(record), _CLAIMS)
+    ]
+
+
 def _error(record: Record, score: Record | None) -> Record | None:
     for stage, failed in (("caption", record), ("score", score)):
         if failed is not None and failed.get("error"):
@@ -112,6 +129,7 @@ def shown(entry: Entry) -> Record:
         "truncated": entry.truncated,
         "words": entry.words,
         "agents": _agents(record),
+        "claims": _claims(record),
         "overall": entry.overall,
         "lowest": entry.lowest,
         "below": entry.is_below,

@@ -1,15 +1,16 @@
 """One run in numbers: exact over all records, in memory that does not grow with their count."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from MetaCaptioner.agents.thresholds import dimensions_of
+from MetaCaptioner.agents.thresholds import Thresholds, dimensions_of
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.metrics.run_log import read_runs
 from MetaCaptioner.metrics.usage import model_figures, runs_of
 from MetaCaptioner.records.caption_records import resample_folders
+from MetaCaptioner.records.claims import answers
 from MetaCaptioner.records.reader import result_files
 from MetaCaptioner.records.record import Record, is_error, is_without_media, told_error
 from MetaCaptioner.report.entry import Entry, Route, State, Sums, read_entry, seconds_of, tokens_of
@@ -31,6 +32,7 @@ class Group:
     cells: dict[Cell, Sums] = field(default_factory=lambda: defaultdict(Sums))
     marks: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     words: Counter[int] = field(default_factory=Counter)
+    claims: Counter[str] = field(default_factory=Counter)
     errors: Counter[tuple[str, str]] = field(default_factory=Counter)
     routed: Counter[str] = field(default_factory=Counter)
     confidence: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
@@ -41,6 +43,7 @@ class Group:
         self.cells[cell].add(entry.tokens, entry.words, seconds_of(entry.record))
         if entry.state != "failed":
             self.words[entry.words] += 1
+            self.claims += answers(entry.record)
         if entry.score is not None and entry.state == "marked":
             for name, mark in entry.score["scores"].items():
                 self.marks[name][mark] += 1
@@ -61,6 +64,7 @@ class Group:
             "cells": [[*cell, *sums.content()] for cell, sums in self.cells.items()],
             "marks": {name: [counts[mark] for mark in range(1, 6)] for name, counts in self.marks.items()},
             "words": sorted(self.words.items()),
+            "claims": dict(self.claims),
             "errors": [[stage, kind, count] for (stage, kind), count in self.errors.items()],
             "routed": sorted(self.routed.items()),
             "confidence": {
@@ -105,19 +109,19 @@ def by_model(*folders: Path) -> dict[str, Record]:
 
 
 class RunSummary:
-    """The captions of a folder, their scores and routes, counted as they are read; `least` marks by dimension.
+    """The captions of a folder, their scores and routes, counted as they are read.
 
     Raises:
         UserError: the folder holds no captions.
     """
 
-    def __init__(self, folder: Path, score_folder: Path, routes: Routes, least: Mapping[str, int]) -> None:
+    def __init__(self, folder: Path, score_folder: Path, routes: Routes, thresholds: Thresholds) -> None:
         if not result_files(folder):
             raise UserError(f"data folder {folder}: holds no caption results (Rank*_node*_*.jsonl)")
         self.folder = folder
         self.score_folder = score_folder
         self.routes = routes
-        self.least = least
+        self.thresholds = thresholds
         self.judged: Counter[tuple[str, ...]] = Counter()
         """Marks by what they are for."""
         self.groups: dict[tuple[str, str], Group] = defaultdict(Group)
@@ -144,7 +148,7 @@ class RunSummary:
         }
 
     def _entry(self, candidates: Sequence[Candidate]) -> Entry:
-        return read_entry(candidates, self.routes.of(candidates[0].record), self.least)
+        return read_entry(candidates, self.routes.of(candidates[0].record), self.thresholds)
 
     def _add(self, entry: Entry) -> None:
         group = self.groups[entry.domain, entry.dataset]

@@ -47,8 +47,8 @@ def _that_fit(engine: Engine, prompts: Prompts, budget: MediaBudget, places: int
 
 
 def _looks(workflow: Workflow, names: Collection[str]) -> bool:
-    asking = [agent for agent in workflow.agents if agent.model in names]
-    return workflow.looks() if len(asking) == len(workflow.agents) else any(agent.sees_media for agent in asking)
+    asking = [agent for agent in workflow.asked() if agent.model in names]
+    return workflow.looks() if len(asking) == len(workflow.asked()) else any(agent.sees_media for agent in asking)
 
 
 def unlike_planned(engine: Engine, budget: MediaBudget) -> str:

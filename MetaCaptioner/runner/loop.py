@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from tqdm import tqdm
@@ -80,7 +80,7 @@ class _Took:
     def fields(self) -> Record:
         """What the record of the sample keeps. `seconds` include decoding and waiting for a place in the engine."""
         seconds = 0.0 if self._begun is None else time.monotonic() - self._begun
-        return {**asdict(self.usage), "engine_seconds": round(self.engine_seconds, 3), "seconds": round(seconds, 3)}
+        return {**self.usage.fields(), "engine_seconds": round(self.engine_seconds, 3), "seconds": round(seconds, 3)}
 
 
 class RankLoop:
@@ -296,8 +296,9 @@ class RankLoop:
                 completion = await self._engine.generate(request)
             finally:
                 self._heartbeat.requests -= 1
-            usage.count(completion)
-            self.statistics.count_answer(agent.model, completion)
+            for_claims = agent.role == "claims"
+            usage.count(completion, for_claims)
+            self.statistics.count_answer(agent.model, completion, for_claims)
             return completion
 
         return generate

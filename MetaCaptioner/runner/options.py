@@ -7,7 +7,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from MetaCaptioner.agents.prompts import PromptsOption
+from MetaCaptioner.agents.claims import checking_claims
+from MetaCaptioner.agents.prompts import Prompts, PromptsOption, limit_output, load_prompts
+from MetaCaptioner.agents.roles import with_models
+from MetaCaptioner.agents.workflow import ClaimsMode
 from MetaCaptioner.engine.options import EngineOptions, Servers, endpoint
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.media.decoding.limits import default_memory
@@ -270,5 +273,28 @@ class LoopOptions(SingleLaunchOption, OthersOption):
     )
 
 
-class StageOptions(ModelOptions, RolesOption, MediaOptions, PromptsOption, LoopOptions):
+class ClaimsOption(Options):
+    """Whether captions are checked sentence by sentence."""
+
+    heading: ClassVar[str] = "run"
+
+    claims: ClaimsMode | None = option(
+        None,
+        "ask of each sentence of a caption whether the media support it; 'check': keep the answers in the records, "
+        "'drop': take out sentences that are not supported, 'rewrite': have the summary written once more",
+    )
+
+
+class StageOptions(ModelOptions, RolesOption, MediaOptions, PromptsOption, ClaimsOption, LoopOptions):
     """Everything that the command line of a stage says, but where its work comes from."""
+
+    def prompts(self) -> Prompts:
+        """What is asked, as these options have it.
+
+        Raises:
+            UserError: a prompt file is wrong, or an agent asks a model that there is not.
+        """
+        prompts = with_models(load_prompts(self.prompts_dir), self.models)
+        if self.max_output_tokens is not None:
+            prompts = limit_output(prompts, self.max_output_tokens)
+        return prompts if self.claims is None else checking_claims(prompts, self.claims)

@@ -12,8 +12,8 @@ from typing import Generic, NoReturn, TypeVar
 
 from tqdm import tqdm
 
-from MetaCaptioner.agents.prompts import Part, Prompts, limit_output, load_prompts
-from MetaCaptioner.agents.roles import with_models, writer
+from MetaCaptioner.agents.prompts import Part, Prompts
+from MetaCaptioner.agents.roles import writer
 from MetaCaptioner.agents.workflow import Agent
 from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.options import EngineOptions
@@ -210,9 +210,7 @@ class _RankRun(Generic[Given]):
             UserError: the run cannot be done, or was stopped.
         """
         self._stop.install()
-        prompts = with_models(load_prompts(self._options.prompts_dir), self._options.models)
-        if self._options.max_output_tokens is not None:
-            prompts = limit_output(prompts, self._options.max_output_tokens)
+        prompts = self._options.prompts()
         self._models = models_of(stages, self._options, prompts)
         self._models.check_served()
         try:

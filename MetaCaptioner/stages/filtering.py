@@ -9,10 +9,11 @@ from MetaCaptioner.agents.thresholds import Thresholds, dimensions_of, told_mixt
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
 from MetaCaptioner.metrics.model_usage import ModelFigures
-from MetaCaptioner.metrics.usage import Figures, Run, cost_of, describe_rates, figures, runs_of
+from MetaCaptioner.metrics.usage import Figures, Run, cost_of, describe_claims, describe_rates, figures, runs_of
 from MetaCaptioner.records.caption_records import resample_folders
+from MetaCaptioner.records.claims import ANSWERS, UNANSWERED, answers, claims_of, has_claims
 from MetaCaptioner.records.reader import result_files
-from MetaCaptioner.records.record import Record, is_without_media
+from MetaCaptioner.records.record import Record, is_error, is_without_media
 from MetaCaptioner.utils.atomic_io import atomic_write
 from MetaCaptioner.utils.json_text import to_json
 from MetaCaptioner.utils.temporary import remove_left
@@ -22,6 +23,7 @@ from MetaCaptioner.worklist.best_caption import (
     all_candidates,
     best,
     check_are_scores,
+    check_have_claims,
     marked_dimensions,
     once_in,
 )
@@ -38,6 +40,12 @@ class Summary:
     resampled: Counter[str] = field(default_factory=Counter)
     judged: Counter[tuple[str, ...]] = field(default_factory=Counter)
     """Marks by what they are for."""
+    claims: Counter[str] = field(default_factory=Counter)
+    """Claims by their answers, and of these those that were dropped."""
+    checked: int = 0
+    """Captions whose claims were checked."""
+    unchecked: int = 0
+    """Captions of which nothing of the kind is known."""
     without_media: int = 0
     """Rows that no stage can use: neither kept nor rejected."""
     duplicates: int = 0
@@ -56,6 +64,11 @@ class Summary:
         for name, mark in marks.items():
             if mark is not None:
                 self.marks[name][str(mark)] += 1
+        if not is_error(record):
+            self.checked += has_claims(record)
+            self.unchecked += not has_claims(record)
+            self.claims.update(answers(record))
+            self.claims["dropped"] += sum(claim.get("dropped") is True for claim in claims_of(record))
 
     def add_judged(self, candidates: Sequence[Candidate]) -> None:
         """Count what the captions of a sample are marked for."""
@@ -80,6 +93,7 @@ class Summary:
                 "min_overall": thresholds.overall,
                 "min_dim_score": thresholds.dimension,
                 "drop_truncated": thresholds.whole,
+                **({} if thresholds.claim is None else {"min_claim": thresholds.claim}),
                 **({"min_dim_score_of": dict(thresholds.of_dimension)} if thresholds.of_dimension else {}),
             },
             "total": self.total["all"],
@@ -93,6 +107,7 @@ class Summary:
             "datasets": group("dataset: "),
             "scores": {name: dict(sorted(counts.items())) for name, counts in sorted(self.marks.items())},
             "judged": [{"dimensions": names, "marks": count} for names, count in self.judged.most_common()],
+            "claims": {"captions": self.checked, "unchecked": self.unchecked, **self.claims} if self.checked else None,
             "cost": cost_of(runs, self.kept["all"]),
             "resampled": self._resampled(resampling) if resampling or self.resampled else None,
         }
@@ -119,6 +134,7 @@ def filter_captions(captions: Path, scores: Path, routes: Path, output: Path, th
     if not result_files(scores):
         raise UserError(f"score folder {scores}: holds no scores; score first (metacaptioner score)")
     check_are_scores(scores)
+    check_have_claims(captions, thresholds)
     thresholds.check_dimensions(marked_dimensions(scores, thresholds.of_dimension), f"the judge of {scores}")
     summary = Summary()
     kept_path, rejected_path = output / KEPT, output / REJECTED
@@ -167,6 +183,7 @@ def describe_cost(content: Record) -> list[str]:
         parts = [f"{counted(sums.runs, 'run')}, {describe_rates(sums)} a rank"]
         parts += [f"{sums.gpu_hours:,.2f} GPU hours"] if sums.gpu_hours is not None else []
         parts += [f"{sums.money:,.2f} for tokens"] if sums.money is not None else []
+        parts += describe_claims(sums)
         parts += [f"{sums.without_gpu} without a GPU"] if 0 < sums.without_gpu < sums.runs else []
         parts += [f"{sums.cut_off} killed or going on"] if sums.cut_off else []
         lines.append(f"  {name}: {'; '.join(parts)}")
@@ -181,6 +198,16 @@ def describe_cost(content: Record) -> list[str]:
 def describe_judged(content: Record) -> list[str]:
     """What is to be said of marks of several judges, from the content of summary.json."""
     return told_mixture({tuple(one["dimensions"]): one["marks"] for one in content["judged"]})
+
+
+def describe_checked(content: Record) -> list[str]:
+    """How the claims of captions were answered, in lines, from the content of summary.json."""
+    told = content["claims"]
+    if told is None:
+        return []
+    counts = ", ".join(f"{told[name]:,} {name}" for name in (*ANSWERS, UNANSWERED, "dropped") if told.get(name))
+    lines = [f"claims of {counted(told['captions'], 'caption')}: {counts or 'none'}"]
+    return lines + ([f"  made without --claims: {counted(told['unchecked'], 'caption')}"] if told["unchecked"] else [])
 
 
 def _cost(whole: float, per_thousand: float | None, what: str) -> str:

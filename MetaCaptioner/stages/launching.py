@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from MetaCaptioner.agents.prompts import load_prompts
-from MetaCaptioner.agents.roles import with_models
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.launch.local import Launch
 from MetaCaptioner.launch.served import ServedModel, placed
@@ -53,7 +51,7 @@ def _asked(stages: Sequence[Stage[Any]], options: StageOptions) -> AskedModels |
     """The models that are asked; None where it can only be the default."""
     if not options.models and options.prompts_dir is None:
         return None
-    return models_of(stages, options, with_models(load_prompts(options.prompts_dir), options.models))
+    return models_of(stages, options, options.prompts())
 
 
 def _wanted(models: AskedModels, options: StageOptions, folder: Path) -> list[ServedModel]:

@@ -12,7 +12,7 @@ from MetaCaptioner.data.taxonomy import ROUTED_TASKS
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.planning.plan_file import PlanRow
 from MetaCaptioner.planning.provenance import stated
-from MetaCaptioner.runner.options import MediaOptions, ModelOptions, RolesOption
+from MetaCaptioner.runner.options import ClaimsOption, MediaOptions, ModelOptions, RolesOption
 from MetaCaptioner.runtime.gpus import visible_gpus
 from MetaCaptioner.utils.common_options import OutsideOption, SingleLaunchOption
 from MetaCaptioner.utils.next_command import command, tell_next
@@ -22,7 +22,7 @@ ROUTE, CAPTION = "inferdomain", "captionpipeline"
 """The stages that follow a plan, as records name them."""
 _COMMANDS = {ROUTE: "route", CAPTION: "caption"}
 _FOLDERS = {ROUTE: Path("Output/Domain"), CAPTION: Path("Output/Caption")}
-_OF_A_STAGE = (ModelOptions, RolesOption, MediaOptions, PromptsOption, SingleLaunchOption)
+_OF_A_STAGE = (ModelOptions, RolesOption, MediaOptions, PromptsOption, ClaimsOption, SingleLaunchOption)
 _OF_DATA = (PromptsOption, OutsideOption, SingleLaunchOption)
 
 

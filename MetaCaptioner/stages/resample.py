@@ -24,6 +24,7 @@ from MetaCaptioner.errors import ErrorKind, SampleError, UserError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected
 from MetaCaptioner.records.caption_records import is_caption, resample_folder, resample_folders, sample_from_record
+from MetaCaptioner.records.claims import told_claims
 from MetaCaptioner.records.reader import read_records, result_files
 from MetaCaptioner.records.record import Record, is_error
 from MetaCaptioner.runner.loop import RunSample
@@ -88,7 +89,8 @@ def run_sample(rounds: int, thresholds: Thresholds) -> Callable[[Prompts], RunSa
                 again = of_round(generate, number)
                 try:
                     record = await caption(prompts.workflows[str(sample.task)], texts, again)
-                    marks = await judge.mark({**texts, "caption": record["caption"]}, again)
+                    judged = {"caption": record["caption"], "claims": told_claims(record)}
+                    marks = await judge.mark({**texts, **judged}, again)
                 except SampleError as error:
                     failure = error
                     told.append({"round": number, "error": {"kind": error.kind.value, "message": error.message}})
@@ -161,6 +163,8 @@ def check(options: ScoreOptions, prompts: Prompts) -> None:
     """
     if not options.resample:
         return
+    if options.min_claim is not None and options.claims is None:
+        raise UserError("--min-claim with --resample needs --claims, or no new caption would have any claims")
     options.thresholds().check_dimensions([one.name for one in prompts.dimensions], "judge.yaml")
     refuse_earlier_texts(prompts, "captions cannot be sampled again with the prompts of a second pass")
     folder = options.data_folder

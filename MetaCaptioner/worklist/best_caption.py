@@ -9,6 +9,7 @@ from typing import Self
 from MetaCaptioner.agents.thresholds import Thresholds, dimensions_of, why_unmarked
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.records.caption_records import is_score, resample_folders
+from MetaCaptioner.records.claims import has_claims
 from MetaCaptioner.records.duplicates import Once
 from MetaCaptioner.records.gone_rows import gone_rows
 from MetaCaptioner.records.index import RecordIndex
@@ -152,6 +153,18 @@ def marked_dimensions(scores: Path, wanted: Collection[str]) -> list[str]:
             if found.keys() >= set(wanted):
                 return [*found]
     return [*found]
+
+
+def check_have_claims(captions: Path, thresholds: Thresholds) -> None:
+    """Refuse to go by the claims of captions none of which was made with any.
+
+    Raises:
+        UserError: that.
+    """
+    if thresholds.claim is None:
+        return
+    if not any(has_claims(record) for path, _ in result_files(captions) for record in read_records(path)):
+        raise UserError(f"--min-claim: no caption in {captions} has claims; caption with --claims")
 
 
 def once_in(folder: Path) -> Once:

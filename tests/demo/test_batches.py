@@ -11,6 +11,7 @@ from demo.drawing import AGENTS, KINDS
 from demo.drills import CELLS
 from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.judge import parse_verdict
+from MetaCaptioner.records.claims import ANSWERS
 
 SIZE = 36
 DOMAIN_OF = {kind.name: kind.domain for kind in KINDS}
@@ -52,6 +53,20 @@ def test_the_answers_can_be_read_from_the_tokens(folder: Path) -> None:
     for row in range(5):
         text = tokenizer.decode(rows.tokens[row, rows.begins[row] : rows.ends[row] - 1].tolist())
         assert parse_verdict(text, SHIPPED).scores["fluency"] in (2, 5)
+
+
+def test_claims_are_asked_with_the_demos_own_question(folder: Path) -> None:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    rows = Batches(folder, "test", 0, SIZE, 1)[0].rows["claims"]
+    asked = [tokenizer.decode(rows.tokens[row, : rows.begins[row]].tolist()) for row in range(len(rows.begins))]
+    assert all(text.startswith("Does the picture or clip show this?\n") for text in asked)
+    answers = [
+        tokenizer.decode(rows.tokens[row, rows.begins[row] : rows.ends[row] - 1].tolist()) for row in range(len(asked))
+    ]
+    assert set(answers) == set(ANSWERS)
+    assert 0.4 < answers.count("supported") / len(answers) < 0.65
 
 
 def test_an_example_that_does_not_fit_gives_way(folder: Path) -> None:

@@ -4,9 +4,23 @@ import json
 
 import pytest
 
-from demo.corrupt import MISTAKES, Judged, another, change, corrupt, garble, right, some_judged
+from demo.corrupt import (
+    FALSE_CLAIMS,
+    MISTAKES,
+    Judged,
+    another,
+    answer_to,
+    change,
+    corrupt,
+    false_claims,
+    garble,
+    right,
+    some_claims,
+    some_judged,
+)
 from demo.drawing import AGENTS, KINDS
 from demo.scene import Kind, caption, notes, read_caption, stream
+from MetaCaptioner.agents.blocks import claims_of, split
 from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.judge import REASON_CHARACTERS, parse_verdict
 
@@ -101,3 +115,23 @@ def test_training_sees_every_sort_of_mistake_and_many_right_captions() -> None:
         other = claims
     assert set(found) == {None, *MISTAKES}
     assert 90 < found.count(None) < 180
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_claims_of_every_sort_are_as_true_as_their_answers_say(kind: Kind) -> None:
+    """A false claim says at least one fact that is not so, a true one none; either is one sentence."""
+    answers = set()
+    for number in range(12):
+        rng = stream("test", 6, number)
+        truth, other = kind.draw(rng, 1).claims, kind.draw(rng, 1).claims
+        facts = set().union(*(claim.facts() for claim in truth))
+        for claim in some_claims(rng, kind, truth, other):
+            answers.add(answer := answer_to(claim, truth))
+            assert (claim.facts() <= facts) == (answer == "supported")
+            assert (claim.key in facts) == (answer != "not visible")
+            assert claims_of(split(claim.sentence())) == [claim.sentence()]
+        for mistake in FALSE_CLAIMS:
+            assert all(
+                answer_to(claim, truth) != "supported" for claim in false_claims(rng, kind, truth, other, mistake)
+            )
+    assert {"supported", "contradicted"} <= answers

@@ -11,6 +11,7 @@ import pytest
 from MetaCaptioner.engine import server_pool
 from MetaCaptioner.export.routed import Route
 from MetaCaptioner.metrics.usage import cost_of, runs_of
+from MetaCaptioner.records.claims import ANSWERS
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.utils.options_sources import read
 from tests.helpers import Runner, error_kinds, names, records, small_plan
@@ -215,6 +216,21 @@ def test_a_confidence_that_no_server_tells_is_not_there(tmp_path: Path, run: Run
     route = Route(None, "Natural", "Animal and Plants", None)
     assert not route.is_sure(0.01)
     assert route.is_sure(0.0)
+
+
+@pytest.mark.parametrize("is_vllm", [True, False])
+def test_claims_have_the_probabilities_that_a_server_tells(tmp_path: Path, run: Runner, is_vllm: bool) -> None:
+    plan = small_plan(tmp_path, 3, task="Natural")
+    for tells in (True, False):
+        with serving(is_vllm=is_vllm) as server:
+            server.tells_logprobs = tells
+            out = tmp_path / f"out {tells}"
+            assert run.caption(plan, out, "--claims", "check", *flags([server])).status == 0
+        claims = [claim for record in records(out).values() for claim in record["claims"]]
+        assert len(claims) == 3
+        told = {"supported", "contradicted"} if tells else set()
+        assert all(set(claim) == {"text", "answer", *told} for claim in claims)
+        assert all(claim["answer"] in ANSWERS for claim in claims)
 
 
 def test_what_a_server_does_not_take_is_left_out_from_then_on(tmp_path: Path, run: Runner) -> None:

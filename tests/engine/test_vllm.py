@@ -15,6 +15,7 @@ from PIL import Image
 from prometheus_client import REGISTRY
 from skimage import data
 
+from MetaCaptioner.agents.claims import ask_claims, checking_claims
 from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.judge import parse_verdict, verdict_schema
 from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, limit_output, load_prompts
@@ -28,6 +29,7 @@ from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.engine.vllm import VllmEngine
 from MetaCaptioner.errors import BadArguments, SampleError
 from MetaCaptioner.media.loader import Media, MediaBudget, load_media
+from MetaCaptioner.records.claims import ANSWERS
 from tests.random_model import ROOT
 from tests.running_engine import CONTEXT, RunningEngine
 
@@ -121,6 +123,39 @@ class _AnyText(dict[str, str]):
 
 def cache_hits() -> float:
     return REGISTRY.get_sample_value("vllm:prefix_cache_hits_total", _engine_labels()) or 0.0
+
+
+def test_claims_cost_tens_of_tokens_and_have_probabilities(running: RunningEngine, tmp_path: Path) -> None:
+    """Media, question and the words before the claim are in the prefix cache, whatever the model makes of them."""
+    sample = image_sample(tmp_path, data.coffee(), task="Natural")
+    media, asked = media_of(sample), dict[str, Completion]()
+    check = checking_claims(PROMPTS, "check").workflows["Natural"].claims
+    assert check is not None
+
+    async def generate(agent: Agent, instruction: str) -> Completion:
+        name = f"claims of coffee/{agent.name}"
+        request = Request(name, instruction, media, agent.sampling, agent.constraint)
+        asked[agent.name] = await running.engine.generate(request)
+        return asked[agent.name]
+
+    texts = base_texts(sample, media, None)
+    running.run(ask_claims(check, "Something was asked before.", texts, generate))
+    asked.clear()
+    caption = "A cup of coffee stands on a table.\n\n- It is red. $x. Y$\n- 杯子是白色的。"
+    claims = running.run(ask_claims(check, caption, texts, generate))
+    assert [claim["text"] for claim in claims] == ["A cup of coffee stands on a table.", "It is red.", "杯子是白色的。"]
+    visual_tokens = media.width * media.height // 28**2
+    for number, claim in enumerate(claims, start=1):
+        completion = asked[f"claims@{number}"]
+        assert set(claim) == {"text", "answer", "supported", "contradicted"}
+        others = 1 - claim["supported"] - claim["contradicted"]
+        shares = dict(zip(ANSWERS, (claim["supported"], claim["contradicted"], others), strict=True))
+        assert min(shares.values()) >= 0
+        assert shares[claim["answer"]] == max(shares.values())
+        assert completion.cached_tokens >= visual_tokens - 128 > 0
+        assert completion.output_tokens <= len("contradicted")  # letter by letter at worst
+        # The cache works in whole blocks, of 128 tokens on a CPU: what is behind the last one is read again.
+        assert completion.input_tokens - completion.cached_tokens < 128 + 40
 
 
 def _engine_labels() -> dict[str, str]:

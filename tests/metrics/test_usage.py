@@ -94,6 +94,33 @@ def test_every_stage_and_failures_tell_tokens_and_seconds(tmp_path: Path, run: R
         assert records(folder)["set/0"]["input_tokens"] > 0
 
 
+def test_what_the_check_of_claims_takes_is_told_apart(tmp_path: Path, run: Runner) -> None:
+    def hook(request: Request) -> Completion:
+        if agent_of(request).startswith("claims@"):
+            return Completion("not visible" if agent_of(request) == "claims@2" else "supported", "stop", 70, 64, 1)
+        return Completion("It sits. It flies.", "stop", 100, 60, 10)
+
+    plan, out = small_plan(tmp_path, 2, task="Natural"), tmp_path / "out"
+    outcome = run.caption(plan, out, "--claims", "rewrite", engine=FakeEngine(hook))
+    assert outcome.status == 0
+    for record in records(out).values():  # the caption is written twice, its two sentences are asked about each time
+        assert len(record["agents"]) == 6
+        assert [record[field] for field in TOKENS] == [6 * 100 + 4 * 70, 6 * 60 + 4 * 64, 6 * 10 + 4]
+        assert [record[f"claim_{field}"] for field in TOKENS] == [100 + 4 * 70, 60 + 4 * 64, 10 + 4]
+    [account] = runs_of([out])
+    assert [getattr(account, f"claim_{field}") for field in TOKENS] == [760, 632, 28]
+    assert account.claims == {"supported": 2, "not visible": 2}
+    sums = figures([account])
+    assert sums.claims_share == (760 - 632 + 28) / (2 * 5 * 50)
+    told = (
+        "claims: 2 supported, 2 not visible, for which 760 input and 28 output tokens of these (31.2% more than without"
+    )
+    assert told in outcome.said
+    assert told in describe(account)
+    content = cost_of([account, account], 4)["stages"]["captionpipeline"]
+    assert (content["claims"], content["claim_input_tokens"]) == ({"supported": 4, "not visible": 4}, 1520)
+
+
 # --- the run log
 
 

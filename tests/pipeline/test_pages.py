@@ -183,6 +183,19 @@ def test_a_second_pass_and_sampling_again(checkout: Path) -> None:
     assert "OUTPUT: the folder of the second pass" in refused.stdout
 
 
+def test_claims_are_checked_and_kept_by(checkout: Path) -> None:
+    variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
+    succeed(["bash", checkout / "script/run_plan.sh"], variables)
+    log = type_in(checkout, typed("claims"), {"NPROC": "1", "MODEL": "none"})
+    assert re.search(r"claims: .*\d+ supported.*, for which [\d,]+ input and \d+ output tokens of these", log)
+    assert "claims of 12 captions: " in log
+    captions = records(checkout / "Output/Caption")
+    assert all(len(record["claims"]) == 1 for record in captions)
+    summary = json.loads((checkout / "Output/Caption/filtered/summary.json").read_text())
+    assert summary["thresholds"]["min_claim"] == 0.9
+    assert summary["kept"] <= summary["claims"]["supported"] < 12
+
+
 def test_planning_what_remains_for_other_ranks(checkout: Path) -> None:
     variables = {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": "", "MODEL": "none", "NPROC": "1"}
     succeed(["bash", checkout / "script/run_plan.sh"], {**variables, "NUM_RANKS": "3"})

@@ -345,7 +345,7 @@ def test_dimensions_and_their_thresholds_are_those_of_the_scores(tmp_path: Path,
     assert data["runs"][0]["groups"][0]["marks"] == {"truth": [0, 0, 0, 1, 2], "style": [0, 1, 0, 1, 1]}
     flags = ("--min-dim-score", "1", "--min-dim-score", "truth=5")
     data = report(folder, *flags)
-    assert data["thresholds"] == {"overall": 3.0, "lowest": 1, "ofDimension": {"truth": 5}}
+    assert data["thresholds"] == {"overall": 3.0, "lowest": 1, "ofDimension": {"truth": 5}, "claim": None}
     kept = sum(cell["count"] for cell in cells(data["runs"][0]) if not cell["below"] and cell["overall"] >= 3)
     assert f"kept {kept} of 3" in succeed(script("filterd_by_score", "--data-folder", folder, *flags))
     assert {cell["overall"]: cell["lowest"] for cell in cells(data["runs"][0])} == {3.5: 2, 4.0: 4, 5.0: 5}
@@ -365,6 +365,29 @@ def test_scores_of_two_judges_are_told(tmp_path: Path, write_lines: WriteLines) 
     data = page_data(folder / "report.html")
     assert data["dimensions"][:3] == ["truth", "style", "accuracy"]
     assert len(data["judges"]) == 1
+
+
+def test_claims_are_shown_and_counted_as_the_filter_counts_them(tmp_path: Path, write_lines: WriteLines) -> None:
+    found = [
+        {"text": "<b>A cat.</b>", "answer": "supported", "supported": 0.9, "contradicted": 0.04},
+        {"text": "A dog.", "answer": "not visible", "dropped": True},
+    ]
+    name = "Rank0_node0_photos.jsonl"
+    captions = [caption_record(0, claims=found), caption_record(1, claims=found[:1]), caption_record(2)]
+    write_lines(tmp_path / name, captions)
+    write_lines(tmp_path / "score" / name, [score_record(index) for index in range(3)])
+    data = report(tmp_path)
+    shown = {one["id"]: one["captions"][0] for one in data["gallery"]}
+    assert shown["photos/2"]["claims"] is None
+    first, second = shown["photos/0"]["claims"]
+    assert first["shares"] == pytest.approx({"supported": 0.9, "contradicted": 0.04, "not visible": 0.06})
+    assert second == {"text": "A dog.", "answer": "not visible", "shares": {}, "dropped": True}
+    assert data["runs"][0]["groups"][0]["claims"] == {"supported": 2, "not visible": 1}
+    assert not any(cell["below"] for cell in cells(data["runs"][0]))
+    data = report(tmp_path, "--min-claim", "0.7")
+    assert data["thresholds"]["claim"] == 0.7
+    assert {cell["below"]: cell["count"] for cell in cells(data["runs"][0])} == {True: 2, False: 1}
+    assert "kept 1 of 3" in succeed(script("filterd_by_score", "--data-folder", tmp_path, "--min-claim", "0.7"))
 
 
 def test_the_vendored_library_is_what_its_readme_says() -> None:

@@ -275,3 +275,48 @@ def test_captions_that_nobody_has_marked_yet_are_shown_without_marks(runs: Runs)
         assert "captions of 36 samples, none marked yet" in opened.text("#kept-of")
         assert not opened.page.locator("#min-overall, #marks, #cost-panel, #level").filter(visible=True).count()
         assert "No marks" in show_all(opened)["natural_scenes/1"]
+
+
+def test_claims_are_shown_in_colour_and_found(tmp_path: Path, runs: Runs) -> None:
+    told = [
+        {"text": "<b>A cat</b> sits.", "answer": "supported", "supported": 0.9, "contradicted": 0.04},
+        {"text": "It flies.", "answer": "contradicted", "supported": 0.1, "contradicted": 0.8, "dropped": True},
+        {"text": "It is old.", "answer": "not visible"},
+    ]
+    name, of = "Rank0_node0_photos.jsonl", (told, told[:1], [{"text": "A dog.", "error": {"kind": "refused"}}])
+    captions = [caption_record(number, claims=claims) for number, claims in enumerate(of)]
+    write_lines(tmp_path / name, [*captions, caption_record(3)])
+    write_lines(tmp_path / "score" / name, [score_record(number) for number in range(4)])
+    succeed(script("report", "--data-folder", tmp_path, "--min-claim", "0.5"))
+    with browser.open_page(runs.chromium, tmp_path / "report.html") as opened:
+        assert opened.text("#kept-count") == "1"
+        assert "--min-claim 0.5" in opened.text("#command")
+        assert "Claims that are not supported" in opened.text("#cost-of-kept")
+        found = {
+            "all supported": {"photos/1"},
+            "some contradicted": {"photos/0"},
+            "some not visible": {"photos/0"},
+            "some dropped": {"photos/0"},
+            "some unanswered": {"photos/2"},
+            "not checked": {"photos/3"},
+        }
+        for label, samples in found.items():
+            opened.choose("#claims", label)
+            assert show_all(opened).keys() == samples, label
+        opened.choose("#claims", "any")
+        opened.choose("#sort", "claims, doubtful first")
+        assert next(iter(show_all(opened))) == "photos/0"
+        opened.page.locator('[data-id="photos/0"] .opener').click()
+        assert "1 of 3 claims supported" in opened.text("#detail")
+        shown = opened.page.locator("#detail .claim")
+        assert shown.all_inner_texts() == [one["text"] for one in told]
+        titles = [one.get_attribute("title") for one in shown.all()]
+        assert titles == [
+            "supported 90.0%, contradicted 4.0%, not visible 6.0%",
+            "supported 10.0%, contradicted 80.0%, not visible 10.0%; dropped",
+            "not visible",
+        ]
+        colours = {one.evaluate("one => getComputedStyle(one).backgroundColor") for one in shown.all()}
+        assert len(colours) == 3
+    with runs.open() as opened:
+        assert not opened.page.locator("#claims").is_visible()

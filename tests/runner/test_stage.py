@@ -244,7 +244,7 @@ def test_a_signal_during_set_up_ends_the_run_at_once(
 
     plan, out = small_plan(tmp_path), tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr("MetaCaptioner.runner.stage.load_prompts", load)
+        patched.setattr("MetaCaptioner.runner.options.load_prompts", load)
         outcome = run.caption(plan, out, engine_opens=False)
     assert outcome.status == 3
     assert outcome.said == "note: rank 0: stopped by SIGTERM; run the same command again to go on\n"

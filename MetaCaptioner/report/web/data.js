@@ -32,7 +32,7 @@ function cellOf(row) {
 for (const run of data.runs) for (const group of run.groups) group.cells = group.cells.map(cellOf);
 
 // The same rule as filterd_by_score.py: thresholds are the lowest values that pass. `below` says whether a mark is too
-// low for the threshold of its own dimension, of which the page was made with some.
+// low for the threshold of its own dimension, or too few claims are supported, where the page was made with such.
 function isKept(caption) {
   const kind = caption.kind ?? caption.state;
   if (kind !== "marked" || caption.below || (state.whole && caption.truncated)) return false;
@@ -73,8 +73,9 @@ function totals(groups) {
     words: 0,
     seconds: 0,
   };
-  Object.assign(sums, { input: 0, cached: 0, output: 0, keptTokens: 0, lowOverall: 0, lowMark: 0 });
+  Object.assign(sums, { input: 0, cached: 0, output: 0, keptTokens: 0, lowOverall: 0, lowMark: 0, claims: {} });
   for (const group of groups) {
+    for (const [answer, count] of Object.entries(group.claims)) sums.claims[answer] = (sums.claims[answer] ?? 0) + count;
     for (const cell of group.cells) {
       const status = statusOf(cell);
       sums.count += cell.count;

@@ -68,6 +68,24 @@ function agents(caption) {
   );
 }
 
+function claimMark(claim) {
+  const shares = Object.entries(claim.shares).map(([answer, share]) => `${answer} ${percent(share, 1)}`);
+  const title = [shares.join(", ") || claim.answer, claim.dropped && "dropped"].filter(Boolean).join("; ");
+  const tag = claim.dropped ? "del" : "span";
+  return element(tag, { class: `claim ${claim.answer.replace(" ", "-")}`, title }, claim.text);
+}
+
+function claims(caption) {
+  if (!caption.claims) return null;
+  const supported = caption.claims.filter((claim) => claim.answer === "supported").length;
+  return element(
+    "details",
+    { open: true },
+    element("summary", {}, `${supported} of ${plural(caption.claims.length, "claim")} supported`),
+    element("ul", { class: "claims" }, ...caption.claims.map((claim) => element("li", {}, claimMark(claim)))),
+  );
+}
+
 function facts(caption) {
   const spent = caption.tokens[0] + caption.tokens[2];
   const parts = [
@@ -100,6 +118,7 @@ function captionDetail(caption, place) {
     head,
     captionText(caption),
     problem,
+    claims(caption),
     marks(caption),
     element("p", { class: "muted" }, routeText(caption)),
     agents(caption),

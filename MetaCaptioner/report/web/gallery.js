@@ -16,12 +16,28 @@ const SORTS = {
   low: ["overall, low first", (sample) => number(here(sample).overall, 9)],
   high: ["overall, high first", (sample) => -number(here(sample).overall, 0)],
   unsure: ["router's confidence", (sample) => number(here(sample).confidence, 9)],
+  doubts: ["claims, doubtful first", (sample) => number(supportedShare(here(sample)), 9)],
   long: ["longest caption", (sample) => -here(sample).words],
   short: ["shortest caption", (sample) => here(sample).words],
   domain: ["domain", (sample) => data.domains.indexOf(here(sample).domain)],
   dataset: ["dataset", (sample) => data.datasets.indexOf(sample.dataset)],
   gain: ["B gains most", (sample) => -number(gain(sample), -9), true],
   loss: ["B loses most", (sample) => number(gain(sample), 9), true],
+};
+
+const some = (answer) => (claims) => claims?.some((claim) => claim.answer === answer);
+const CLAIMS = {
+  "": ["any", () => true],
+  supported: ["all supported", (claims) => claims?.every((claim) => claim.answer === "supported")],
+  contradicted: ["some contradicted", some("contradicted")],
+  unseen: ["some not visible", some("not visible")],
+  unanswered: ["some unanswered", some("unanswered")],
+  dropped: ["some dropped", (claims) => claims?.some((claim) => claim.dropped)],
+  unchecked: ["not checked", (claims) => claims === null],
+};
+const supportedShare = (caption) => {
+  const answered = (caption.claims ?? []).filter((claim) => claim.answer !== "unanswered");
+  return answered.length ? answered.filter((claim) => claim.answer === "supported").length / answered.length : null;
 };
 
 const LEVELS = { "": "any", 1: "1 to under 2", 2: "2 to under 3", 3: "3 to under 4", 4: "4 to under 5", 5: "5" };
@@ -52,12 +68,13 @@ function hasStatus(sample, status) {
 
 function findSamples() {
   const words = byId("search").value.trim().toLowerCase();
-  const [status, level, sort] = ["status", "level", "sort"].map((id) => byId(id).value);
+  const [status, level, claims, sort] = ["status", "level", "claims", "sort"].map((id) => byId(id).value);
   const found = data.gallery.filter((sample) => {
     const caption = here(sample);
     return (
       inFilter(data.domains.indexOf(caption.domain), data.datasets.indexOf(sample.dataset)) &&
       hasStatus(sample, status) &&
+      CLAIMS[claims][1](caption.claims) &&
       (level === "" || Math.floor(caption.overall ?? 0) === Number(level)) &&
       (words === "" || textOf(sample).includes(words))
     );
@@ -186,16 +203,23 @@ function startGallery() {
     Object.entries(LEVELS).sort((one, other) => one[0].localeCompare(other[0])),
     "",
   );
+  const checked = data.gallery.some((sample) => sample.captions.some((caption) => caption?.claims));
+  options(
+    byId("claims"),
+    Object.entries(CLAIMS).map(([name, claims]) => [name, claims[0]]),
+    "",
+  );
+  when("claims-label", checked);
   options(
     byId("sort"),
     Object.entries(SORTS)
-      .filter(([, sort]) => comparing || !sort[2])
+      .filter(([name, sort]) => (comparing || !sort[2]) && (checked || name !== "doubts"))
       .map(([name, sort]) => [name, sort[0]]),
     "mixed",
   );
   when("beside-label", comparing);
   byId("level").parentElement.hidden = !hasMarks;
-  for (const id of ["search", "status", "level", "sort", "beside"]) {
+  for (const id of ["search", "status", "level", "claims", "sort", "beside"]) {
     byId(id).addEventListener("input", () => {
       gallery.shown = 0;
       updateGallery();

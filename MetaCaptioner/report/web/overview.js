@@ -54,13 +54,19 @@ function writeLive(sums) {
 function writeCost(sums) {
   const rejectedTokens = sums.tokens - sums.keptTokens;
   const everything = state.domain < 0 && state.dataset < 0;
+  const lowMark = data.thresholds.claim === null ? "A single mark too low" : "A single mark or claims too low";
   const rows = [
     ["Kept", count(sums.kept), percent(sums.kept, sums.count)],
     ["Overall too low", count(sums.lowOverall), percent(sums.lowOverall, sums.count)],
-    ["A single mark too low", count(sums.lowMark), percent(sums.lowMark, sums.count)],
+    [lowMark, count(sums.lowMark), percent(sums.lowMark, sums.count)],
     ["No marks", count(sums.unmarked), percent(sums.unmarked, sums.count)],
     ["Failed", count(sums.failed), percent(sums.failed, sums.count)],
   ];
+  const claims = sum(Object.values(sums.claims));
+  if (claims > 0) {
+    const doubtful = (sums.claims.contradicted ?? 0) + (sums.claims["not visible"] ?? 0);
+    rows.push(["Claims that are not supported", count(doubtful), percent(doubtful, claims)]);
+  }
   if (hasTokens) {
     rows.push(["Tokens spent on what is not kept", compact(rejectedTokens), percent(rejectedTokens, sums.tokens)]);
     rows.push(["Tokens spent for each kept caption", sums.kept ? compact(sums.tokens / sums.kept) : "–", ""]);
@@ -76,7 +82,8 @@ function writeCost(sums) {
   factTable(byId("cost-of-kept"), rows);
   const marks = [state.lowest, ...ofDimension.map(([name, mark]) => `${name}=${mark}`)];
   const lowest = marks.map((mark) => `--min-dim-score ${mark}`).join(" ");
-  const flags = `--min-overall ${state.overall} ${lowest}${state.whole ? " --drop-truncated" : ""}`;
+  const claim = data.thresholds.claim === null ? "" : ` --min-claim ${data.thresholds.claim}`;
+  const flags = `--min-overall ${state.overall} ${lowest}${claim}${state.whole ? " --drop-truncated" : ""}`;
   const folder = /^[\w./~-]+$/.test(run().folder) ? run().folder : `'${run().folder.replaceAll("'", "'\\''")}'`;
   byId("command").textContent = `python dataprocess/filterd_by_score.py --data-folder ${folder} ${flags}`;
 }
