@@ -19,9 +19,10 @@ from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.options import EngineOptions
 from MetaCaptioner.engine.registry import open_engine
 from MetaCaptioner.errors import BadArguments, EngineDead, StoppedEarly, UserError
+from MetaCaptioner.metrics.in_words import describe
 from MetaCaptioner.metrics.run_configuration import keep_configuration
 from MetaCaptioner.metrics.run_log import RunLog, engine_log
-from MetaCaptioner.metrics.usage import Run, RunAccount, describe
+from MetaCaptioner.metrics.usage import Run, RunAccount
 from MetaCaptioner.planning.leases import Leases
 from MetaCaptioner.planning.plan_file import PlanRow, read_plan, without_overlaps
 from MetaCaptioner.planning.plan_of_folder import ThisPlan

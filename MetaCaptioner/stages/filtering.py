@@ -8,8 +8,9 @@ from pathlib import Path
 from MetaCaptioner.agents.thresholds import Thresholds, dimensions_of, told_mixture
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.export.filtered import KEPT, REJECTED, SUMMARY, marks_of, remember_place
+from MetaCaptioner.metrics.in_words import describe_claims, describe_rates
 from MetaCaptioner.metrics.model_usage import ModelFigures
-from MetaCaptioner.metrics.usage import Figures, Run, cost_of, describe_claims, describe_rates, figures, runs_of
+from MetaCaptioner.metrics.usage import Figures, Run, cost_of, figures, runs_of
 from MetaCaptioner.records.caption_records import resample_folders
 from MetaCaptioner.records.claims import ANSWERS, UNANSWERED, answers, claims_of, has_claims
 from MetaCaptioner.records.reader import result_files

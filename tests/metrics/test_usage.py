@@ -12,7 +12,8 @@ from MetaCaptioner.captionpipeline import STAGE
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError, UserError
 from MetaCaptioner.metrics import usage
-from MetaCaptioner.metrics.usage import Run, cost_of, describe, figures, runs_of
+from MetaCaptioner.metrics.in_words import describe
+from MetaCaptioner.metrics.usage import Run, cost_of, figures, runs_of
 from MetaCaptioner.records.counts import RecordCounts
 from MetaCaptioner.records.published_counts import published_counts
 from MetaCaptioner.runner import stage
