@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from MetaCaptioner.agents.dimensions import SHIPPED, Dimension, check_dimensions
+from MetaCaptioner.agents.evaluation_prompts import EvaluateFile, EvaluationPrompts
 from MetaCaptioner.agents.prompt_schema import (
     COMMON_FIELDS,
     EVERY_DOMAIN,
@@ -42,7 +43,7 @@ from MetaCaptioner.utils.validation import first_problem
 from MetaCaptioner.utils.yaml_text import LONGEST_CHARACTERS, from_yaml
 
 PROMPTS_FOLDER = Path(__file__).parents[1] / "prompts"
-NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml", "refusals.yaml")
+NO_DOMAINS = ("router.yaml", "judge.yaml", "resample.yaml", "refusals.yaml", "evaluate.yaml")
 """The files of a prompts folder that are of no domain."""
 
 
@@ -55,8 +56,8 @@ class PromptsOption(Options):
 
 
 _REFUSALS = TypeAdapter(dict[str, LanguageFile])
-Part = Literal["router", "agents", "judge"]
-"""What is asked: which domain a sample belongs to, what its agents are told, how a caption is judged."""
+Part = Literal["router", "agents", "judge", "evaluation"]
+"""What is asked: a sample's domain, what its agents are told, how a caption is judged, what it is worth for answers."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Prompts:
     judge: Agent
     files: Mapping[str, Path]
     resample: ResampleFile
+    evaluation: EvaluationPrompts
     dimensions: tuple[Dimension, ...] = SHIPPED
     notes: tuple[str, ...] = ()
 
@@ -85,7 +87,9 @@ class Prompts:
         routing = {"domains": repr(self.domains), "descriptions": dict(self.descriptions), "router": repr(self.router)}
         agents = [[repr(agent) for agent in self.workflows[domain.name].agents] for domain in self.domains]
         of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": self._judging()}
-        asked = of_part | routing if parts is None else {part: of_part[part] for part in parts}
+        of_all = of_part | routing  # without what earlier versions did not have
+        of_part["evaluation"] = repr(self.evaluation)
+        asked = of_all if parts is None else {part: of_part[part] for part in parts}
         content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)  # noqa: TID251 the hash of what earlier records name must not change
         return hashlib.sha256(content.encode()).hexdigest()[:10]
 
@@ -188,6 +192,11 @@ def _read_judge(path: Path, opening: str) -> tuple[Agent, tuple[Dimension, ...],
     return agent, SHIPPED, (note,)
 
 
+def _read_evaluation(path: Path, opening: str) -> EvaluationPrompts:
+    with _told_of(path):
+        return EvaluateFile.model_validate(_read_yaml(path)).prompts(opening)
+
+
 def _check_single(agent: AgentFile, role: str, placeholder: str, *others: str) -> None:
     """Refuse what the router and the judge may not say.
 
@@ -259,8 +268,8 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
     """The shipped prompts, with the files of `prompts_dir` in place of or beside them.
 
     A file there with one of the nine domains replaces it, with another domain adds it, and with the domain `*` replaces
-    the agents of all that have no file there; `router.yaml`, `judge.yaml`, `resample.yaml`, `refusals.yaml` and
-    `opening.txt`, the words between the media and every instruction, replace the shipped ones.
+    the agents of all that have no file there; `router.yaml`, `judge.yaml`, `resample.yaml`, `refusals.yaml`,
+    `evaluate.yaml` and `opening.txt`, the words between the media and every instruction, replace the shipped ones.
 
     Raises:
         PromptError: a file is wrong, or a domain has no file.
@@ -289,6 +298,7 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
         domains=tuple(domains),
         files={name: path for name, (path, _) in files.items()},
         resample=_read_resample(_own_or_shipped(prompts_dir, "resample.yaml")),
+        evaluation=_read_evaluation(_own_or_shipped(prompts_dir, "evaluate.yaml"), opening),
         descriptions={name: " ".join(parsed.description.split()) for name, (_, parsed) in files.items()},
         workflows={name: _workflow(parsed, opening) for name, (_, parsed) in files.items()},
         router=_read_router(_own_or_shipped(prompts_dir, "router.yaml"), opening),
@@ -341,7 +351,13 @@ def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
         limit = min(agent.sampling.max_tokens, max_output_tokens)
         return replace(agent, sampling=replace(agent.sampling, max_tokens=limit))
 
-    return _with_agents(prompts, bounded)
+    return replace(_with_agents(prompts, bounded), evaluation=prompts.evaluation.with_answers(bounded))
+
+
+def one_prompt(prompts: Prompts) -> Prompts:
+    """The same prompts with the agents of every domain replaced by the one that describes, to see what agents add."""
+    alone = {name: Workflow(name, (prompts.evaluation.describe,)) for name in prompts.workflows}
+    return replace(prompts, workflows=alone)
 
 
 def resampling(prompts: Prompts) -> Prompts:

@@ -1,5 +1,6 @@
 """A question about pictures or clips, as a question file has it: one JSON object a line."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ import msgspec
 from MetaCaptioner.utils.json_text import NOT_PLAIN_JSON
 
 AnswerType = Literal["text", "integer", "float", "list"]
+_PLACE = re.compile(r"<(?:image|video) ?(\d*)>")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -39,9 +41,13 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     problem: str | None = None
 
     def text(self) -> str:
-        """The question as it is put, with its hint before it and its options below."""
+        """The question as it is put, with its hint before it and its options below.
+
+        Where it names its pictures as `<image 1>`, which some models take for a place to put one, it says picture 1.
+        """
         hint = [f"Hint: {self.hint}"] if self.hint else []
-        return "\n".join([*hint, self.question, *(f"{letter}. {text}" for letter, text in self.options.items())])
+        text = "\n".join([*hint, self.question, *(f"{letter}. {text}" for letter, text in self.options.items())])
+        return _PLACE.sub(lambda place: f"(picture {place[1]})" if place[1] else "", text).strip()
 
 
 def question_of(row: object) -> Question:

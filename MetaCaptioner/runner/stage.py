@@ -59,6 +59,7 @@ class Stage(Generic[Given]):
 
     `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are those of
     its command line, and what `open_work` is given, which is also told what the results that it opens should be like.
+    `looks` says whether it shows media to anybody, where that does not follow from what it `asks`.
     `conclude` makes the lines to say at its end, `before` and `then` the stages that go before it and follow it in the
     same run; they have the same options. `about` is what --help says. `leads_to` tells where the results are, and the
     commands of which one is to follow.
@@ -70,9 +71,10 @@ class Stage(Generic[Given]):
     options: type[Given]
     open_work: Callable[[Expected, Given, Rank, Prompts, ExitStack], Work]
     adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
-    conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
+    conclude: Callable[[Path, Rank, Given], Sequence[str]] = lambda folder, rank, given: ()
     before: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
+    looks: Callable[[Given], bool] | None = None
     about: str = ""
     leads_to: Callable[[Given], tuple[Path, Sequence[str]]] | None = None
 
@@ -227,7 +229,7 @@ class _RankRun(Generic[Given]):
                     say(f"took over {work.taken_over} samples of slower ranks")
                 if run.state == "stopped":
                     raise StoppedEarly(f"stopped by {self._stop.received}; run the same command again to go on")
-            for line in stage.conclude(work.folder, self._rank):
+            for line in stage.conclude(work.folder, self._rank, self._options):
                 say(line)
         return work.problems
 
@@ -248,7 +250,7 @@ class _RankRun(Generic[Given]):
         )
         was_loaded = self._engine is not None
         with RunAccount(RunLog(*me), begun, counts) as account:
-            engine = self._loaded_engine(work.folder, _looks(stage.asks, prompts))
+            engine = self._loaded_engine(work.folder, _looks(stage, self._options, prompts))
             config = keep_configuration(work.folder, self._options, engine.arguments)
             settings = loop_settings(engine, self._options, prompts, self._rank.ranks_on_node or 1)
             seconds = f"loaded in {account.run().loading_seconds:.0f} s"
@@ -326,8 +328,11 @@ def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks
     )
 
 
-def _looks(asks: Sequence[Part], prompts: Prompts) -> bool:
+def _looks(stage: Stage[Given], options: Given, prompts: Prompts) -> bool:
     """Whether a stage shows media to anybody. One whose agents do not has no use for a router either."""
+    if stage.looks is not None:
+        return stage.looks(options)
+    asks = stage.asks
     agents = [agent for workflow in prompts.workflows.values() for agent in workflow.agents]
     asked = {"agents": agents, "router": [prompts.router], "judge": [prompts.judge]}
     parts: Sequence[Part] = ("agents",) if "agents" in asks else asks
