@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner import build_metafile, evaluate
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.records.row_map import caption_hash
+from tests.evaluating import ANOTHER, CHOICES, World, right
 from tests.helpers import (
     SCRIPTED,
     FakeEngine,
-    Outcome,
-    Row,
     Runner,
     agent_of,
     all_records,
@@ -26,64 +24,12 @@ from tests.helpers import (
     sample_of,
 )
 from tests.made_records import run_record
-from tests.question_files import FOUR, SHAPES, in_base64, write_tsv
-
-CHOICES: list[Row] = [
-    {"index": n, "image": in_base64(n // 2), "question": f"Which is {n}?", "answer": "ABCD"[n % 4], **FOUR}
-    | {"category": "even" if n % 2 == 0 else "odd"}
-    for n in range(8)
-]
-"""Eight questions about four pictures."""
-
-
-ANOTHER = ("--engine", "vllm", "--model", "another")
-
-
-class World:
-    """A Metafile of questions, and the commands over it."""
-
-    def __init__(self, run: Runner, folder: Path) -> None:
-        self.run, self.folder = run, folder
-        self.metafile, self.captions = folder / "Metafile.json", folder / "Caption"
-
-    def build(self, name: str, rows: list[Row], *more: object) -> None:
-        place = write_tsv(self.folder / "in" / name, rows)
-        given = ("--format", "questions", "--input", place, "--metafile", self.metafile)
-        assert self.run.main(build_metafile.main, *given, *more).status in (0, 1)
-
-    def caption(self, *more: object, **how: object) -> None:
-        self.plan()
-        assert self.run.caption(self.folder / "plan.jsonl", self.captions, *more, **how).status == 0
-
-    def plan(self, num_ranks: int = 1) -> Path:
-        assert self.run.plan(self.metafile, self.folder / "plan.jsonl", num_ranks=num_ranks).status == 0
-        return self.folder / "plan.jsonl"
-
-    def evaluate(self, *more: object, **how: object) -> Outcome:
-        where = ("--metafile", self.metafile, "--data-folder", self.captions)
-        return self.run.main(evaluate.main, *where, *SCRIPTED, *more, **how)  # type: ignore[arg-type]
-
-    @property
-    def answers(self) -> dict[str, Row]:
-        return records(self.captions / "answers")
-
-    @property
-    def table(self) -> Row:
-        table: Row = json.loads((self.captions / "answers" / "table.json").read_text())
-        return table
+from tests.question_files import SHAPES, in_base64
 
 
 @pytest.fixture
 def world(run: Runner, tmp_path: Path) -> World:
     return World(run, tmp_path)
-
-
-def right(request: Request) -> Completion | None:
-    """Who answers from a description is right in what it says; who guesses says B."""
-    if agent_of(request) in ("answer", "look"):
-        [number] = re.findall(r"Which is (\d)\?", request.instruction)
-        return completion(f"The answer is {'ABCD'[int(number) % 4]}.")
-    return completion("B") if agent_of(request) == "guess" else None
 
 
 def test_questions_are_answered_from_captions_and_from_none(world: World) -> None:
