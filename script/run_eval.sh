@@ -17,12 +17,13 @@ for FILE in ${QUESTIONS:?files of questions, such as MMMU_DEV_VAL.tsv}; do
   [ -e "$DATA/$NAME.questions.jsonl" ] || run_tool build_metafile --format questions --input "$FILE" \
     --metafile "$DATA/Metafile.json" ${SPLIT:+--split "$SPLIT"} || [ -e "$DATA/$NAME.questions.jsonl" ]
 done
-"$PYTHON" -m MetaCaptioner.plan --metafile "$DATA/Metafile.json" --num-ranks "$((NPROC * NNODES))" \
-  --output "$DATA/split_plan.jsonl"
+# All of it is planned, as each kind of captions has its own done; a Metafile that has grown gets another plan.
+PLAN=$DATA/plan-$(cksum < "$DATA/Metafile.json" | tr ' ' -).jsonl
+"$PYTHON" -m MetaCaptioner.plan --metafile "$DATA/Metafile.json" --num-ranks "$((NPROC * NNODES))" --output "$PLAN" --if-missing
 
 WHERE=(--metafile "$DATA/Metafile.json" --data-folder "$OUTPUT/Caption" --one-prompt "$OUTPUT/OnePrompt"
   --output-dir "$OUTPUT/answers" ${PICTURE:+--picture})
-CAPTION=(--plan "$DATA/split_plan.jsonl")
+CAPTION=(--plan "$PLAN" --adopt-plan)
 if [ -n "${ANSWER_MODEL:-}" ]; then
   evaluate "${WHERE[@]}" "${CAPTION[@]}" --no-answers "$@"
   evaluate "${WHERE[@]}" "$@" --model "$ANSWER_MODEL"

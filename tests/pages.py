@@ -31,6 +31,7 @@ TYPED = {
     "exports": "--format huggingface --output",
     "a second pass": "INPUT=",
     "sampling again": "--resample",
+    "an evaluation": "QUESTIONS=",
 }
 """Every block of commands: what it is, and words that stand in no other. A test types it by `typed(what it is)`."""
 
