@@ -17,7 +17,7 @@ from typing import ClassVar, cast
 from MetaCaptioner import captionpipeline
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
 from MetaCaptioner.agents.examinee import Examinee, Variant
-from MetaCaptioner.agents.prompts import Prompts, load_prompts, one_prompt
+from MetaCaptioner.agents.prompts import Prompts, load_prompts, with_one_agent
 from MetaCaptioner.agents.workflow import Generate, base_texts
 from MetaCaptioner.data.metafile import read_metafile
 from MetaCaptioner.data.question import question_of
@@ -89,6 +89,12 @@ def run_sample(prompts: Prompts) -> RunSample:
     return run
 
 
+def answering(prompts: Prompts, options: StageOptions) -> Prompts:
+    """The prompts as who answers has them: one agent, that looks only if the picture is to be shown."""
+    looks = isinstance(options, EvaluateOptions) and options.picture
+    return with_one_agent(prompts, prompts.evaluation.look if looks else prompts.evaluation.answer)
+
+
 def describe_sample(prompts: Prompts) -> RunSample:
     """The caption stage with one prompt for all domains, so that nobody need be asked which it is."""
     workflow = next(iter(prompts.workflows.values()))
@@ -154,7 +160,7 @@ def stages_before(options: EvaluateOptions) -> list[Stage[EvaluateOptions]]:
         describe_sample,
         EvaluateOptions,
         partial(_open_captions, "one_prompt"),
-        adapt=one_prompt,
+        adapt=lambda prompts, options: with_one_agent(prompts, prompts.evaluation.describe),
     )
     return [of_agents, *([of_one_prompt] if options.one_prompt is not None else [])]
 
@@ -204,7 +210,7 @@ STAGE = Stage(
     open_work,
     conclude=conclude,
     before=stages_before,
-    looks=lambda options: options.picture,
+    adapt=answering,
     about=_ABOUT,
 )
 

@@ -354,10 +354,9 @@ def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
     return replace(_with_agents(prompts, bounded), evaluation=prompts.evaluation.with_answers(bounded))
 
 
-def one_prompt(prompts: Prompts) -> Prompts:
-    """The same prompts with the agents of every domain replaced by the one that describes, to see what agents add."""
-    alone = {name: Workflow(name, (prompts.evaluation.describe,)) for name in prompts.workflows}
-    return replace(prompts, workflows=alone)
+def with_one_agent(prompts: Prompts, agent: Agent) -> Prompts:
+    """The same prompts with one agent in place of those of every domain."""
+    return replace(prompts, workflows={name: Workflow(name, (agent,)) for name in prompts.workflows})
 
 
 def resampling(prompts: Prompts) -> Prompts:

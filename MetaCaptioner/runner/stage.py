@@ -59,7 +59,6 @@ class Stage(Generic[Given]):
 
     `asks` are the parts of the prompts that it asks with, once `adapt` has made them its own. `options` are those of
     its command line, and what `open_work` is given, which is also told what the results that it opens should be like.
-    `looks` says whether it shows media to anybody, where that does not follow from what it `asks`.
     `conclude` makes the lines to say at its end, `before` and `then` the stages that go before it and follow it in the
     same run; they have the same options. `about` is what --help says. `leads_to` tells where the results are, and the
     commands of which one is to follow.
@@ -70,17 +69,16 @@ class Stage(Generic[Given]):
     run_sample: Callable[[Prompts], RunSample]
     options: type[Given]
     open_work: Callable[[Expected, Given, Rank, Prompts, ExitStack], Work]
-    adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
+    adapt: Callable[[Prompts, StageOptions], Prompts] = lambda prompts, given: prompts
     conclude: Callable[[Path, Rank, Given], Sequence[str]] = lambda folder, rank, given: ()
     before: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
-    looks: Callable[[Given], bool] | None = None
     about: str = ""
     leads_to: Callable[[Given], tuple[Path, Sequence[str]]] | None = None
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
-        asked = self.adapt(prompts)
+        asked = self.adapt(prompts, options)
         made = Provenance(self.name, options.engine_options().made_by, asked.digest(self.asks), asked.digest())
         return Expected(made, options.others)
 
@@ -211,7 +209,7 @@ class _RankRun(Generic[Given]):
         heartbeat, say = self._heartbeat, self._say
         self._rank = replace(self._rank, restarts=heartbeat.deaths if heartbeat.begun > number else 0)
         with ExitStack() as stack:
-            expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts)
+            expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts, self._options)
             work = stage.open_work(expected, self._options, self._rank, prompts, stack)
             heartbeat.begin_stage(number)
             for problem in work.problems:
@@ -250,7 +248,7 @@ class _RankRun(Generic[Given]):
         )
         was_loaded = self._engine is not None
         with RunAccount(RunLog(*me), begun, counts) as account:
-            engine = self._loaded_engine(work.folder, _looks(stage, self._options, prompts))
+            engine = self._loaded_engine(work.folder, _looks(stage.asks, prompts))
             config = keep_configuration(work.folder, self._options, engine.arguments)
             settings = loop_settings(engine, self._options, prompts, self._rank.ranks_on_node or 1)
             seconds = f"loaded in {account.run().loading_seconds:.0f} s"
@@ -328,13 +326,10 @@ def loop_settings(engine: Engine, options: StageOptions, prompts: Prompts, ranks
     )
 
 
-def _looks(stage: Stage[Given], options: Given, prompts: Prompts) -> bool:
+def _looks(asks: Sequence[Part], prompts: Prompts) -> bool:
     """Whether a stage shows media to anybody. One whose agents do not has no use for a router either."""
-    if stage.looks is not None:
-        return stage.looks(options)
-    asks = stage.asks
     agents = [agent for workflow in prompts.workflows.values() for agent in workflow.agents]
-    asked = {"agents": agents, "router": [prompts.router], "judge": [prompts.judge]}
+    asked = {"agents": agents, "evaluation": agents, "router": [prompts.router], "judge": [prompts.judge]}
     parts: Sequence[Part] = ("agents",) if "agents" in asks else asks
     return any(agent.sees_media for part in parts for agent in asked[part])
 

@@ -193,4 +193,14 @@ def stages(options: ScoreOptions) -> list[Stage[ScoreOptions]]:
     def told(folder: Path, rank: Rank, options: ScoreOptions) -> list[str]:
         return conclude(folder, options.data_folder, rank)
 
-    return [Stage("resample", ("agents", "judge"), run, ScoreOptions, open_work, adapt=resampling, conclude=told)]
+    return [
+        Stage(
+            "resample",
+            ("agents", "judge"),
+            run,
+            ScoreOptions,
+            open_work,
+            adapt=lambda prompts, options: resampling(prompts),
+            conclude=told,
+        )
+    ]

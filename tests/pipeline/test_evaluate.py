@@ -38,7 +38,7 @@ QUESTIONS = sum(map(len, SHAPES.values()))
 def test_question_files_of_all_shapes_to_the_printed_table(tmp_path: Path) -> None:
     variables = settings(tmp_path, MODEL=str(DEMO / "model"), PICTURE="1")
     flags = ("--prompts-dir", DEMO / "prompts", "--max-model-len", "2048", "--max-output-tokens", "24")
-    said = succeed([*SCRIPT, *flags], variables)
+    said = succeed([*SCRIPT, *flags], variables, timeout=550)
     head, _, *body = rows_of(said)
     assert head[1:] == COLUMNS
     assert [row[0].partition(",")[0] for row in body] == [
@@ -55,7 +55,7 @@ def test_question_files_of_all_shapes_to_the_printed_table(tmp_path: Path) -> No
 def test_two_ranks_two_models_and_a_second_time(tmp_path: Path) -> None:
     variables = settings(tmp_path, NPROC="2", MODEL="none")
     flags = ("--engine", "scripted", "--decode-threads", "2")
-    first = run([*SCRIPT, *flags], variables)
+    first = run([*SCRIPT, *flags], variables, timeout=400)
     assert first.returncode == 0, first.stdout
     assert rows_of(first.stdout)[0][1:] == COLUMNS
     table = json.loads((tmp_path / "out" / "answers" / "table.json").read_text())
