@@ -9,7 +9,7 @@ agents add. The table is printed, and lies in the folder of the answers, which i
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
@@ -125,7 +125,8 @@ def question_sets(options: EvaluateOptions, prompts: Prompts) -> tuple[list[Ques
 def open_work(expected: Expected, options: EvaluateOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:
     """The questions that fall to this process."""
     sets, broken = question_sets(options, prompts)
-    captions = {variant: CaptionsOf(folder) for variant, folder in options.captions.items()} if options.answers else {}
+    folders = options.captions if options.answers else {}
+    captions = {variant: stack.enter_context(closing(CaptionsOf(folder))) for variant, folder in folders.items()}
     samples = QuestionSamples({one.name: one for one in sets}, captions, prompts.domains, options.allow_outside_root)
     work = open_questions(expected, samples, options.variants, options.folder, rank, options.retry_errors, stack)
     work.problems += broken
@@ -192,7 +193,8 @@ def made_table(options: EvaluateOptions) -> Table:
     costs: dict[Variant, Cost] = {
         variant: cost_of(folder, options.gpu_hour_price) for variant, folder in options.captions.items()
     }
-    return table_of(answers, costs, _models(options.data_folder), _models(options.folder))
+    made_by: dict[Variant, str] = {variant: _models(folder) for variant, folder in options.captions.items()}
+    return table_of(answers, costs, made_by, _models(options.folder))
 
 
 def _models(folder: Path) -> str:

@@ -15,6 +15,9 @@ from MetaCaptioner.evaluation.short_answers import anls, by_precision, distance,
 
 CANNOT = "Cannot answer from the caption"
 _CANNOT_GAINS = 0.05
+_YES_OR_NO = re.compile(
+    r"\s*(?:is|are|was|were|do|does|did|have|has|had|can|could|will|would|should|shall|may|might|must) ", re.IGNORECASE
+)
 _CHOICES_IN_TEXT = re.compile(r"^\(?([A-H])\)?\s*[.:)]", re.MULTILINE)
 
 Form = Literal["choice", "word", "number", "list", "text", "sentence"]
@@ -167,14 +170,14 @@ def plain(answer: str, question: Question) -> Marked:
 
 
 def _with_cannot(question: Question) -> Question:
-    """A question of CaptionQA as its program puts it: options in another order, the same each time, and one more."""
-    told = list(question.options.items())
+    """A question of CaptionQA as its program (`qa.py`) puts it: with one option more, and in another order, the same
+    each time. Yes or no, by the options or the question's first word, get none more."""
+    texts = " ".join(question.options.values()).casefold()
+    is_yes_or_no = ("yes" in texts and "no" in texts) or _YES_OR_NO.match(question.question)
+    told = [*question.options.items(), *([] if is_yes_or_no else [("", CANNOT)])]
     random.Random(question.question).shuffle(told)
     right = {letter_of(answer, question.options) for answer in question.answers}
-    texts = [text for _, text in told]
-    if {text.strip().casefold() for text in texts} != {"yes", "no"}:
-        texts.append(CANNOT)
-    options = dict(zip(LETTERS, texts, strict=False))
+    options = {letter: text for letter, (_, text) in zip(LETTERS, told, strict=False)}
     answers = tuple(letter for letter, (before, _) in zip(LETTERS, told, strict=False) if before in right)
     return msgspec.structs.replace(question, options=options, answers=answers)
 

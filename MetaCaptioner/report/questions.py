@@ -3,7 +3,7 @@
 import heapq
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from MetaCaptioner.records.caption_records import is_caption
@@ -35,8 +35,9 @@ def evaluation_of(answers: Path, captions: Path, limit: int) -> Record | None:
     for key, record in _asked(answers):
         if key in found:
             found[key].append(record)
-    texts = CaptionsOf(captions)
-    return {"table": table, "questions": [_shown(key, records, texts) for key, records in found.items() if records]}
+    with closing(CaptionsOf(captions)) as texts:
+        questions = [_shown(key, records, texts) for key, records in found.items() if records]
+    return {"table": table, "questions": questions}
 
 
 def _asked(answers: Path) -> Iterator[tuple[_Key, Record]]:

@@ -93,8 +93,10 @@ def cost_of(folder: Path, gpu_hour_price: float | None) -> Cost:
     return Cost(hours, money)
 
 
-def table_of(answers: Answers, costs: Mapping[Variant, Cost], captioned_by: str, answered_by: str) -> Table:
-    """The table of some answers; `costs` are those of the captions of each variant that has some."""
+def table_of(
+    answers: Answers, costs: Mapping[Variant, Cost], captioned_by: Mapping[Variant, str], answered_by: str
+) -> Table:
+    """The table of some answers; `costs` and `captioned_by` are of the captions of each variant that has some."""
     asked = {benchmark for names in answers.benchmarks.values() for benchmark in names}
     columns = [name for name in BENCHMARKS if name in asked]
     lines = []
@@ -105,7 +107,7 @@ def table_of(answers: Answers, costs: Mapping[Variant, Cost], captioned_by: str,
         every = sum(cell.questions for cell in cells.values())
         mean = sum(cell.mean for cell in cells.values()) / 100 / max(1, len(cells))
         whole = _cell(mean, mean_of(list(drawn.values())), every) if drawn else Cell(0, 0, 0, 0)
-        by = captioned_by if variant in ("captions", "one_prompt") else answered_by if variant == "picture" else ""
+        by = answered_by if variant == "picture" else captioned_by.get(variant, "")
         label = f"{_ROWS[variant]}{f', {by}' if by else ''}"
         lines.append(Line(variant, label, cells, whole, costs.get(variant, Cost())))
     unanswered = sum(one.open for one in answers.answered.values())

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -92,6 +93,11 @@ class CaptionsOf:
             return found
         return best(self._candidates.of(found)).record
 
+    def close(self) -> None:
+        self._records.close()
+        if self._candidates is not None:
+            self._candidates.__exit__()
+
 
 @dataclass
 class QuestionSamples:
@@ -101,6 +107,12 @@ class QuestionSamples:
     captions: Mapping[Variant, CaptionsOf]
     domains: tuple[Domain, ...]
     allow_outside_root: bool = False
+
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[QuestionSet, Variant]]:
+        """What the answers are called -> the questions, and what they are answered from."""
+        variants: tuple[Variant, ...] = (*self.captions, "none", "picture")
+        return {answers_name(one.name, variant): (one, variant) for one in self.sets.values() for variant in variants}
 
     def sample(self, asked: QuestionSet, variant: Variant, index: int) -> Sample:
         """The sample of one question, which carries the question and tells which captions it is answered from."""
@@ -137,17 +149,10 @@ class QuestionSamples:
 
     def is_outdated(self, record: Record) -> bool:
         """Whether a record is of another question than its row has now, or of other captions than there are now."""
-        for asked in self.sets.values():
-            for variant in ("none", "picture", *self.captions):
-                if record.get("data_name") == answers_name(asked.name, variant):
-                    return self._differs(record, asked, variant)
-        return False
-
-    def _differs(self, record: Record, asked: QuestionSet, variant: Variant) -> bool:
-        index = record.get("index")
-        if not isinstance(index, int) or index >= len(asked):
+        known, index = self._by_name.get(str(record.get("data_name"))), record.get("index")
+        if known is None or not isinstance(index, int) or not 0 <= index < len(known[0]):
             return False
-        now = self.sample(asked, variant, index).carried
+        now = self.sample(*known, index).carried
         return any(record.get(name) != now.get(name) for name in ("asked", "captions"))
 
     def _of_picture(self, asked: QuestionSet, question: Question) -> Sample:

@@ -71,17 +71,19 @@ def test_a_caption_that_does_not_tell_is_worth_a_little_more_than_a_guess() -> N
     captions = BENCHMARKS["CaptionQA"]
     put = captions.asked(asked("CaptionQA", "green", options=FOUR))
     assert sorted(put.options.values()) == sorted([*FOUR.values(), CANNOT])
-    assert put.options["E"] == CANNOT
+    [cannot] = [letter for letter, text in put.options.items() if text == CANNOT]
     assert [put.options[letter] for letter in put.answers] == ["green"]
     assert captions.asked(asked("CaptionQA", "green", options=FOUR)) == put
     assert captions.mark(put.answers[0], put).mark == 1
-    assert captions.mark("E", put).mark == pytest.approx(1 / 4 + 0.05)
+    assert captions.mark(cannot, put).mark == pytest.approx(1 / 4 + 0.05)
     assert captions.mark(f"{CANNOT}.", put).mark == pytest.approx(0.3)
-    wrong = next(letter for letter in "ABCD" if letter != put.answers[0])
+    wrong = next(letter for letter in put.options if letter not in (put.answers[0], cannot))
     assert captions.mark(wrong, put).mark == 0
     assert captions.mark("", put).mark == 0
     yes_no = captions.asked(asked("CaptionQA", "Yes", options={"A": "Yes", "B": "No"}))
     assert sorted(yes_no.options.values()) == ["No", "Yes"]
+    begins_so = captions.asked(Question("Is it red?", ("A",), "CaptionQA", options=FOUR))
+    assert sorted(begins_so.options.values()) == sorted(FOUR.values())
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,19 @@ def media_cells(row: Mapping[str, Any]) -> Iterator[object]:
     yield from filled or filter(None, [first(row, MEDIA)])
 
 
+def each_question(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The row, or where it has several `questions` about its pictures one row for each."""
+    several = row.get("questions")
+    if isinstance(several, Mapping):  # columns of lists, as some versions of the library have a list of objects
+        several = [dict(zip(several, values, strict=False)) for values in zip(*several.values(), strict=False)]
+    if not isinstance(several, list):
+        yield row
+        return
+    for number, one in enumerate(several):
+        told = {name: f"{value}-{number}" if name in _ID else value for name, value in row.items()}
+        yield {**told, **(one if isinstance(one, Mapping) else {"question": one})}
+
+
 def fields_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a `Question` that a row says, but for its benchmark and what it is about.
 

@@ -16,7 +16,7 @@ import msgspec
 
 from MetaCaptioner.data.inputs.base import Given, Input, Notes, nothing_found
 from MetaCaptioner.data.inputs.huggingface_origin import Origin
-from MetaCaptioner.data.inputs.question_fields import fields_of, media_cells
+from MetaCaptioner.data.inputs.question_fields import each_question, fields_of, media_cells
 from MetaCaptioner.data.inputs.question_media import NoPicture, Pictures, Reference
 from MetaCaptioner.data.inputs.question_rows import question_rows
 from MetaCaptioner.data.inputs.webdataset import open_shards
@@ -94,16 +94,17 @@ class _About:
 def _collect(given: Given, pictures: Pictures, waiting: IO[bytes], notes: Notes) -> _About:
     """Put every question into `waiting` as a line of its place and fields; returns what each is about."""
     about = _About()
-    for where, row in question_rows(given, pictures.origin, notes):
+    rows = question_rows(given, pictures.origin, notes)
+    for where, one in ((where, one) for where, row in rows for one in each_question(row)):
         try:
-            fields = fields_of(row)
+            fields = fields_of(one)
         except ValueError as error:
             notes.left_out(str(error), where)
             continue
         number = len(about.rows)
         about.by_index.setdefault(str(fields.get("id", number)), number)
         try:
-            about.rows.append(pictures.of(media_cells(row)))
+            about.rows.append(pictures.of(media_cells(one)))
         except NoPicture as error:
             about.rows.append(str(error))
         waiting.write(to_json([where, {"benchmark": given.benchmark, **fields}]) + b"\n")

@@ -194,6 +194,21 @@ def test_hugging_face_forms(build: Build, tmp_path: Path) -> None:
     assert len(built.rows) == 3
 
 
+def test_several_questions_in_a_row(build: Build, tmp_path: Path) -> None:
+    """As CaptionQA has them: a picture, and a list of questions about it."""
+    several = [
+        {"question": "Which colour?", "choices": ["red", "blue"], "answer": "blue", "category": ["Attribute"]},
+        {"question": "How many?", "choices": ["one", "two"], "answer": "one", "category": ["Count"]},
+    ]
+    rows: list[Row] = [{"id": "nat_001", "image": in_base64(1), "questions": several}]
+    metafile = tmp_path / "out" / "Metafile.json"
+    built = build(metafile, "questions", write_lines(tmp_path / "CaptionQA.jsonl", rows))
+    assert len(built.rows) == 1
+    one, two = questions(built, metafile)
+    assert (one.id, two.id, one.shown == two.shown, one.category) == ("nat_001-0", "nat_001-1", True, "Attribute")
+    assert (two.options, two.answers, two.benchmark) == ({"A": "one", "B": "two"}, ("one",), "CaptionQA")
+
+
 def test_pictures_are_not_held_in_memory(build: Build, tmp_path: Path) -> None:
     """Ten thousand questions about one picture are a line each, and the picture is packed once."""
     rows = [{"index": n, "image": in_base64(1) if n % 2 else "1", "question": "?", "answer": "x"} for n in range(2000)]
