@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar, Self, cast
+
+from pydantic import model_validator
 
 from MetaCaptioner import captionpipeline
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
@@ -22,7 +24,7 @@ from MetaCaptioner.agents.workflow import Generate, base_texts
 from MetaCaptioner.data.metafile import read_metafile
 from MetaCaptioner.data.question import question_of
 from MetaCaptioner.data.sample import Sample
-from MetaCaptioner.errors import UserError
+from MetaCaptioner.errors import BadArguments, UserError
 from MetaCaptioner.launch.supervisor import run_supervised
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.planning.provenance import Expected, stated
@@ -57,8 +59,16 @@ class EvaluateOptions(MetafileOption, DataFolderOption, StageOptions):
         None, "captions of one prompt in place of the agents, for a row of their own", Flag("FOLDER")
     )
     picture: bool = option(False, "answer with the picture itself as well: the most that captions could come to")
-    answers: bool = option(True, "--no-answers: caption alone (--plan), for another model to answer from")
+    caption_only: bool = option(False, "with --plan: answer nothing, which is left to another model")
     gpu_hour_price: float | None = option(None, "what an hour of one GPU costs", Flag("MONEY"), ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.caption_only and self.plan is None:
+            raise BadArguments("--caption-only goes with --plan")
+        if self.one_prompt is not None and self.one_prompt.resolve() == self.data_folder.resolve():
+            raise BadArguments("--one-prompt and --data-folder name the same folder: captions would be mixed there")
+        return self
 
     @property
     def folder(self) -> Path:
@@ -75,7 +85,7 @@ class EvaluateOptions(MetafileOption, DataFolderOption, StageOptions):
     def variants(self) -> list[Variant]:
         """What questions are answered from."""
         picture: list[Variant] = ["picture"] if self.picture else []
-        return [*self.captions, "none", *picture] if self.answers else []
+        return [] if self.caption_only else [*self.captions, "none", *picture]
 
 
 def run_sample(prompts: Prompts) -> RunSample:
@@ -125,7 +135,7 @@ def question_sets(options: EvaluateOptions, prompts: Prompts) -> tuple[list[Ques
 def open_work(expected: Expected, options: EvaluateOptions, rank: Rank, prompts: Prompts, stack: ExitStack) -> Work:
     """The questions that fall to this process."""
     sets, broken = question_sets(options, prompts)
-    folders = options.captions if options.answers else {}
+    folders = {} if options.caption_only else options.captions
     captions = {variant: stack.enter_context(closing(CaptionsOf(folder))) for variant, folder in folders.items()}
     samples = QuestionSamples({one.name: one for one in sets}, captions, prompts.domains, options.allow_outside_root)
     work = open_questions(expected, samples, options.variants, options.folder, rank, options.retry_errors, stack)
@@ -171,7 +181,7 @@ def conclude(folder: Path, rank: Rank, options: EvaluateOptions) -> list[str]:
 
     The ranks write it one after the other, so that the last one's has all.
     """
-    if not options.answers:
+    if options.caption_only:
         return []
     place = folder / "table.md"
     with held_alone(folder / ".table.lock", str(place), needed=False):

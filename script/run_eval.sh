@@ -25,7 +25,7 @@ WHERE=(--metafile "$DATA/Metafile.json" --data-folder "$OUTPUT/Caption" --one-pr
   --output-dir "$OUTPUT/answers" ${PICTURE:+--picture})
 CAPTION=(--plan "$PLAN" --adopt-plan)
 if [ -n "${ANSWER_MODEL:-}" ]; then
-  evaluate "${WHERE[@]}" "${CAPTION[@]}" --no-answers "$@"
+  evaluate "${WHERE[@]}" "${CAPTION[@]}" --caption-only "$@"
   evaluate "${WHERE[@]}" "$@" --model "$ANSWER_MODEL"
   exit
 fi

@@ -178,7 +178,7 @@ def test_captions_are_made_before_with_the_same_engine(world: World) -> None:
 
 def test_captions_alone_for_another_model_to_answer_from(world: World) -> None:
     world.build("AI2D_TEST.tsv", CHOICES)
-    assert world.evaluate("--plan", world.plan(), "--no-answers").status == 0
+    assert world.evaluate("--plan", world.plan(), "--caption-only").status == 0
     assert len(records(world.captions)) == 4
     assert not (world.captions / "answers" / "table.md").exists()
     assert world.evaluate(*ANOTHER, engine=FakeEngine(right)).status == 0
@@ -241,6 +241,13 @@ def test_a_question_without_a_picture_is_told_apart(world: World) -> None:
     found = world.answers["AI2D_TEST@captions/2"]
     assert (found["used_caption"], found["answer"]) == (False, "B")
     assert "Captions: 1 questions have no picture: these answers used no caption." in world.table["notes"]
+
+
+def test_flags_that_do_not_go_together(world: World) -> None:
+    alone = world.evaluate("--caption-only")
+    assert (alone.status, alone.errors) == (2, ["error: --caption-only goes with --plan"])
+    same = world.evaluate("--one-prompt", world.captions)
+    assert (same.status, "name the same folder" in same.said) == (2, True)
 
 
 def test_what_cannot_be_evaluated_is_told(world: World, tmp_path: Path) -> None:

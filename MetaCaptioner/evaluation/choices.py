@@ -23,7 +23,8 @@ def letter_of(text: str, options: Mapping[str, str]) -> str | None:
     letter = text.strip().strip("().").upper()
     if letter in (options or LETTERS) and len(letter) == 1:
         return letter
-    return next((one for one, told in options.items() if told.strip().casefold() == text.strip().casefold()), None)
+    said = text.strip().casefold()
+    return next((one for one, told in options.items() if said and told.strip().casefold() == said), None)
 
 
 def chosen(answer: str, options: Mapping[str, str]) -> str | None:

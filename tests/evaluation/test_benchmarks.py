@@ -65,6 +65,9 @@ def test_options_that_stand_in_the_text_of_a_question() -> None:
     assert verse.form(question) == "choice"
     assert verse.mark("So BC is √3, and the answer is C", question) == Marked("C", 1.0)
     assert verse.mark("B:2√3", question) == Marked("B", 0.0)
+    first = Question(question.question, ("A",), "MathVerse")
+    assert verse.mark("", first) == Marked("", 0.0)
+    assert verse.mark("I do not know", first) == Marked("", 0.0)
 
 
 def test_a_caption_that_does_not_tell_is_worth_a_little_more_than_a_guess() -> None:
