@@ -33,7 +33,7 @@ from MetaCaptioner.runner.loop import RunSample
 from MetaCaptioner.runner.options import StageOptions
 from MetaCaptioner.runner.stage import Stage, open_plan_work, run_stage, said_to
 from MetaCaptioner.runtime.rank import Rank
-from MetaCaptioner.stages.answers import read_answers
+from MetaCaptioner.stages.evaluation_answers import read_answers
 from MetaCaptioner.stages.evaluation_table import Cost, Table, cost_of, markdown, table_of
 from MetaCaptioner.utils.atomic_io import atomic_write
 from MetaCaptioner.utils.common_options import DataFolderOption, MetafileOption

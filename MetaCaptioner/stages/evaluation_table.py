@@ -12,7 +12,7 @@ from MetaCaptioner.evaluation.benchmarks import BENCHMARKS
 from MetaCaptioner.evaluation.intervals import LEVEL, interval, mean_of, resampled_means
 from MetaCaptioner.metrics.usage import figures, runs_of
 from MetaCaptioner.records.record import Record
-from MetaCaptioner.stages.answers import RIGHT, Answers
+from MetaCaptioner.stages.evaluation_answers import RIGHT, Answers
 
 _ROWS: Mapping[Variant, str] = {
     "captions": "captions",
@@ -97,7 +97,7 @@ def table_of(
     answers: Answers, costs: Mapping[Variant, Cost], captioned_by: Mapping[Variant, str], answered_by: str
 ) -> Table:
     """The table of some answers; `costs` and `captioned_by` are of the captions of each variant that has some."""
-    asked = {benchmark for names in answers.benchmarks.values() for benchmark in names}
+    asked = {str(benchmark) for names in answers.benchmarks.values() for benchmark in np.unique(names)}
     columns = [name for name in BENCHMARKS if name in asked]
     lines = []
     for variant in answers.variants():
@@ -124,10 +124,9 @@ def _by_category(answers: Answers, columns: Sequence[str]) -> dict[str, dict[str
     """The cells of each category, of the benchmarks that have more than one."""
     found: dict[str, dict[str, dict[Variant, Cell]]] = {}
     for column in columns:
-        names: dict[str, None] = {}
+        names: set[str] = set()
         for dataset, benchmarks in answers.benchmarks.items():
-            categories = answers.categories[dataset]
-            names |= dict.fromkeys(one for one, of in zip(categories, benchmarks, strict=True) if of == column)
+            names.update(map(str, np.unique(answers.categories[dataset][benchmarks == column])))
         for category in sorted(names) if len(names) > 1 else ():
             for variant in answers.variants():
                 marks = answers.marks(variant, column, category)

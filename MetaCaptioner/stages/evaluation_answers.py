@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MetaCaptioner.agents.examinee import Variant
 from MetaCaptioner.errors import ErrorKind
@@ -18,6 +19,8 @@ from MetaCaptioner.worklist.questions import QuestionSet, answers_name
 RIGHT = 0.5
 """The lowest mark of what counts as right where right and wrong are counted."""
 NO_CATEGORY = "(none)"
+_Names = NDArray[np.str_]
+_Flags = NDArray[np.bool_]
 
 
 @dataclass
@@ -29,11 +32,11 @@ class Answered:
     """
 
     marks: Marks
-    counted: np.ndarray
+    counted: _Flags
     failed: Counter[str] = field(default_factory=Counter)
     without: int = 0
     judged: int = 0
-    _is_known: np.ndarray = field(init=False)
+    _is_known: _Flags = field(init=False)
 
     def __post_init__(self) -> None:
         self._is_known = np.zeros(len(self.marks), dtype=np.bool_)
@@ -67,9 +70,9 @@ class Answered:
 class Answers:
     """All answers of a folder to some sets of questions."""
 
-    benchmarks: Mapping[str, Sequence[str]]
+    benchmarks: Mapping[str, _Names]
     """The benchmark of each question, by dataset."""
-    categories: Mapping[str, Sequence[str]]
+    categories: Mapping[str, _Names]
     answered: Mapping[tuple[str, Variant], Answered]
 
     def variants(self) -> list[Variant]:
@@ -84,9 +87,9 @@ class Answers:
         """The marks of the questions of a benchmark that count; 0 where there is no answer."""
         found = []
         for name, one in self.of(variant):
-            wanted = one.counted & (np.array(self.benchmarks[name]) == benchmark)
+            wanted = one.counted & (self.benchmarks[name] == benchmark)
             if category is not None:
-                wanted &= np.array(self.categories[name]) == category
+                wanted &= self.categories[name] == category
             found.append(np.nan_to_num(one.marks[wanted]))
         return np.concatenate(found) if found else np.zeros(0, np.float32)
 
@@ -97,9 +100,9 @@ def read_answers(folder: Path, sets: Sequence[QuestionSet], variants: Sequence[V
     Raises:
         ResultError: a result file cannot be read.
     """
-    benchmarks: dict[str, list[str]] = {}
-    categories: dict[str, list[str]] = {}
-    several: dict[str, np.ndarray] = {}
+    benchmarks: dict[str, _Names] = {}
+    categories: dict[str, _Names] = {}
+    several: dict[str, _Flags] = {}
     for one in sets:
         benchmarks[one.name], categories[one.name], several[one.name] = _columns(one)
     every: tuple[Variant, ...] = ("captions", "one_prompt", "none", "picture")
@@ -119,13 +122,13 @@ def read_answers(folder: Path, sets: Sequence[QuestionSet], variants: Sequence[V
     return Answers(benchmarks, categories, answered)
 
 
-def _none_yet(several: np.ndarray, variant: Variant) -> Answered:
+def _none_yet(several: _Flags, variant: Variant) -> Answered:
     """No answers; questions about several pictures cannot be shown them, and do not count there."""
     counted = ~several if variant == "picture" else np.ones(len(several), dtype=np.bool_)
     return Answered(np.full(len(several), np.nan, dtype=np.float32), counted)
 
 
-def _columns(asked: QuestionSet) -> tuple[list[str], list[str], np.ndarray]:
+def _columns(asked: QuestionSet) -> tuple[_Names, _Names, _Flags]:
     """Benchmark and category of each question, and whether it is about several pictures."""
     benchmarks, categories = ["other"] * len(asked), [NO_CATEGORY] * len(asked)
     several = np.zeros(len(asked), dtype=np.bool_)
@@ -135,4 +138,4 @@ def _columns(asked: QuestionSet) -> tuple[list[str], list[str], np.ndarray]:
             benchmarks[index] = question.benchmark
             categories[index] = question.category or NO_CATEGORY
             several[index] = len(question.shown) > 1
-    return benchmarks, categories, several
+    return np.array(benchmarks), np.array(categories), several
