@@ -24,6 +24,7 @@ from tests.helpers import (
     sample_of,
 )
 from tests.made_records import run_record
+from tests.openai_server import MODEL, flags, serving
 from tests.question_files import SHAPES, in_base64
 
 
@@ -184,6 +185,17 @@ def test_captions_alone_for_another_model_to_answer_from(world: World) -> None:
     assert world.evaluate(*ANOTHER, engine=FakeEngine(right)).status == 0
     assert world.table["answered_by"] == "another"
     assert world.table["lines"][0]["label"] == "captions, scripted"
+
+
+def test_a_server_answers_and_judges(world: World) -> None:
+    world.build("MMVet.tsv", list(SHAPES["MMVet.tsv"]))
+    world.caption()
+    with serving() as server:
+        outcome = world.evaluate(*flags([server]), "--price-in", 1, "--price-out", 3)
+        assert outcome.status == 0, outcome.said
+    assert {one["status"] for one in world.answers.values()} == {"ok"}
+    assert world.table["answered_by"] == MODEL
+    assert f"4 answers marked by {MODEL} as a judge" in world.table["notes"][0]
 
 
 def test_answers_of_two_models_are_not_mixed(world: World) -> None:
