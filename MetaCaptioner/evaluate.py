@@ -7,7 +7,6 @@ The second form captions before, with the same engine: by the agents, and once m
 agents add. The table is printed, and lies in the folder of the answers, which is DATA_FOLDER/answers.
 """
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -36,6 +35,7 @@ from MetaCaptioner.runtime.rank import Rank
 from MetaCaptioner.stages.evaluation_answers import read_answers
 from MetaCaptioner.stages.evaluation_table import Cost, Table, cost_of, markdown, table_of
 from MetaCaptioner.utils.atomic_io import atomic_write
+from MetaCaptioner.utils.cli import show
 from MetaCaptioner.utils.common_options import DataFolderOption, MetafileOption
 from MetaCaptioner.utils.json_text import to_json
 from MetaCaptioner.utils.locks import held_alone
@@ -191,8 +191,8 @@ def conclude(folder: Path, rank: Rank, options: EvaluateOptions) -> list[str]:
                 file.write(text)
     if table.open and rank.world_size > 1:
         return [f"{table.open:,} answers are not there yet; the table so far is in {place}"]
-    sys.stdout.write(markdown(table))
-    sys.stdout.flush()
+    if not options.quiet:
+        show(f"\n{markdown(table)}\n")
     return [f"the table is in {place}"]
 
 
