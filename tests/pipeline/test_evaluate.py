@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -52,13 +53,14 @@ def test_question_files_of_all_shapes_to_the_printed_table(tmp_path: Path) -> No
         *("captions", "captions of one prompt", "no caption", "the picture itself")
     ]
     assert all(re.fullmatch(r"–|\d+\.\d \(\d+\.\d–\d+\.\d\)", cell) for row in body for cell in row[1:-1])
-    assert said.count(": loading ") - said.count(": loading: ") == 1
+    assert said.count("rank 0: loading ") == 1  # for captions of both kinds and all answers
     found = records(tmp_path / "out" / "answers")
     assert len(found) == 4 * QUESTIONS
-    failed = {record["error"]["kind"] for record in found if record["status"] != "ok"}
-    assert failed <= {"bad_row", "bad_source", "degenerate_output", "empty_output"}, failed
-    from_captions = [record["status"] for record in found if record["variant"] == "captions"]
-    assert from_captions.count("ok") > len(from_captions) / 2
+    failed = Counter(record["error"]["kind"] for record in found if record["status"] != "ok")
+    assert failed.keys() <= {"bad_row", "bad_source", "degenerate_output", "empty_output"}, failed
+    assert (
+        failed["bad_source"] < QUESTIONS / 2
+    )  # most pictures have a caption, which the tiny model has not learnt to use
 
 
 def test_two_ranks_two_models_and_a_second_time(tmp_path: Path) -> None:
