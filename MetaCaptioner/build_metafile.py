@@ -5,6 +5,7 @@
     python dataprocess/build_metafile.py --format huggingface --input user/name --split train …
     python dataprocess/build_metafile.py --format table --input data/paths.csv --root /data/media …
     python dataprocess/build_metafile.py --format coco --input data/captions_train2017.json --root data/train2017 …
+    python dataprocess/build_metafile.py --format questions --input MMMU_DEV_VAL.tsv --split validation …
 
 The annotation file goes beside the Metafile, which is made or gets one more dataset. Captions that are there already
 become the gpt turn.
@@ -20,12 +21,13 @@ from pydantic import model_validator
 
 from MetaCaptioner.agents.prompts import PromptsOption, load_prompts
 from MetaCaptioner.data.conversation import INSTRUCTION
-from MetaCaptioner.data.inputs.base import Given, Notes
+from MetaCaptioner.data.inputs.base import Given, Input, Notes
 from MetaCaptioner.data.inputs.build import LONGEST_STEM, Written, write_annotation
 from MetaCaptioner.data.inputs.registry import FORMATS
 from MetaCaptioner.data.metafile import add_entry, check_free, read_entries, relative_to
 from MetaCaptioner.data.taxonomy import ROUTED_TASKS, find_domain
 from MetaCaptioner.errors import BadArguments, UserError
+from MetaCaptioner.evaluation.benchmarks import BENCHMARKS, benchmark_of
 from MetaCaptioner.stages.next_commands import to_plan
 from MetaCaptioner.utils.atomic_io import NotWritten
 from MetaCaptioner.utils.cli import complain, note, run_main, say
@@ -44,7 +46,9 @@ class DatasetOptions(Options):
 
     name: str | None = option(None, "of the dataset (default: that of the input)")
     task: str | None = option(None, "the domain of all of it (default: auto)", Flag("DOMAIN"))
-    root: Path | None = option(None, "webdataset, table, coco: what the paths are relative to", Flag("FOLDER"))
+    root: Path | None = option(
+        None, "webdataset, table, coco, questions: what the paths are relative to", Flag("FOLDER")
+    )
     media_column: str | None = option(
         None, "huggingface, table: a, or a.b in a (default: one with a usual name or type)", Flag("NAME")
     )
@@ -52,7 +56,7 @@ class DatasetOptions(Options):
         None, "column or .json field of captions (default: caption, captions, text)", Flag("NAME")
     )
     id_column: str | None = option(None, "column or .json field of ids (default: id)", Flag("NAME"))
-    split: str | None = option(None, "huggingface: (default: the only one)", Flag("NAME"))
+    split: str | None = option(None, "huggingface, questions: (default: the only one)", Flag("NAME"))
     subset: str | None = option(None, "huggingface: its configuration", Flag("NAME"))
 
 
@@ -67,8 +71,13 @@ class BuildOptions(DatasetOptions, PromptsOption, OutsideOption, SingleLaunchOpt
     update: bool = option(False, "a dataset of this name: its rows keep their numbers")
     replace: bool = option(False, "a dataset of this name (its results no longer fit)")
     instruction: str = option(INSTRUCTION, "what the human turn asks, where there is a caption", Flag("TEXT"))
+    benchmark: str | None = option(
+        None,
+        "questions: whose rules mark the answers (default: by the name of the input)",
+        Flag(choices=tuple(BENCHMARKS)),
+    )
     shard_megabytes: int | None = option(
-        None, f"huggingface: size of a shard that it is packed into (default: {Given.shard_megabytes})", ge=1
+        None, f"huggingface, questions: size of a shard that it is packed into (default: {Given.shard_megabytes})", ge=1
     )
 
     @model_validator(mode="after")
@@ -96,6 +105,8 @@ OPTIONS = BuildOptions
 
 def _given(options: BuildOptions, pack_in: Path) -> Given:
     said = {field.name: getattr(options, field.name, None) for field in fields(Given)}
+    if options.format == "questions":
+        said["benchmark"] = options.benchmark or benchmark_of(options.name or Path(options.input).name)
     named = {name: value for name, value in said.items() if value is not None}
     return Given(place=options.input, pack_in=pack_in, **named)
 
@@ -138,14 +149,15 @@ def _names(metafile: Path, entry: dict[str, object], annotation: Path) -> bool:
     return (metafile.parent / str(entry.get("annotation"))).resolve() == annotation.resolve()
 
 
-def _entry(options: BuildOptions, root: str, annotation: Path, written: Written) -> dict[str, object]:
+def _entry(options: BuildOptions, found: Input, annotation: Path, written: Written) -> dict[str, object]:
     return {
-        "root": root,
+        "root": relative_to(options.metafile.parent, found.root),
         "annotation": annotation.name,
         "length": written.rows,
         "task": options.task or "auto",
         "sample_count": written.rows,
         "modality": written.modalities.most_common(1)[0][0],
+        **({"questions": found.questions.name} if found.questions else {}),
     }
 
 
@@ -199,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"dataset '{name}' has the root {old.get('root')}, the input {root}: --update needs the same one"
         )
     written = write_annotation(annotation, found, options.instruction, notes, options.update)
-    entry = _entry(options, root, annotation, written)
+    entry = _entry(options, found, annotation, written)
     if old:
         is_limited = old.get("sample_count") != old.get("length")
         kept = {**old, "task": options.task or old.get("task", "auto"), "root": old["root"]}

@@ -33,6 +33,7 @@ TYPED = {
     "a second pass": "INPUT=",
     "sampling again": "--resample",
     "claims": "--claims check",
+    "an evaluation": "QUESTIONS=",
 }
 """Every block of commands: what it is, and words that stand in no other. A test types it by `typed(what it is)`."""
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "MetaCaptioner"
 COMMANDS = {"run", "plan", "inferdomain", "captionpipeline", "inferscore", "filter", "status", "verify"}
-COMMANDS |= {"build_metafile", "apply_domains", "__main__"}
+COMMANDS |= {"build_metafile", "evaluate", "apply_domains", "__main__"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = sorted(path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*/__init__.py"))
 

@@ -12,6 +12,7 @@ from MetaCaptioner.__main__ import COMMANDS
 from MetaCaptioner.agents.prompt_schema import AgentFile
 from MetaCaptioner.data.inputs import registry as inputs
 from MetaCaptioner.data.taxonomy import DOMAINS
+from MetaCaptioner.evaluation.benchmarks import BENCHMARKS
 from MetaCaptioner.export import registry as exports
 from MetaCaptioner.runner.options import ModelOptions
 from MetaCaptioner.runtime.rank import Rank
@@ -131,6 +132,7 @@ def test_the_tables_of_formats_name_each(page: str, formats: dict[str, object]) 
 RECIPES = {
     "### A domain": [domain.name for domain in DOMAINS],
     "### An input": list(inputs.FORMATS),
+    "### A benchmark": list(BENCHMARKS),
     "### An export": list(exports.FORMATS),
     "### An engine": list(all_of(ModelOptions)["engine"].choices),
     "### A launcher": list(get_args(get_type_hints(Rank)["launcher"])),

@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from MetaCaptioner.agents.dimensions import SHIPPED, Dimension, check_dimensions
+from MetaCaptioner.agents.evaluation_prompts import EvaluateFile, EvaluationPrompts
 from MetaCaptioner.agents.prompt_schema import (
     COMMON_FIELDS,
     EVERY_DOMAIN,
@@ -43,7 +44,7 @@ from MetaCaptioner.utils.validation import first_problem
 from MetaCaptioner.utils.yaml_text import LONGEST_CHARACTERS, from_yaml
 
 PROMPTS_FOLDER = Path(__file__).parents[1] / "prompts"
-NO_DOMAINS = ("router.yaml", "judge.yaml", "claims.yaml", "resample.yaml", "refusals.yaml")
+NO_DOMAINS = ("router.yaml", "judge.yaml", "claims.yaml", "resample.yaml", "refusals.yaml", "evaluate.yaml")
 """The files of a prompts folder that are of no domain."""
 
 
@@ -56,8 +57,8 @@ class PromptsOption(Options):
 
 
 _REFUSALS = TypeAdapter(dict[str, LanguageFile])
-Part = Literal["router", "agents", "judge"]
-"""What is asked: which domain a sample belongs to, what its agents are told, how a caption is judged."""
+Part = Literal["router", "agents", "judge", "evaluation"]
+"""What is asked: a sample's domain, what its agents are told, how a caption is judged, what it is worth for answers."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Prompts:
     files: Mapping[str, Path]
     resample: ResampleFile
     claims: ClaimCheck
+    evaluation: EvaluationPrompts
     dimensions: tuple[Dimension, ...] = SHIPPED
     notes: tuple[str, ...] = ()
 
@@ -87,7 +89,9 @@ class Prompts:
         routing = {"domains": repr(self.domains), "descriptions": dict(self.descriptions), "router": _told(self.router)}
         agents = [_asking(self.workflows[domain.name]) for domain in self.domains]
         of_part: dict[Part, object] = {"router": routing, "agents": agents, "judge": self._judging()}
-        asked = of_part | routing if parts is None else {part: of_part[part] for part in parts}
+        of_all = of_part | routing  # without what earlier versions did not have
+        of_part["evaluation"] = repr(self.evaluation)
+        asked = of_all if parts is None else {part: of_part[part] for part in parts}
         content = json.dumps({"system": SYSTEM_MESSAGE, **asked}, sort_keys=True)  # noqa: TID251 the hash of what earlier records name must not change
         return hashlib.sha256(content.encode()).hexdigest()[:10]
 
@@ -99,6 +103,7 @@ class Prompts:
         """The agents that are asked in these parts, in that order."""
         agents = [agent for domain in self.domains for agent in self.workflows[domain.name].asked()]
         of_part: dict[Part, list[Agent]] = {"router": [self.router], "agents": agents, "judge": [self.judge]}
+        of_part["evaluation"] = [*agents, self.evaluation.grade, self.evaluation.same]
         return [agent for part in parts for agent in of_part[part]]
 
 
@@ -223,6 +228,11 @@ def _read_claims(path: Path, opening: str) -> ClaimCheck:
     return ClaimCheck("check", parsed.agent.agent(opening, "claims"), parsed.rewrite.strip())
 
 
+def _read_evaluation(path: Path, opening: str) -> EvaluationPrompts:
+    with _told_of(path):
+        return EvaluateFile.model_validate(_read_yaml(path)).prompts(opening)
+
+
 def _check_single(agent: AgentFile, role: str, placeholder: str, *others: str) -> None:
     """Refuse what the router, the judge and the check of claims may not say.
 
@@ -295,7 +305,8 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
 
     A file there with one of the nine domains replaces it, with another domain adds it, and with the domain `*` replaces
     the agents of all that have no file there; `router.yaml`, `judge.yaml`, `claims.yaml`, `resample.yaml`,
-    `refusals.yaml` and `opening.txt`, the words between the media and every instruction, replace the shipped ones.
+    `refusals.yaml`, `evaluate.yaml` and `opening.txt`, the words between the media and every instruction, replace the
+    shipped ones.
 
     Raises:
         PromptError: a file is wrong, or a domain has no file.
@@ -324,6 +335,7 @@ def load_prompts(prompts_dir: Path | None = None) -> Prompts:
         domains=tuple(domains),
         files={name: path for name, (path, _) in files.items()},
         resample=_read_resample(_own_or_shipped(prompts_dir, "resample.yaml")),
+        evaluation=_read_evaluation(_own_or_shipped(prompts_dir, "evaluate.yaml"), opening),
         descriptions={name: " ".join(parsed.description.split()) for name, (_, parsed) in files.items()},
         workflows={name: _workflow(parsed, opening) for name, (_, parsed) in files.items()},
         router=_read_router(_own_or_shipped(prompts_dir, "router.yaml"), opening),
@@ -381,7 +393,12 @@ def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
         limit = min(agent.sampling.max_tokens, max_output_tokens)
         return replace(agent, sampling=replace(agent.sampling, max_tokens=limit))
 
-    return with_agents(prompts, bounded)
+    return replace(with_agents(prompts, bounded), evaluation=prompts.evaluation.with_answers(bounded))
+
+
+def with_one_agent(prompts: Prompts, agent: Agent) -> Prompts:
+    """The same prompts with one agent in place of those of every domain."""
+    return replace(prompts, workflows={name: Workflow(name, (agent,)) for name in prompts.workflows})
 
 
 def resampling(prompts: Prompts) -> Prompts:

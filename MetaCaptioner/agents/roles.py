@@ -1,7 +1,7 @@
 """Which of several models each agent asks.
 
 An agent's prompt file may name one (`model: write`). One that names none asks the model that is called like its role
-(perception, reasoning, summary, router, judge, claims), where there is such a one, and else the default.
+(perception, reasoning, summary, router, judge, claims, answer), where there is such a one, and else the default.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,6 +39,7 @@ def with_models(prompts: Prompts, names: Collection[str]) -> Prompts:
         router=settled(prompts.router),
         judge=settled(prompts.judge),
         claims=replace(prompts.claims, agent=settled(prompts.claims.agent)),
+        evaluation=prompts.evaluation.with_all(settled),
     )
 
 
@@ -50,6 +51,8 @@ def _placed(prompts: Prompts) -> Iterable[tuple[Agent, str]]:
     yield prompts.router, "prompt file router.yaml"
     yield prompts.judge, "prompt file judge.yaml"
     yield prompts.claims.agent, "prompt file claims.yaml"
+    for agent in prompts.evaluation.agents:
+        yield agent, "prompt file evaluate.yaml"
 
 
 def looks_by_model(agents: Iterable[Agent]) -> dict[str, bool]:

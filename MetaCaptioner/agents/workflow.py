@@ -19,7 +19,7 @@ from MetaCaptioner.errors import ErrorKind, SampleError
 from MetaCaptioner.media.loader import Media
 from MetaCaptioner.utils.text import whole
 
-Role = Literal["perception", "reasoning", "summary", "router", "judge", "claims"]
+Role = Literal["perception", "reasoning", "summary", "router", "judge", "claims", "answer"]
 
 # Texts that every prompt may use beside those of the required agents.
 MEDIA_FIELDS = ("duration", "frame_count", "frame_times")

@@ -45,7 +45,10 @@ _Place = Annotated[Path, BeforeValidator(_place)]
 
 
 class Dataset(BaseModel):
-    """One entry of the Metafile. `root` and `annotation` are absolute once `read_metafile` returns it."""
+    """One entry of the Metafile; its places are absolute once `read_metafile` returns it.
+
+    `questions` are about its media, for `evaluate`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -55,6 +58,7 @@ class Dataset(BaseModel):
     task: str = ""
     sample_count: int | None = Field(default=None, ge=0)
     modality: Modality = "image"
+    questions: _Place | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -65,7 +69,8 @@ class Dataset(BaseModel):
 
     def under(self, folder: Path) -> Self:
         """The same entry with relative paths taken from `folder`, as they are spelt there (see `spelling`)."""
-        places = {name: find(folder, str(getattr(self, name))) for name in ("root", "annotation")}
+        named = {name: getattr(self, name) for name in ("root", "annotation", "questions")}
+        places = {name: find(folder, str(place)) for name, place in named.items() if place is not None}
         return self.model_copy(update=places)
 
     def unknown_keys(self) -> list[str]:

@@ -1,13 +1,10 @@
 """Writing WebDataset tar shards."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from io import BytesIO
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
-from MetaCaptioner.data.picture_formats import IMAGE_FORMATS
+from MetaCaptioner.data.picture_formats import format_of
 from MetaCaptioner.data.taxonomy import Modality
 
 FIRST_SHARD = "shard-000000.tar"
@@ -57,9 +54,5 @@ def extension(name: str, modality: Modality, known: frozenset[str], content: byt
     if suffix in known:
         return suffix.removeprefix(".")
     if modality == "image" and content:
-        with (
-            suppress(OSError, Image.DecompressionBombError),
-            Image.open(BytesIO(content), formats=IMAGE_FORMATS) as image,
-        ):
-            return _USUAL_OF_FORMAT.get(image.format or "", _USUAL_SUFFIX[modality])
+        return _USUAL_OF_FORMAT.get(format_of(content) or "", _USUAL_SUFFIX[modality])
     return _USUAL_SUFFIX[modality]

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import simplejpeg
 
+from MetaCaptioner.data.picture_formats import JXL_BOX, JXL_CODESTREAM
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_JXL_BOX = b"\0\0\0\x0cJXL \r\n\x87\n"
-_JXL_CODESTREAM = b"\xff\x0a"
 _JPEG2000_HEAD = b"\xff\x4f\xff\x51"
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -39,7 +39,7 @@ def is_tiff(content: bytes) -> bool:
 
 def is_jxl(content: bytes) -> bool:
     """Whether it begins as JPEG XL does, bare or in a container."""
-    return content.startswith((_JXL_CODESTREAM, _JXL_BOX))
+    return content.startswith((JXL_CODESTREAM, JXL_BOX))
 
 
 # --- PNG
@@ -245,7 +245,7 @@ def jxl_size(content: bytes) -> tuple[int, int]:
 
 
 def _jxl_head(content: bytes) -> bytes:
-    if content.startswith(_JXL_CODESTREAM):
+    if content.startswith(JXL_CODESTREAM):
         return content[:64]
     place = 0
     while place + 16 <= len(content):
@@ -255,7 +255,7 @@ def _jxl_head(content: bytes) -> bytes:
         if kind in (b"jxlc", b"jxlp"):
             begin = place + head + (4 if kind == b"jxlp" else 0)
             stream = content[begin : begin + 64]
-            if stream.startswith(_JXL_CODESTREAM):
+            if stream.startswith(JXL_CODESTREAM):
                 return stream
             break
         if length < head:

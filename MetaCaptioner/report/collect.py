@@ -14,6 +14,7 @@ from MetaCaptioner.report.comparison import Comparison
 from MetaCaptioner.report.entry import Entry
 from MetaCaptioner.report.gallery import Chooser, media_name, shown
 from MetaCaptioner.report.pictures import pictures_of
+from MetaCaptioner.report.questions import evaluation_of
 from MetaCaptioner.report.routes import CONFIDENCE_BINS, find_routes
 from MetaCaptioner.report.summary import RunSummary
 from MetaCaptioner.worklist.best_caption import check_have_claims, marked_dimensions
@@ -25,11 +26,15 @@ _MOST_PICTURE_BYTES = 32_000
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run's captions, scores and routes are; `routes` None means the folder `Domain` beside the captions."""
+    """Where a run's captions, scores, routes and answers are; None means their usual folders.
+
+    Routes are in `Domain` beside the captions, answers to questions in `answers` within.
+    """
 
     captions: Path
     scores: Path
     routes: Path | None = None
+    answers: Path | None = None
 
     def summary(self, thresholds: Thresholds) -> RunSummary:
         """What it is counted into."""
@@ -75,6 +80,7 @@ def collect(
         "datasets": datasets,
         "runs": [summary.content(domains, datasets) for summary in summaries],
         "comparison": comparison.content(domains, datasets) if other else None,
+        "evaluation": evaluation_of(run.answers or run.captions / "answers", run.captions, gallery),
         "gallery": _gallery(chooser.chosen(), summaries[1:], allow_outside_root),
     }
 

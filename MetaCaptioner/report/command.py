@@ -32,6 +32,9 @@ class ReportOptions(DataFolderOption, MarksOptions, OutsideOption):
     domain_folder: Path | None = option(
         None, "folder of route results (default: Domain beside DATA_FOLDER)", Flag("FOLDER")
     )
+    answers: Path | None = option(
+        None, "answers to questions that evaluate has made (default: DATA_FOLDER/answers, if there)", Flag("FOLDER")
+    )
     compare: Path | None = option(None, "caption results of another run over the same data", Flag("FOLDER"))
     output: Path | None = option(None, "the page to write (default: DATA_FOLDER/report.html)", Flag("FILE"))
     gallery: int = option(300, f"most samples to show, up to {_MOST_SAMPLES}", ge=0, le=_MOST_SAMPLES)
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and name it."""
     options = read(OPTIONS, arguments, "Make one HTML page that shows a run.")
     folder: Path = options.data_folder
-    run = Run(folder, options.score_folder or folder / "score", options.domain_folder)
+    run = Run(folder, options.score_folder or folder / "score", options.domain_folder, options.answers)
     other = None if options.compare is None else Run(options.compare, options.compare / "score")
     data = collect(run, other, options.gallery, options.marks(), options.allow_outside_root)
     for line in data["judges"]:

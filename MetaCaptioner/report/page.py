@@ -12,7 +12,19 @@ from MetaCaptioner.utils.text import shown
 
 _HERE = Path(__file__).parent
 _LIBRARY = _HERE / "vendor" / "chart.umd.min.js"
-_PARTS = ("data", "dom", "charts", "routing", "account", "overview", "comparison", "gallery", "detail", "main")
+_PARTS = (
+    "data",
+    "dom",
+    "charts",
+    "routing",
+    "account",
+    "overview",
+    "comparison",
+    "gallery",
+    "detail",
+    "questions",
+    "main",
+)
 _SLOT = re.compile(r"\{\{ (\w+) \}\}")
 _SOURCE_MAP = re.compile(r"^//# sourceMappingURL=.*$", re.MULTILINE)
 

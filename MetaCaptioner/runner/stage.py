@@ -73,8 +73,8 @@ class Stage(Generic[Given]):
     run_sample: Callable[[Prompts], RunSample]
     options: type[Given]
     open_work: Callable[[Expected, Given, Rank, Prompts, ExitStack], Work]
-    adapt: Callable[[Prompts], Prompts] = lambda prompts: prompts
-    conclude: Callable[[Path, Rank], Sequence[str]] = lambda folder, rank: ()
+    adapt: Callable[[Prompts, StageOptions], Prompts] = lambda prompts, given: prompts
+    conclude: Callable[[Path, Rank, Given], Sequence[str]] = lambda folder, rank, given: ()
     before: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     then: Callable[[Given], "Sequence[Stage[Given]]"] = lambda given: ()
     about: str = ""
@@ -83,7 +83,7 @@ class Stage(Generic[Given]):
 
     def asked(self, options: StageOptions, prompts: Prompts) -> list[Agent]:
         """Those who are asked, with `prompts` of settled models; no router where nobody looks."""
-        mine = self.adapt(prompts)
+        mine = self.adapt(prompts, options)
         agents = mine.asked([part for part in self.asks if part != "router"])
         is_routed = "router" in self.asks and self.routes(options)
         is_routed = is_routed and ("agents" not in self.asks or any(agent.sees_media for agent in agents))
@@ -91,7 +91,7 @@ class Stage(Generic[Given]):
 
     def expects(self, options: StageOptions, prompts: Prompts) -> Expected:
         """What its records should be like."""
-        asked, agents = self.adapt(prompts), self.asked(options, prompts)
+        asked, agents = self.adapt(prompts, options), self.asked(options, prompts)
         names = {name: model.made_by for name, model in AskedModels(options, agents).by_name.items()}
         model = options.engine_options().made_by if "" in names else writer(agents, names)
         several = {name: made_by for name, made_by in names.items() if name}
@@ -226,7 +226,7 @@ class _RankRun(Generic[Given]):
         heartbeat, say = self._heartbeat, self._say
         self._rank = replace(self._rank, restarts=heartbeat.deaths if heartbeat.begun > number else 0)
         with ExitStack() as stack:
-            expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts)
+            expected, asked = stage.expects(self._options, prompts), stage.adapt(prompts, self._options)
             work = stage.open_work(expected, self._options, self._rank, prompts, stack)
             heartbeat.begin_stage(number)
             for problem in work.problems:
@@ -244,7 +244,7 @@ class _RankRun(Generic[Given]):
                     say(f"took over {work.taken_over} samples of slower ranks")
                 if run.state == "stopped":
                     raise StoppedEarly(f"stopped by {self._stop.received}; run the same command again to go on")
-            for line in stage.conclude(work.folder, self._rank):
+            for line in stage.conclude(work.folder, self._rank, self._options):
                 say(line)
         return work.problems
 

@@ -194,7 +194,17 @@ def stages(options: ScoreOptions) -> list[Stage[ScoreOptions]]:
         return []
     run = run_sample(options.resample, options.thresholds())
 
-    def told(folder: Path, rank: Rank) -> list[str]:
+    def told(folder: Path, rank: Rank, options: ScoreOptions) -> list[str]:
         return conclude(folder, options.data_folder, rank)
 
-    return [Stage("resample", ("agents", "judge"), run, ScoreOptions, open_work, adapt=resampling, conclude=told)]
+    return [
+        Stage(
+            "resample",
+            ("agents", "judge"),
+            run,
+            ScoreOptions,
+            open_work,
+            adapt=lambda prompts, options: resampling(prompts),
+            conclude=told,
+        )
+    ]

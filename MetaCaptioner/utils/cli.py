@@ -21,6 +21,15 @@ def say(message: str) -> None:
     LOGGER.log(INFO, "%s", shown(message), stacklevel=2)
 
 
+def show(text: str) -> None:
+    """Lines as they stand, such as a table; nothing in them acts on the terminal.
+
+    They go where all is said: what a rank prints otherwise is kept with what its engine prints.
+    """
+    sys.stderr.write(shown(text, lines=True))
+    sys.stderr.flush()
+
+
 def note(message: str) -> None:
     """One line of what the user should look at, though the work goes on."""
     LOGGER.log(NOTE, "%s", shown(message), stacklevel=2)

@@ -37,6 +37,7 @@ GROUPS = {
         Command("route", "inferdomain", "route every sample of a plan to one of the domains", True),
         Command("caption", "captionpipeline", "caption every sample of a plan, or earlier captions once more", True),
         Command("score", "inferscore", "have a judge mark every caption of a result folder", True),
+        Command("evaluate", "evaluate", "answer questions from captions alone: what the captions are worth", True),
     ),
     "between and after": (
         Command("status", "status", "show how far all ranks are"),

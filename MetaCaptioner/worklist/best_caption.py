@@ -65,13 +65,13 @@ def best(candidates: Sequence[Candidate], thresholds: Thresholds | None = None) 
 
 
 class Candidates:
-    """What there is to choose from for the captions of one rank, looked up in the files.
+    """What there is to choose from for the captions of one rank, or of all, looked up in the files.
 
     Raises:
         ResultError: a result file cannot be read.
     """
 
-    def __init__(self, scores: Path, rank: int, folders: Sequence[Path] | None = None) -> None:
+    def __init__(self, scores: Path, rank: int | None, folders: Sequence[Path] | None = None) -> None:
         again = resample_folders(scores).values() if folders is None else folders
         self._scores = RecordIndex(path for path, _ in result_files(scores, rank))
         self._again = [RecordIndex(path for path, _ in result_files(folder, rank)) for folder in again]

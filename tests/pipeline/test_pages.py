@@ -16,6 +16,7 @@ from tests.helpers import pack, picture_rows
 from tests.openai_server import serving
 from tests.pages import DOCS, PAGES, blocks, inline_code, section, typed
 from tests.pipeline.commands import module, records, run, sample_ids, succeed, write_json
+from tests.question_files import SHAPES, write_tsv
 from tests.random_model import ROOT
 
 
@@ -29,7 +30,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def type_in(checkout: Path, commands: str, extra: dict[str, str]) -> str:
     """Run commands of a page in a checkout, without a model: stages get `--engine scripted`, set-up is left out."""
-    stage = r"(bash script/run_(?:domain|caption|filter)\.sh)\b"
+    stage = r"(bash script/run_(?:domain|caption|filter|eval)\.sh)\b"
     without_model = re.sub(stage, r"\1 --engine scripted", commands)
     lines = [line for line in without_model.splitlines() if "script/setup.sh" not in line and "activate" not in line]
     path = f"{checkout.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -248,3 +249,11 @@ def test_every_flag_of_the_stages_exists() -> None:
     assert len(flags) > 12
     for name, text in helps.items():
         assert [flag for flag in sorted(flags) if flag not in text] == [], name
+
+
+def test_an_evaluation(checkout: Path) -> None:
+    for name in ("MMMU_DEV_VAL.tsv", "AI2D_TEST.tsv"):
+        write_tsv(checkout / name, SHAPES[name])
+    log = type_in(checkout, typed("an evaluation"), {"NPROC": "1"})
+    assert re.search(r"^\| +\| MMMU +\| AI2D +\| Mean +\| Cost +\|$", log, re.MULTILINE)
+    assert (checkout / "Output/Eval/answers/table.md").is_file()

@@ -43,6 +43,7 @@ class Given:
     id_column: str | None = None
     split: str | None = None
     subset: str | None = None
+    benchmark: str | None = None
     shard_megabytes: int = 1000
     replace: bool = False
     allow_outside_root: bool = False
@@ -104,10 +105,14 @@ class Notes:
 
 @dataclass(frozen=True)
 class Input:
-    """An input that was opened: the root below which its media lie, and its media, found as they are asked for."""
+    """An input that was opened: the root below which its media lie, and its media, found as they are asked for.
+
+    `questions` is the file of the questions about them, where the input has some.
+    """
 
     root: Path
     items: Iterator[Found]
+    questions: Path | None = None
 
 
 OUTSIDE = "names that lead out of the root, and links (--allow-outside-root takes them)"

@@ -72,8 +72,8 @@ class Delimited:
             yield number, where, dict(zip(self.columns, fields, strict=True))
 
 
-def open_delimited(path: Path, delimiter: str, notes: Notes) -> Delimited:
-    """Find out how a CSV or TSV file is to be read.
+def open_delimited(path: Path, delimiter: str, notes: Notes, is_quoted: bool | None = None) -> Delimited:
+    """Find out how a CSV or TSV file is to be read; `is_quoted` tells it of a TSV, where its writer is known.
 
     Raises:
         UserError: its first line names no columns.
@@ -83,7 +83,8 @@ def open_delimited(path: Path, delimiter: str, notes: Notes) -> Delimited:
     with open_file(path) as file:
         dialect = _Dialect(_ENCODINGS.get(file.read(2), "utf-8-sig"), delimiter)
     if delimiter == "\t":
-        dialect = replace(dialect, is_quoted=_is_quoted_tsv(path, dialect, notes))
+        quoted = _is_quoted_tsv(path, dialect, notes) if is_quoted is None else is_quoted
+        dialect = replace(dialect, is_quoted=quoted)
     head = _first(path, dialect)
     if delimiter == "," and len(head) == 1:
         others = (replace(dialect, delimiter=other) for other in (";", "\t"))

@@ -43,7 +43,7 @@ def open_huggingface(given: Given, notes: Notes) -> Input:
     Raises:
         UserError: the dataset cannot be opened, has no such split or columns, or the shards cannot be written.
     """
-    with _told(given.place):
+    with told_of(given.place):
         opened = _open(given, notes)
     replaced = FIRST_SHARD if given.replace else None
     with (
@@ -62,12 +62,12 @@ def open_huggingface(given: Given, notes: Notes) -> Input:
 
 
 def _read(rows: Iterable[HubRow], place: str) -> Iterator[HubRow]:
-    with _told(place):
+    with told_of(place):
         yield from rows
 
 
 @contextmanager
-def _told(place: str) -> Iterator[None]:
+def told_of(place: str) -> Iterator[None]:
     """Turn what the library raises into one line."""
     try:
         yield
@@ -79,8 +79,8 @@ def _open(given: Given, notes: Notes) -> _Opened:
     place = Path(given.place)
     folder = place.absolute() if place.is_dir() else place.absolute().parent if place.exists() else None
     origin = Origin(given.place, folder, given.allow_outside_root)
-    rows = _split(given, origin)
-    features = rows.features or _features_of_the_first(rows)
+    rows = open_split(given, origin)
+    features = rows.features or features_of_the_first(rows)
     chosen = choose(features, given, place.exists(), notes)
     paths = [*(column.path for column in chosen.media), *filter(None, (chosen.caption, chosen.row_id))]
     top = {path if path in features else path.partition(".")[0] for path in paths}
@@ -90,7 +90,7 @@ def _open(given: Given, notes: Notes) -> _Opened:
     return _Opened(rows.select_columns([name for name in features if name in top]), chosen, origin)
 
 
-def _features_of_the_first(rows: Any) -> Mapping[str, Any]:
+def features_of_the_first(rows: Any) -> Mapping[str, Any]:
     """The columns of rows of which the library knows none before it reads them, as of CSV."""
     import datasets
 
@@ -98,7 +98,7 @@ def _features_of_the_first(rows: Any) -> Mapping[str, Any]:
     return datasets.Dataset.from_list(first).features if first else {}
 
 
-def _split(given: Given, origin: Origin) -> Any:
+def open_split(given: Given, origin: Origin) -> Any:
     """The split that is wanted, or the only one; read as a stream unless it lies on disk as Arrow files."""
     import datasets
 

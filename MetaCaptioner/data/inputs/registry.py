@@ -7,6 +7,7 @@ from MetaCaptioner.data.inputs.base import Given, Input, Notes
 from MetaCaptioner.data.inputs.coco import open_coco
 from MetaCaptioner.data.inputs.folder import open_folder
 from MetaCaptioner.data.inputs.huggingface import open_huggingface
+from MetaCaptioner.data.inputs.questions import open_questions
 from MetaCaptioner.data.inputs.table import open_table
 from MetaCaptioner.data.inputs.webdataset import open_shards
 
@@ -39,4 +40,10 @@ FORMATS = {
     ),
     "table": Format(open_table, _COLUMNS | {"root"}, "a CSV, TSV or Parquet file with a column of paths"),
     "coco": Format(open_coco, frozenset(("root",)), "a COCO file: images with file_name, annotations with caption"),
+    "questions": Format(
+        open_questions,
+        frozenset(("root", "split", "subset", "benchmark", "shard_megabytes")),
+        "questions about pictures: VLMEvalKit's TSV, JSONL or a Hugging Face dataset, for evaluate",
+        can_update=False,
+    ),
 }

@@ -20,6 +20,7 @@ function writeHead() {
     ["domains", "Domains"],
     ["marks", "Marks"],
     ["gallery", "Samples"],
+    ["questions", "Questions"],
     ["routing", "Routing"],
     ["lengths", "Lengths"],
     ["errors", "Errors"],
@@ -67,5 +68,6 @@ startOverview();
 startComparison();
 startGallery();
 startDetail();
+startQuestions();
 change({});
 writeHead();
