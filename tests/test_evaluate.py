@@ -21,6 +21,7 @@ from tests.helpers import (
     make_clip,
     records,
     sample_of,
+    write_lines,
 )
 from tests.made_records import run_record
 from tests.openai_server import MODEL, flags, serving
@@ -144,6 +145,28 @@ def test_another_caption_or_question_is_answered_anew_and_nothing_else(world: Wo
     world.evaluate(engine=engine)
     assert engine.samples == {"AI2D_TEST@captions/5", "AI2D_TEST@none/5"}
     assert len(all_records(world.captions / "answers")) == 16
+
+
+def test_a_caption_that_was_sampled_again_is_the_one_that_counts(world: World) -> None:
+    world.build("AI2D_TEST.tsv", CHOICES[:2])
+    world.caption()
+    [first] = records(world.captions).values()
+    marks = {"scores": {"accuracy": 5}, "overall": 5.0, "reason": "fine"}
+    source = {"caption_hash": caption_hash(first["caption"])}
+    again = {
+        **first,
+        **marks,
+        "caption": "A better one.",
+        "caption_hash": caption_hash("A better one."),
+        "source": source,
+    }
+    again |= {"stage": "resample", "round": 1, "rounds": [{"round": 1, "rejected": []}]}
+    write_lines(world.captions / "score" / "resample" / "1" / "Rank0_node0_AI2D_TEST.jsonl", [again])
+    engine = FakeEngine(right)
+    world.evaluate(engine=engine)
+    asked = [one.instruction for one in engine.requests if agent_of(one) == "answer"]
+    assert len(asked) == 2
+    assert all("A better one." in one and first["caption"] not in one for one in asked)
 
 
 def test_several_ranks_share_the_questions_and_their_number_may_change(world: World) -> None:
