@@ -17,8 +17,9 @@ from pydantic import model_validator
 
 from MetaCaptioner import captionpipeline
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
+from MetaCaptioner.agents.changed_prompts import with_one_agent
 from MetaCaptioner.agents.examinee import Examinee, Variant
-from MetaCaptioner.agents.prompts import Prompts, load_prompts, with_one_agent
+from MetaCaptioner.agents.prompts import Prompts, load_prompts
 from MetaCaptioner.agents.workflow import Generate, base_texts
 from MetaCaptioner.data.metafile import read_metafile
 from MetaCaptioner.data.question import question_of

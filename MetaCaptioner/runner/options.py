@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
+from MetaCaptioner.agents.changed_prompts import limit_output
 from MetaCaptioner.agents.claims import checking_claims
-from MetaCaptioner.agents.prompts import Prompts, PromptsOption, limit_output, load_prompts
+from MetaCaptioner.agents.prompts import Prompts, PromptsOption, load_prompts
 from MetaCaptioner.agents.roles import with_models
 from MetaCaptioner.agents.workflow import ClaimsMode
 from MetaCaptioner.engine.options import EngineOptions, Servers, endpoint

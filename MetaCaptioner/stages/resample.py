@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
+from MetaCaptioner.agents.changed_prompts import resampling
 from MetaCaptioner.agents.judge import Judge
-from MetaCaptioner.agents.prompts import Prompts, resampling
+from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.thresholds import ThresholdOptions, Thresholds, why_unmarked
 from MetaCaptioner.agents.workflow import Agent, Generate, base_texts
 from MetaCaptioner.data.sample import Sample

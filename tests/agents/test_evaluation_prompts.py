@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 import yaml
 
+from MetaCaptioner.agents.changed_prompts import limit_output, with_one_agent
 from MetaCaptioner.agents.evaluation_prompts import GRADES
 from MetaCaptioner.agents.prompt_schema import PromptError
-from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, limit_output, load_prompts, with_one_agent
+from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, load_prompts
 
 SHIPPED: dict[str, Any] = yaml.safe_load((PROMPTS_FOLDER / "evaluate.yaml").read_text())
 

@@ -4,16 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from MetaCaptioner.agents.changed_prompts import limit_output, resampling
 from MetaCaptioner.agents.prompt_schema import PromptError
-from MetaCaptioner.agents.prompts import (
-    NO_DOMAINS,
-    PROMPTS_FOLDER,
-    Prompts,
-    limit_output,
-    load_prompts,
-    resampling,
-    system_prompt_map_dict,
-)
+from MetaCaptioner.agents.prompts import NO_DOMAINS, PROMPTS_FOLDER, Prompts, load_prompts, system_prompt_map_dict
 from MetaCaptioner.agents.workflow import placeholders
 from MetaCaptioner.data.taxonomy import DOMAINS
 from tests.helpers import MAPS, Row, write_prompts

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from MetaCaptioner.agents.changed_prompts import resampling
 from MetaCaptioner.agents.prompt_schema import PromptError
-from MetaCaptioner.agents.prompts import Prompts, load_prompts, resampling
+from MetaCaptioner.agents.prompts import Prompts, load_prompts
 from MetaCaptioner.agents.roles import looks_by_model, with_models, writer
 from tests.helpers import write_prompts
 

@@ -15,10 +15,11 @@ from PIL import Image
 from prometheus_client import REGISTRY
 from skimage import data
 
+from MetaCaptioner.agents.changed_prompts import limit_output
 from MetaCaptioner.agents.claims import ask_claims, checking_claims
 from MetaCaptioner.agents.dimensions import SHIPPED
 from MetaCaptioner.agents.judge import parse_verdict, verdict_schema
-from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, limit_output, load_prompts
+from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, load_prompts
 from MetaCaptioner.agents.router import Router
 from MetaCaptioner.agents.workflow import Agent, base_texts, fill, run_workflow
 from MetaCaptioner.data.sample import Sample

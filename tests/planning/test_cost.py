@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, Prompts, limit_output, load_prompts
+from MetaCaptioner.agents.changed_prompts import limit_output
+from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, Prompts, load_prompts
 from MetaCaptioner.data.sample import Sample
 from MetaCaptioner.data.taxonomy import Modality
 from MetaCaptioner.media.loader import MediaBudget

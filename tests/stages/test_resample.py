@@ -12,8 +12,9 @@ import pytest
 
 from MetaCaptioner import filter as filter_command
 from MetaCaptioner import verify
+from MetaCaptioner.agents.changed_prompts import resampling
 from MetaCaptioner.agents.dimensions import SHIPPED
-from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, load_prompts, resampling
+from MetaCaptioner.agents.prompts import PROMPTS_FOLDER, load_prompts
 from MetaCaptioner.engine.base import Completion, Request
 from MetaCaptioner.errors import EngineDead, ErrorKind, SampleError
 from MetaCaptioner.export import command as export_command
