@@ -41,7 +41,23 @@ SMALL = replace(
     head_dim=64,
     vision_head_dim=64,
 )
-SHAPES = {"72b": (LARGE, 152064), "7b": (MEDIUM, 152064), "130m": (SMALL, 4096), "tiny": (SHAPE, 8192)}
+SMALLER = replace(
+    SMALL,
+    hidden=512,
+    intermediate=1408,
+    layers=8,
+    vision_hidden=384,
+    vision_intermediate=1024,
+    vision_depth=8,
+    full_attention=(1, 3, 5, 7),
+)
+SHAPES = {
+    "72b": (LARGE, 152064),
+    "7b": (MEDIUM, 152064),
+    "130m": (SMALL, 4096),
+    "40m": (SMALLER, 4096),
+    "tiny": (SHAPE, 8192),
+}
 """Shape and vocabulary by name; those of Qwen2.5-VL-72B and 7B are from the published configurations."""
 
 FP8_SCHEMES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
