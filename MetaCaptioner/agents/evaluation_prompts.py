@@ -87,12 +87,11 @@ class EvaluationPrompts:
     same: Agent
     forms: Mapping[Form, str]
 
-    def with_answers(self, changed: Callable[[Agent], Agent]) -> Self:
-        """The same with every agent changed but the judges."""
-        return replace(
-            self,
-            answer=changed(self.answer),
-            guess=changed(self.guess),
-            look=changed(self.look),
-            describe=changed(self.describe),
-        )
+    def agents(self) -> dict[str, Agent]:
+        """All of them by name."""
+        return {name: getattr(self, name) for name in _USES}
+
+    def with_agents(self, changed: Callable[[Agent], Agent]) -> Self:
+        """The same with every agent changed."""
+        fields: dict[str, Any] = {name: changed(agent) for name, agent in self.agents().items()}
+        return replace(self, **fields)
