@@ -19,7 +19,7 @@ from MetaCaptioner import captionpipeline
 from MetaCaptioner.agents.captioner import caption, refuse_earlier_texts
 from MetaCaptioner.agents.changed_prompts import with_one_agent
 from MetaCaptioner.agents.examinee import Examinee, Variant
-from MetaCaptioner.agents.prompts import Prompts, load_prompts
+from MetaCaptioner.agents.prompts import Prompts
 from MetaCaptioner.agents.workflow import Generate, base_texts
 from MetaCaptioner.data.metafile import read_metafile
 from MetaCaptioner.data.question import question_of
@@ -199,18 +199,21 @@ def conclude(folder: Path, rank: Rank, options: EvaluateOptions) -> list[str]:
 
 def made_table(options: EvaluateOptions) -> Table:
     """The table of the answers so far."""
-    sets, _ = question_sets(options, load_prompts(options.prompts_dir))
+    prompts = options.prompts()
+    sets, _ = question_sets(options, prompts)
     answers = read_answers(options.folder, sets, options.variants)
     costs: dict[Variant, Cost] = {
         variant: cost_of(folder, options.gpu_hour_price) for variant, folder in options.captions.items()
     }
     made_by: dict[Variant, str] = {variant: _models(folder) for variant, folder in options.captions.items()}
-    return table_of(answers, costs, made_by, _models(options.folder))
+    names = prompts.evaluation.answer.model, prompts.evaluation.grade.model
+    answered_by, judged_by = (_models(options.folder, name) for name in names)
+    return table_of(answers, costs, made_by, answered_by, judged_by)
 
 
-def _models(folder: Path) -> str:
-    """The models that have made the records of a folder."""
-    return ", ".join(dict.fromkeys(one.model for one in stated(folder))) or "(not told)"
+def _models(folder: Path, name: str = "") -> str:
+    """The models that have made the records of a folder; of several that are asked, those of that name."""
+    return ", ".join(dict.fromkeys(one.models.get(name, one.model) for one in stated(folder))) or "(not told)"
 
 
 _ABOUT = "Answer questions about pictures from their captions alone, and mark the answers: what the captions are worth."

@@ -221,6 +221,18 @@ def test_a_server_answers_and_judges(world: World) -> None:
     assert f"4 answers marked by {MODEL} as a judge" in world.table["notes"][0]
 
 
+def test_a_judge_of_its_own_is_asked_and_named(world: World) -> None:
+    world.build("MMVet.tsv", list(SHAPES["MMVet.tsv"]))
+    world.caption()
+    with serving() as server:
+        judge = {"model": MODEL, "engine": "openai", "endpoint": [server.address]}
+        outcome = world.evaluate("--models", json.dumps({"judge": judge}))
+        assert outcome.status == 0, outcome.said
+    assert world.table["answered_by"] == "scripted"
+    assert f"Answers by scripted; 4 answers marked by {MODEL} as a judge" in world.table["notes"][0]
+    assert {one["models"]["judge"] for one in world.answers.values()} == {MODEL}
+
+
 def test_answers_of_two_models_are_not_mixed(world: World) -> None:
     world.build("AI2D_TEST.tsv", CHOICES)
     world.caption()

@@ -16,7 +16,8 @@ def limit_output(prompts: Prompts, max_output_tokens: int) -> Prompts:
         limit = min(agent.sampling.max_tokens, max_output_tokens)
         return replace(agent, sampling=replace(agent.sampling, max_tokens=limit))
 
-    return replace(with_agents(prompts, bounded), evaluation=prompts.evaluation.with_answers(bounded))
+    evaluation = prompts.evaluation.with_agents(lambda agent: agent if agent.role == "judge" else bounded(agent))
+    return replace(with_agents(prompts, bounded), evaluation=evaluation)
 
 
 def with_one_agent(prompts: Prompts, agent: Agent) -> Prompts:

@@ -87,21 +87,11 @@ class EvaluationPrompts:
     same: Agent
     forms: Mapping[Form, str]
 
-    @property
-    def agents(self) -> tuple[Agent, ...]:
-        """All of them."""
-        return (self.answer, self.guess, self.look, self.describe, self.grade, self.same)
+    def agents(self) -> dict[str, Agent]:
+        """All of them by name."""
+        return {name: getattr(self, name) for name in _USES}
 
-    def with_all(self, changed: Callable[[Agent], Agent]) -> Self:
+    def with_agents(self, changed: Callable[[Agent], Agent]) -> Self:
         """The same with every agent changed."""
-        return replace(self.with_answers(changed), grade=changed(self.grade), same=changed(self.same))
-
-    def with_answers(self, changed: Callable[[Agent], Agent]) -> Self:
-        """The same with every agent changed but the judges."""
-        return replace(
-            self,
-            answer=changed(self.answer),
-            guess=changed(self.guess),
-            look=changed(self.look),
-            describe=changed(self.describe),
-        )
+        fields: dict[str, Any] = {name: changed(agent) for name, agent in self.agents().items()}
+        return replace(self, **fields)

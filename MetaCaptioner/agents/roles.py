@@ -39,7 +39,7 @@ def with_models(prompts: Prompts, names: Collection[str]) -> Prompts:
         router=settled(prompts.router),
         judge=settled(prompts.judge),
         claims=replace(prompts.claims, agent=settled(prompts.claims.agent)),
-        evaluation=prompts.evaluation.with_all(settled),
+        evaluation=prompts.evaluation.with_agents(settled),
     )
 
 
@@ -51,7 +51,7 @@ def _placed(prompts: Prompts) -> Iterable[tuple[Agent, str]]:
     yield prompts.router, "prompt file router.yaml"
     yield prompts.judge, "prompt file judge.yaml"
     yield prompts.claims.agent, "prompt file claims.yaml"
-    for agent in prompts.evaluation.agents:
+    for agent in prompts.evaluation.agents().values():
         yield agent, "prompt file evaluate.yaml"
 
 

@@ -1,1 +1,1 @@
-"""What is more than a command: second pass, resampling, the filter."""
+"""What is more than a command: second pass, resampling, the table of an evaluation, the filter."""

@@ -94,7 +94,11 @@ def cost_of(folder: Path, gpu_hour_price: float | None) -> Cost:
 
 
 def table_of(
-    answers: Answers, costs: Mapping[Variant, Cost], captioned_by: Mapping[Variant, str], answered_by: str
+    answers: Answers,
+    costs: Mapping[Variant, Cost],
+    captioned_by: Mapping[Variant, str],
+    answered_by: str,
+    judged_by: str,
 ) -> Table:
     """The table of some answers; `costs` and `captioned_by` are of the captions of each variant that has some."""
     asked = {str(benchmark) for names in answers.benchmarks.values() for benchmark in np.unique(names)}
@@ -111,7 +115,7 @@ def table_of(
         label = f"{_ROWS[variant]}{f', {by}' if by else ''}"
         lines.append(Line(variant, label, cells, whole, costs.get(variant, Cost())))
     unanswered = sum(one.open for one in answers.answered.values())
-    notes = [*_notes(answers, answered_by)]
+    notes = [*_notes(answers, answered_by, judged_by)]
     return Table(columns, lines, _by_category(answers, columns), answered_by, notes, unanswered)
 
 
@@ -137,10 +141,10 @@ def _by_category(answers: Answers, columns: Sequence[str]) -> dict[str, dict[str
     return found
 
 
-def _notes(answers: Answers, answered_by: str) -> Iterator[str]:
+def _notes(answers: Answers, answered_by: str, judged_by: str) -> Iterator[str]:
     """What a reader of the table has to know."""
     judged = sum(one.judged for one in answers.answered.values())
-    by = f"{judged:,} answers marked by {answered_by} as a judge" if judged else "no judge was needed"
+    by = f"{judged:,} answers marked by {judged_by} as a judge" if judged else "no judge was needed"
     yield (
         f"Answers by {answered_by}; {by}. In brackets: {LEVEL:.0%} bootstrap intervals. Mean: of the benchmarks. "
         f"Cost: of captioning {_IMAGES} pictures or clips."

@@ -1,1 +1,1 @@
-"""What a rank still has to do: rows of a plan, or earlier captions."""
+"""What a rank still has to do: rows of a plan, earlier captions, or questions about them."""

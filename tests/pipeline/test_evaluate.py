@@ -4,14 +4,14 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import make_clip
 from tests.pipeline.commands import records, run, succeed
-from tests.question_files import SHAPES, in_base64, shapes, write_tsv
+from tests.question_files import SHAPES, Row, shapes, write_tsv
 from tests.random_model import ROOT
 
 DEMO = ROOT / "data" / "demo"
@@ -25,11 +25,11 @@ def drawn(number: int) -> str:
     return base64.b64encode(pictures[number % len(pictures)].read_bytes()).decode()
 
 
-def settings(folder: Path, held: Callable[[int], str] = in_base64, **more: str) -> Mapping[str, str]:
-    """The variables of the script, with a question file of each shape."""
+def settings(folder: Path, files: Mapping[str, Sequence[Row]], **more: str) -> Mapping[str, str]:
+    """The variables of the script, with these question files."""
     make_clip(folder / "a.mp4", 8)
-    files = [write_tsv(folder / name, rows) for name, rows in shapes(held).items()]
-    made = {"QUESTIONS": " ".join(map(str, files)), "OUTPUT": str(folder / "out"), "NPROC": "1"}
+    written = [write_tsv(folder / name, rows) for name, rows in files.items()]
+    made = {"QUESTIONS": " ".join(map(str, written)), "OUTPUT": str(folder / "out"), "NPROC": "1"}
     return {**made, "CUDA_VISIBLE_DEVICES": "", **more}
 
 
@@ -44,7 +44,7 @@ QUESTIONS = sum(map(len, SHAPES.values()))
 
 @pytest.mark.engine
 def test_question_files_of_all_shapes_to_the_printed_table(tmp_path: Path) -> None:
-    variables = settings(tmp_path, drawn, MODEL=str(DEMO / "model"), PICTURE="1")
+    variables = settings(tmp_path, shapes(drawn), MODEL=str(DEMO / "model"), PICTURE="1")
     flags = ("--prompts-dir", DEMO / "prompts", "--max-model-len", "2048", "--max-output-tokens", "24")
     said = succeed([*SCRIPT, *flags], variables, timeout=550)
     head, _, *body = rows_of(said)
@@ -64,15 +64,16 @@ def test_question_files_of_all_shapes_to_the_printed_table(tmp_path: Path) -> No
 
 
 def test_two_ranks_two_models_and_a_second_time(tmp_path: Path) -> None:
-    variables = settings(tmp_path, NPROC="2", MODEL="none")
+    files = {name: SHAPES[name] for name in ("MMMU_DEV_VAL.tsv", "AI2D_TEST.tsv")}
+    variables = settings(tmp_path, files, NPROC="2", MODEL="none")
     flags = ("--engine", "scripted", "--decode-threads", "2")
     first = run([*SCRIPT, *flags], variables, timeout=400)
     assert first.returncode == 0, first.stdout
-    assert rows_of(first.stdout)[0][1:] == COLUMNS
+    assert rows_of(first.stdout)[0][1:] == ["MMMU", "AI2D", "Mean", "Cost"]
     table = json.loads((tmp_path / "out" / "answers" / "table.json").read_text())
     assert table["open"] == 0
     found = records(tmp_path / "out" / "answers")
-    assert len(found) == len({record["sample_id"] for record in found}) == 3 * QUESTIONS
+    assert len(found) == len({record["sample_id"] for record in found}) == 3 * sum(map(len, files.values()))
     assert all(record["status"] == "ok" for record in found)
     again = succeed([*SCRIPT, *flags], {**variables, "ANSWER_MODEL": "none"})
     assert "loading" not in again

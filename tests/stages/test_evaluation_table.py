@@ -21,7 +21,9 @@ def answers(captions: Answered, none: Answered, benchmark: str = "MMMU") -> Answ
 
 
 def test_marks_become_percents_and_what_is_not_answered_counts_as_wrong() -> None:
-    table = table_of(answers(answered(1, 0.5, np.nan, 1), answered(0, 0, 0, 1)), {}, {"captions": "m"}, "judge")
+    table = table_of(
+        answers(answered(1, 0.5, np.nan, 1), answered(0, 0, 0, 1)), {}, {"captions": "m"}, "answerer", "judge"
+    )
     captions, none = table.lines
     assert (captions.label, none.label) == ("captions, m", "no caption")
     assert (captions.cells["MMMU"].mean, none.cells["MMMU"].mean) == (62.5, 25)
@@ -34,7 +36,7 @@ def test_marks_become_percents_and_what_is_not_answered_counts_as_wrong() -> Non
 
 def test_the_page_is_a_markdown_table_whatever_names_hold() -> None:
     costs = {"captions": Cost(0.1234, 0.5)}
-    table = table_of(answers(answered(1, 1), answered(0, 0)), costs, {"captions": "a|b\n| c"}, "m")  # type: ignore[arg-type]
+    table = table_of(answers(answered(1, 1), answered(0, 0)), costs, {"captions": "a|b\n| c"}, "m", "m")  # type: ignore[arg-type]
     lines = markdown(table).splitlines()
     assert lines[2].startswith(r"| captions, a\|b \| c |")
     assert lines[2].endswith("| 100.0 (100.0–100.0) | 100.0 (100.0–100.0) | 0.123 GPU h = 0.50 |")
