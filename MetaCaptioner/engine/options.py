@@ -87,7 +87,7 @@ class EngineOptions:
         return self.model if self.kind in ("vllm", "openai") else self.kind
 
 
-class ServerOptions(msgspec.Struct, frozen=True):
+class ServedOptions(msgspec.Struct, frozen=True):
     """The model that is served under its own name, on so many GPUs (0: the CPU) and a port of this machine alone."""
 
     model: str

@@ -2,7 +2,7 @@
 
     python -m MetaCaptioner.engine.vllm_server SERVER
 
-SERVER is a `ServerOptions` as JSON. The key is in the environment (VLLM_API_KEY). Whoever has started it is waited for:
+SERVER is a `ServedOptions` as JSON. The key is in the environment (VLLM_API_KEY). Whoever has started it is waited for:
 it and its processes end with that one.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import fields
 from typing import Any
 
 from MetaCaptioner.engine.model_place import check_model
-from MetaCaptioner.engine.options import ServerOptions
+from MetaCaptioner.engine.options import ServedOptions
 from MetaCaptioner.engine.vllm_arguments import (
     SERVER_ARGUMENTS,
     chosen_for_speed,
@@ -31,7 +31,7 @@ from MetaCaptioner.utils.json_text import read_as, to_json
 signals.begin_helper()
 
 
-def server_arguments(options: ServerOptions) -> Any:
+def server_arguments(options: ServedOptions) -> Any:
     """All arguments of vLLM's API server.
 
     Raises:
@@ -62,7 +62,7 @@ def server_arguments(options: ServerOptions) -> Any:
 def main() -> int:
     """Serve until a signal to stop; 1 where that cannot be done, for a reason that is printed."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # which a scheduler sends to all processes of a job
-    options = read_as(sys.argv[1].encode(), ServerOptions)
+    options = read_as(sys.argv[1].encode(), ServedOptions)
     for name, value in environment(options.gpus > 0).items():
         os.environ.setdefault(name, value)
     try:

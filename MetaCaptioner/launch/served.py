@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from MetaCaptioner.engine.options import KEY_OF_VLLM, ServerOptions
+from MetaCaptioner.engine.options import KEY_OF_VLLM, ServedOptions
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.runtime.gpus import show_gpus, visible_gpus
 from MetaCaptioner.runtime.served import Served, tell_ranks
@@ -25,7 +25,7 @@ class ServedModel(msgspec.Struct, frozen=True):
     CPU), and the file to which that prints."""
 
     name: str
-    server: ServerOptions
+    server: ServedOptions
     log: str
     gpus: tuple[str, ...] = ()
     quiet: bool = False

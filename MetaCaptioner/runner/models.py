@@ -8,7 +8,7 @@ from MetaCaptioner.agents.roles import DEFAULT, looks_by_model
 from MetaCaptioner.agents.workflow import Agent
 from MetaCaptioner.engine.base import Engine
 from MetaCaptioner.engine.by_model import EngineByModel, Part
-from MetaCaptioner.engine.options import EngineOptions, ServerOptions, Servers
+from MetaCaptioner.engine.options import EngineOptions, ServedOptions, Servers
 from MetaCaptioner.errors import BadArguments
 from MetaCaptioner.metrics.model_usage import ModelUsage
 from MetaCaptioner.runner.options import ModelOptions, RoleOptions, StageOptions
@@ -54,10 +54,10 @@ class AskedModel:
         own = replace(own, looks=self.looks, seed=seed if own.seed is None else own.seed)
         return own if self.serve_gpus is None else replace(own, kind="openai", extra={}, servers=self._servers())
 
-    def server(self, seed: int | None) -> ServerOptions:
+    def server(self, seed: int | None) -> ServedOptions:
         """The server that the launch starts for it, in a run of that seed."""
         own = self.options.engine_options()
-        return ServerOptions(
+        return ServedOptions(
             model=self.options.model,
             gpus=self.serve_gpus or 0,
             max_model_len=own.max_model_len,

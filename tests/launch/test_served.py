@@ -2,14 +2,14 @@
 
 import pytest
 
-from MetaCaptioner.engine.options import ServerOptions
+from MetaCaptioner.engine.options import ServedOptions
 from MetaCaptioner.errors import UserError
 from MetaCaptioner.launch.served import ServedModel, placed
 from MetaCaptioner.runtime.served import Served, served_here, tell_ranks
 
 
 def wanted(**gpus: int) -> list[ServedModel]:
-    return [ServedModel(name, ServerOptions(name, gpus=count), "log") for name, count in gpus.items()]
+    return [ServedModel(name, ServedOptions(name, gpus=count), "log") for name, count in gpus.items()]
 
 
 def test_models_are_on_the_last_gpus_and_ranks_see_the_others() -> None:

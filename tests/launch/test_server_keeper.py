@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from MetaCaptioner.engine.options import ServerOptions
+from MetaCaptioner.engine.options import ServedOptions
 from MetaCaptioner.launch.served import ServedModel, free_ports
 from tests.helpers import plain
 from tests.pipeline.commands import environment
@@ -64,7 +64,7 @@ class Keeper:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "the_server.py").write_text(SERVER)
-        server = ServerOptions(str(folder), *free_ports(1))
+        server = ServedOptions(str(folder), *free_ports(1))
         model = ServedModel("look", server, str(folder / "runs" / "served.log"))
         env = {**environment(), "VLLM_API_KEY": "secret"}
         env["PYTHONPATH"] += f":{folder}"
