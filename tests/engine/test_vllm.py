@@ -168,7 +168,7 @@ def _engine_labels() -> dict[str, str]:
 
 
 def test_vllms_own_counters_report_hits_for_the_shared_prefix(running: RunningEngine, tmp_path: Path) -> None:
-    sample = image_sample(tmp_path, data.coffee(), task="Natural")
+    sample = image_sample(tmp_path, data.coffee()[::-1].copy(), task="Natural")
     media = media_of(sample)
     first = ask(running, "What is this?", media, name="first")
     assert first.cached_tokens == 0
@@ -373,7 +373,7 @@ def test_a_loop_is_ended_while_it_is_generated(running: RunningEngine) -> None:
     sampling = Sampling(max_tokens=3000, temperature=0, repetition_penalty=0.01)
     answer = ask(running, "Say something.", None, sampling)
     assert answer.finish_reason == "repetition"
-    assert answer.output_tokens < 2000
+    assert answer.output_tokens < sampling.max_tokens
 
 
 def test_an_unknown_engine_argument_is_told_in_one_line(random_model: Path) -> None:
