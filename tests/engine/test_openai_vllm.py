@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import msgspec
 import numpy as np
 import pytest
 
@@ -109,7 +110,9 @@ def test_frames_that_go_as_pictures_stand_in_the_prompt_each_after_its_time(addr
     clip = Media("video", frames, "v", "v", 56, 56, 3.0, 10.0, 30, (0, 25), (0.0, 2.5))
     dialect = Dialect("demo", {"return_token_ids": True}, is_vllm=True, left_out={"media_io_kwargs"})
     body = body_of(Request("frames", "Look.", clip, Sampling(max_tokens=1)), encoded(clip), dialect)
-    answer = httpx2.post(f"{address}/chat/completions", json=body, timeout=60).json()
+    content = msgspec.json.encode(body)
+    headers = {"Content-Type": "application/json"}
+    answer = httpx2.post(f"{address}/chat/completions", content=content, headers=headers, timeout=60).json()
     text = AutoTokenizer.from_pretrained(DEMO / "model").decode(answer["prompt_token_ids"])
     frame = "<|vision_start|><|image_pad|>*4<|vision_end|>"
     shown = re.sub(r"(<.image_pad.>)+", lambda found: f"<|image_pad|>*{len(found[0]) // len(found[1])}", text)
