@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import random
 import re
 import signal
 import socket
@@ -606,6 +607,27 @@ def test_ctrl_c_ends_all(tmp_path: Path, picture: Path) -> None:
         _, errors = started.communicate(timeout=60)
         assert errors.splitlines()[-1] == "KeyboardInterrupt"
         assert not is_there(leader)
+
+
+def caption_until_stopped(captioner: Captioner, picture: Path, seconds: float) -> None:
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    for _ in captioner.caption(itertools.repeat(picture)):
+        pass
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_at_any_moment_is_no_deadlock(captioner: Captioner, picture: Path) -> None:
+    """Also in the midst of what keeps the inputs from running ahead."""
+    was = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    dice = random.Random(0)
+    try:
+        for _ in range(150):
+            with pytest.raises(KeyboardInterrupt):
+                caption_until_stopped(captioner, picture, dice.uniform(0.002, 0.03))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, was)
+    assert [record["status"] for record in captioner.caption([picture])] == ["ok"]
 
 
 def test_a_program_that_is_killed_leaves_no_process(tmp_path: Path, picture: Path) -> None:

@@ -122,7 +122,10 @@ class _Call:
     def __init__(self, service: Service, number: int) -> None:
         self._service = service
         self._number = number
-        self._slots = threading.Semaphore(service.ready.ahead)
+        # No semaphore: a Ctrl-C in the midst of its release may leave its lock held, and who ends the call waiting.
+        self._slots: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(service.ready.ahead):
+            self._slots.put(None)
         self._answers: queue.SimpleQueue[Done | UserError | _Ended] = queue.SimpleQueue()
         self._asked: dict[int, Asked] = {}
         self._left = threading.Event()
@@ -136,7 +139,7 @@ class _Call:
             yield from self._in_order()
         finally:
             self._left.set()
-            self._slots.release()
+            self._slots.put(None)
             self._service.close_call(self._number)
             feeder.join(_JOIN_SECONDS)  # one that waits for an input for longer ends with that
             for left in self._asked.copy().values():
@@ -156,7 +159,7 @@ class _Call:
                     raise answer
             if index not in ready:
                 break
-            self._slots.release()
+            self._slots.put(None)
             yield ready.pop(index)
         if end is not None and end.error is not None:
             raise end.error
@@ -183,7 +186,7 @@ class _Call:
         """The inputs, each taken only once there is a slot for it."""
         taken = iter(inputs)
         while True:
-            self._slots.acquire()
+            self._slots.get()
             if self._left.is_set():
                 return
             try:
