@@ -118,7 +118,7 @@ def test_each_rank_takes_its_own_group_of_its_nodes_gpus(cluster: Cluster) -> No
         rank = who_am_i(os.environ)
         print(rank.rank, rank.node, *claim_gpus(rank, 2, os.environ))
     """
-    size = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--gpus-per-node=4")
+    size = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--gpus-per-node=4", "--wait=0")
     said = cluster.say("srun", *size, sys.executable, "-c", claim)
     assert sorted(said.splitlines()) == ["0 0 0 1", "1 0 2 3", "2 1 0 1", "3 1 2 3"]
 
